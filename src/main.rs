@@ -1,0 +1,3 @@
+//! The `claude-ws` command: flags, logging, signals.
+
+fn main() {}

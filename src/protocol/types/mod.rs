@@ -1,0 +1,15 @@
+//! Message types of both directions, as flat JSON objects.
+//!
+//! [`ClientMessage`] and [`ServerMessage`] name every message; the structs behind them hold the fields besides the common
+//! ones. Strings and passed-on JSON are borrowed where the source allows it ([`Text`], [`Json`]), so the same types serve
+//! the hot path (a view of the agent's line) and embedders (`'static`).
+
+mod client;
+mod config;
+mod server;
+mod values;
+
+pub use client::*;
+pub use config::*;
+pub use server::*;
+pub use values::{Json, Text};
