@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::log::From as ReplayFrom;
 use crate::protocol::{
     ClientToolResult, ConfigUpdateFields, EndReason, PermissionResponse, PermissionUpdate, ServerMessage, SessionConfig,
     StartOptions, UserMessage,
@@ -72,6 +71,15 @@ pub enum Command {
     },
     /// `config_update`.
     ConfigUpdate(ConfigUpdateFields),
+}
+
+/// From where a client wants events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReplayFrom {
+    /// The last event that it has; none: live events only.
+    pub last_seq: Option<u64>,
+    /// The epoch that it came from.
+    pub epoch: Option<String>,
 }
 
 /// How a client attaches.
