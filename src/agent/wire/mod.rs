@@ -1,0 +1,1 @@
+//! Borrowed types of the lines that the agent writes to its stdout.
