@@ -4,6 +4,7 @@
 //! prose, `types` its Rust form.
 
 pub mod codes;
+pub mod parse;
 pub mod sink;
 pub mod types;
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
 use super::{Decision, Json, PermissionMode, SessionConfig, Text};
@@ -82,6 +83,62 @@ pub enum ServerMessage<'a> {
     Heartbeat(super::Empty),
 }
 
+impl ServerMessage<'_> {
+    /// Every `type` that the server may send.
+    pub const TYPES: &'static [&'static str] = &[
+        "user_message",
+        "assistant_message_start",
+        "assistant_message_delta",
+        "assistant_message_complete",
+        "tool_use",
+        "tool_result",
+        "permission_request",
+        "permission_resolved",
+        "status_update",
+        "interrupted",
+        "cancelled",
+        "config_updated",
+        "result",
+        "warning",
+        "error",
+        "session_ended",
+        "agent_event",
+        "session_info",
+        "session_list",
+        "new_session",
+        "config_response",
+        "heartbeat",
+    ];
+
+    /// The `type` on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UserMessage(_) => "user_message",
+            Self::AssistantMessageStart(_) => "assistant_message_start",
+            Self::AssistantMessageDelta(_) => "assistant_message_delta",
+            Self::AssistantMessageComplete(_) => "assistant_message_complete",
+            Self::ToolUse(_) => "tool_use",
+            Self::ToolResult(_) => "tool_result",
+            Self::PermissionRequest(_) => "permission_request",
+            Self::PermissionResolved(_) => "permission_resolved",
+            Self::StatusUpdate(_) => "status_update",
+            Self::Interrupted(_) => "interrupted",
+            Self::Cancelled(_) => "cancelled",
+            Self::ConfigUpdated(_) => "config_updated",
+            Self::Result(_) => "result",
+            Self::Warning(_) => "warning",
+            Self::Error(_) => "error",
+            Self::SessionEnded(_) => "session_ended",
+            Self::AgentEvent(_) => "agent_event",
+            Self::SessionInfo(_) => "session_info",
+            Self::SessionList(_) => "session_list",
+            Self::NewSession(_) => "new_session",
+            Self::ConfigResponse(_) => "config_response",
+            Self::Heartbeat(_) => "heartbeat",
+        }
+    }
+}
+
 /// `user_message` event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UserMessageEvent<'a> {
@@ -113,7 +170,7 @@ pub struct AssistantMessageDelta<'a> {
 }
 
 /// A piece of a message of the model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "delta_type", rename_all = "snake_case")]
 pub enum Delta<'a> {
     /// Text; a message's text is these, joined.
@@ -144,6 +201,51 @@ pub enum Delta<'a> {
         /// The piece.
         partial_json: Text<'a>,
     },
+}
+
+/// By hand: serde's tagged enums buffer, and what is buffered can hold no raw JSON.
+impl<'de> Deserialize<'de> for Delta<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Kind {
+            Text,
+            Thinking,
+            ToolUse,
+            ToolInput,
+        }
+
+        #[derive(Deserialize)]
+        struct Fields<'a> {
+            delta_type: Kind,
+            text: Option<Text<'a>>,
+            thinking: Option<Text<'a>>,
+            tool_use_id: Option<Cow<'a, str>>,
+            tool_name: Option<Cow<'a, str>>,
+            tool_input: Option<Json<'a>>,
+            partial_json: Option<Text<'a>>,
+        }
+
+        fn needed<T, E: Error>(field: Option<T>, name: &'static str) -> Result<T, E> {
+            field.ok_or_else(|| E::missing_field(name))
+        }
+
+        let fields = Fields::deserialize(deserializer)?;
+        Ok(match fields.delta_type {
+            Kind::Text => Self::Text { text: needed(fields.text, "text")? },
+            Kind::Thinking => Self::Thinking { thinking: needed(fields.thinking, "thinking")? },
+            Kind::ToolUse => Self::ToolUse {
+                tool_use_id: needed(fields.tool_use_id, "tool_use_id")?,
+                tool_name: needed(fields.tool_name, "tool_name")?,
+                tool_input: needed(fields.tool_input, "tool_input")?,
+            },
+            Kind::ToolInput => Self::ToolInput {
+                tool_use_id: needed(fields.tool_use_id, "tool_use_id")?,
+                tool_name: needed(fields.tool_name, "tool_name")?,
+                partial_json: needed(fields.partial_json, "partial_json")?,
+            },
+        })
+    }
 }
 
 /// `assistant_message_complete` event.
