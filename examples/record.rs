@@ -91,6 +91,12 @@ fn flows() -> Vec<Flow> {
         {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
     ]);
     let unicode = "echo \u{1F980} ü \u{2028} \"quotes\" \\ </script> \u{0007} e\u{301} 漢字\ttab\nline";
+    // The built-in `two` and `subagents` read files of this machine.
+    let two_reads = r#"tool [{"name":"Read","input":{"file_path":"@ROOT/outside/one.txt"}},
+        {"name":"Read","input":{"file_path":"@ROOT/outside/two.txt"}}]"#;
+    let two_agents = r#"tool [
+        {"name":"Agent","input":{"description":"One","prompt":"read @ROOT/outside/one.txt","subagent_type":"general-purpose","run_in_background":false}},
+        {"name":"Agent","input":{"description":"Two","prompt":"read @ROOT/outside/two.txt","subagent_type":"general-purpose","run_in_background":false}}]"#;
     vec![
         Flow::new("text", &["hello"]),
         Flow::new("unicode", &[unicode]),
@@ -102,14 +108,14 @@ fn flows() -> Vec<Flow> {
         Flow::new("tool_allow_suggested", &["touch one", "touch two"]).prompt(OnPrompt::AllowSuggested),
         Flow::new("tool_deny", &["touch denied"]).prompt(OnPrompt::Deny),
         Flow::new("tool_deny_interrupt", &["touch denied", "hello"]).prompt(OnPrompt::DenyAndInterrupt),
-        Flow::new("two_prompts", &["two"]).prompt(OnPrompt::TwoOpen),
+        Flow::new("two_prompts", &[two_reads]).prompt(OnPrompt::TwoOpen),
         Flow::new("steps", &["steps"]),
-        Flow::new("read", &["read /etc/hosts"]),
+        Flow::new("read", &["read @ROOT/outside/one.txt"]),
         Flow::new("write_file", &["write note.txt with some text"]),
         Flow::new("question", &["question"]).prompt(OnPrompt::Answer),
         Flow::new("plan", &["plan"]).args(&["--permission-mode", "plan"]),
         Flow::new("subagent", &["subagent"]),
-        Flow::new("subagents", &["subagents"]).prompt(OnPrompt::TwoOpen),
+        Flow::new("subagents", &[two_agents]).prompt(OnPrompt::TwoOpen),
         Flow::new("image", &[]).say(image),
         Flow::new("max_turns", &["loop"]).args(&["--max-turns", "2"]),
         Flow { client_tools: true, ..Flow::new("client_tool", &[r#"client add {"a":1,"b":2}"#]) },
@@ -176,9 +182,12 @@ struct Recorder {
 impl Recorder {
     fn start(cli: &Path, model: &ScriptedModel, flow: &Flow) -> Result<Self> {
         let root = tempfile::Builder::new().prefix("claude-ws-record-").tempdir()?;
-        let [cwd, config] = ["workspace", "config"].map(|name| root.path().join(name));
-        for dir in [&cwd, &config] {
+        let [cwd, config, outside] = ["workspace", "config", "outside"].map(|name| root.path().join(name));
+        for dir in [&cwd, &config, &outside] {
             std::fs::create_dir(dir)?;
+        }
+        for name in ["one", "two"] {
+            std::fs::write(outside.join(format!("{name}.txt")), format!("This is file {name}.\n"))?;
         }
         let mut command = Command::new(cli);
         command
@@ -316,7 +325,10 @@ impl Recorder {
     }
 
     async fn say(&mut self, content: Option<&Value>) -> Result<()> {
-        let message = json!({"role": "user", "content": content});
+        let mut message = json!({"role": "user", "content": content});
+        if let Some(text) = content.and_then(Value::as_str) {
+            message["content"] = text.replace("@ROOT", &self.root.path().to_string_lossy()).into();
+        }
         self.write(&json!({"type": "user", "message": message, "parent_tool_use_id": null, "session_id": ""}))
             .await
     }

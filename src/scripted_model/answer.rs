@@ -113,9 +113,16 @@ pub(super) fn choose(
     Answer::Message(planner.plan(turn, input_tokens))
 }
 
+/// How the CLI asks for the summary of a conversation, tools and all.
+const COMPACTION: &str = "your task is to create a detailed summary";
+
 /// Titles, summaries and other small things that the CLI asks for beside the conversation have no tools.
 fn is_side_request(asked: &Asked) -> bool {
-    asked.schema.is_some() || asked.tools.is_empty()
+    asked.schema.is_some() || asked.tools.is_empty() || is_compaction(asked)
+}
+
+fn is_compaction(asked: &Asked) -> bool {
+    asked.user_text.len() > 1000 && contains_ignore_case(&asked.user_text, COMPACTION)
 }
 
 /// Something harmless: it must fit a schema if there is one, and may be shown to nobody.

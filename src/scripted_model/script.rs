@@ -4,8 +4,11 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
+use serde_json::{Value, from_value};
 
 use super::text::Pattern;
 
@@ -149,11 +152,19 @@ pub(super) struct ApiError {
 }
 
 /// A value, or a list of values.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, Clone)]
 pub(super) enum OneOrMany<T> {
     Many(Vec<T>),
     One(T),
+}
+
+/// Not `#[serde(untagged)]`, whose errors do not say what is wrong.
+impl<'de, T: DeserializeOwned> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        if value.is_array() { from_value(value).map(Self::Many) } else { from_value(value).map(Self::One) }
+            .map_err(D::Error::custom)
+    }
 }
 
 impl<T> Default for OneOrMany<T> {
