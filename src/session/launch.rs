@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use claude_agent_sdk::{
     ClaudeAgentOptions, McpHttpServerConfig, McpServerConfig, McpServers, McpSseServerConfig, McpStdioServerConfig,
-    PermissionMode as AgentMode, SystemPrompt, SystemPromptPreset,
+    PermissionMode as AgentMode, SystemPrompt,
 };
 
 use super::state::LaunchPlan;
@@ -14,7 +14,7 @@ use crate::protocol::{McpServer, McpTransport, PermissionMode, SessionConfig};
 pub fn options(plan: &LaunchPlan) -> ClaudeAgentOptions {
     let config = &plan.config;
     ClaudeAgentOptions {
-        system_prompt: system_prompt(config),
+        system_prompt: config.system_prompt.clone().map(SystemPrompt::String),
         mcp_servers: mcp_servers(&config.mcp_servers),
         permission_mode: Some(mode(config.permission_mode)),
         max_turns: config.max_turns,
@@ -30,25 +30,13 @@ pub fn options(plan: &LaunchPlan) -> ClaudeAgentOptions {
     }
 }
 
-fn mode(mode: PermissionMode) -> AgentMode {
+/// The SDK's name of a permission mode.
+pub(super) fn mode(mode: PermissionMode) -> AgentMode {
     match mode {
         PermissionMode::Manual => AgentMode::Default,
         PermissionMode::Auto => AgentMode::AcceptEdits,
         PermissionMode::Plan => AgentMode::Plan,
         PermissionMode::Bypass => AgentMode::BypassPermissions,
-    }
-}
-
-fn system_prompt(config: &SessionConfig) -> Option<SystemPrompt> {
-    match (&config.system_prompt, &config.append_system_prompt) {
-        (None, None) => None,
-        (Some(prompt), None) => Some(SystemPrompt::String(prompt.clone())),
-        (Some(prompt), Some(more)) => Some(SystemPrompt::String(format!("{prompt}\n\n{more}"))),
-        (None, Some(more)) => Some(SystemPrompt::Preset(SystemPromptPreset {
-            prompt_type: "preset".to_owned(),
-            preset: "claude_code".to_owned(),
-            append: Some(more.clone()),
-        })),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::state::{Broken, RuleBook};
-use crate::protocol::{AgentInfo, Json, SessionConfig};
+use crate::protocol::{AgentInfo, Json, Liveness, SessionConfig, SessionStatus, SessionSummary};
 
 /// A session's record: JSON in the store, written when something in it changes between turns or a turn begins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,12 +63,32 @@ impl Default for Record {
     }
 }
 
+impl Record {
+    /// The entry of a session at rest in `session_list`.
+    pub fn summary(&self, id: &str, status: Liveness) -> SessionSummary {
+        SessionSummary {
+            session_id: id.to_owned(),
+            status,
+            state: SessionStatus::Idle,
+            cwd: self.config.cwd.clone().unwrap_or_default(),
+            created_at: self.created_at,
+            last_active_at: self.last_active_at,
+            num_turns: self.num_turns,
+            total_cost_usd: self.cost_usd,
+            metadata: self.config.metadata.clone(),
+            pending_permissions: 0,
+        }
+    }
+}
+
 /// Turns and prompts that had not ended.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Unfinished {
     /// The running turn: the id of its message, if a client began it.
     pub turn: Option<Option<String>>,
+    /// The newest event when that turn began: what it left open in the log stands after it.
+    pub since_seq: u64,
     /// Queued messages, in order.
     pub queued: Vec<QueuedRecord>,
     /// Open prompts: the ids of their `permission_request`.

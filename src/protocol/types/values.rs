@@ -33,6 +33,11 @@ impl<'a> Json<'a> {
         self.0.get()
     }
 
+    /// The JSON text as serde's raw value.
+    pub fn raw(&self) -> &RawValue {
+        &self.0
+    }
+
     /// The same value without the borrow.
     pub fn into_owned(self) -> Json<'static> {
         Json(Cow::Owned(self.0.into_owned()))

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::{AgentExit, Asked, Closing, Effect, LaunchPlan, Life, SessionState, SlotOutcome, error};
-use crate::agent::{control, wire};
+use super::{Asked, Closing, Effect, LaunchPlan, Life, SessionState, SlotOutcome, error};
+use crate::agent::{Exit, control, wire};
 use crate::converter::{Converter, Outcome};
 use crate::protocol::{AgentState, ErrorCode, EventSink, ResolvedBy, SessionStatus, TurnErrorCode, WarningCode};
 
@@ -146,7 +146,7 @@ impl SessionState {
             config.model.clone_from(&self.limits.default_model);
         }
         let plan = LaunchPlan {
-            settings: self.rules.settings(&self.config),
+            settings: self.rules.settings(&self.config).get().to_owned(),
             config,
             conversation: self.agent.conversation,
             resume: self.agent.conversation_started,
@@ -163,7 +163,7 @@ impl SessionState {
                 let deadline = self.now.instant + self.limits.start_timeout;
                 self.agent.phase = AgentPhase::Initializing { deadline };
                 let id = self.control_id(Asked::Initialize);
-                let line = control::initialize(&id, self.client_tools.are_offered());
+                let line = control::initialize(&id, self.client_tools.servers());
                 self.effects.push(Effect::ToAgent(line));
             }
             Err(reason) => {
@@ -182,10 +182,6 @@ impl SessionState {
         self.agent.not_before = None;
         if std::mem::take(&mut self.agent.crashed) {
             self.warn(WarningCode::AgentRestarted, "the agent had ended unexpectedly; a new one took over the conversation");
-        }
-        if let Some(tokens) = self.config.max_thinking_tokens {
-            let id = self.control_id(Asked::Rules);
-            self.effects.push(Effect::ToAgent(control::set_max_thinking_tokens(&id, tokens)));
         }
         self.effects.push(Effect::Announce);
         if self.turn.is_some() {
@@ -306,7 +302,7 @@ impl SessionState {
     }
 
     /// The agent's process is gone.
-    pub(super) fn exited(&mut self, exit: &AgentExit) {
+    pub(super) fn exited(&mut self, exit: &Exit) {
         let phase = std::mem::replace(&mut self.agent.phase, AgentPhase::Stopped);
         self.effects.push(Effect::Idle(false));
         self.effects.push(Effect::ReleaseSlot);
@@ -346,7 +342,7 @@ impl SessionState {
     }
 
     /// Two refusals are about the conversation's id only: the other way of starting is the right one then.
-    fn exited_at_start(&mut self, exit: &AgentExit) {
+    fn exited_at_start(&mut self, exit: &Exit) {
         if exit.stderr.contains("is already in use") && !self.agent.conversation_started {
             self.agent.conversation_started = true;
             self.ensure_agent();
@@ -468,7 +464,7 @@ impl SessionState {
 }
 
 /// How an agent ended, for people: how, and its last word on stderr.
-fn describe(exit: &AgentExit) -> String {
+fn describe(exit: &Exit) -> String {
     let how = match (exit.code, exit.signal) {
         (Some(code), _) => format!("exited with code {code}"),
         (None, Some(signal)) => format!("was killed by signal {signal}"),

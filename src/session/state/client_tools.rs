@@ -11,7 +11,7 @@ use crate::agent::{control, wire};
 use crate::protocol::{ClientTool, ClientToolResult, ErrorCode, Json};
 
 /// The server's name; the agent calls its tools `mcp__client__NAME`.
-pub const SERVER: &str = "client";
+const SERVER: &str = crate::agent::args::SDK_MCP_SERVER;
 const PREFIX: &str = "mcp__client__";
 /// The newest MCP version whose messages are understood; what the agent asks for is what it gets.
 const MCP_VERSION: &str = "2025-06-18";
@@ -89,8 +89,9 @@ impl ClientTools {
         Self { offered: offered.to_vec(), calls: Vec::new() }
     }
 
-    pub(super) fn are_offered(&self) -> bool {
-        !self.offered.is_empty()
+    /// MCP servers to name in the greeting.
+    pub(super) fn servers(&self) -> &'static [&'static str] {
+        if self.offered.is_empty() { &[] } else { &[SERVER] }
     }
 
     /// Whether `tool`, as the agent calls it, is one of these.
@@ -141,7 +142,9 @@ impl SessionState {
         };
         // A notification has no answer of its own, but the control request that carries it has.
         let Some(id) = request.id else {
-            self.effects.push(Effect::ToAgent(control::mcp_response(agent_id, r#"{"jsonrpc":"2.0","result":{},"id":0}"#)));
+            let nothing = Json::of(&serde_json::json!({ "jsonrpc": "2.0", "id": 0, "result": {} }));
+            let line = control::mcp_response(agent_id, nothing.unwrap_or_else(|_| Json::empty_object()).raw());
+            self.effects.push(Effect::ToAgent(line));
             return;
         };
         match request.method.as_str() {
@@ -214,8 +217,8 @@ impl SessionState {
 
     fn rpc_reply<R: Serialize>(&mut self, agent_id: &str, rpc_id: &Json<'static>, outcome: RpcOutcome<R>) {
         let reply = RpcReply { jsonrpc: "2.0", id: rpc_id, outcome };
-        let line = match serde_json::to_string(&reply) {
-            Ok(reply) => control::mcp_response(agent_id, &reply),
+        let line = match Json::of(&reply) {
+            Ok(reply) => control::mcp_response(agent_id, reply.raw()),
             Err(problem) => control::error_response(agent_id, &problem.to_string()),
         };
         self.effects.push(Effect::ToAgent(line));

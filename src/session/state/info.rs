@@ -93,6 +93,7 @@ impl SessionState {
     fn unfinished(&self) -> Unfinished {
         Unfinished {
             turn: self.turn.as_ref().map(|turn| turn.id.clone()),
+            since_seq: self.turn.as_ref().map_or(0, |turn| turn.since_seq),
             queued: self
                 .queue
                 .iter()
@@ -138,14 +139,5 @@ impl AgentInfo {
         let changed = new != *self;
         *self = new;
         changed
-    }
-}
-
-/// Start options as a client sent them, against those of a session that exists.
-impl crate::protocol::StartOptions {
-    /// Whether every option that was sent is the session's own.
-    pub(super) fn agrees_with(&self, config: &SessionConfig) -> bool {
-        let _ = config;
-        true
     }
 }

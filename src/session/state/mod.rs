@@ -280,10 +280,11 @@ impl SessionState {
     }
 
     fn attach(&mut self, asker: Asker, attach: Attach) {
-        let ignored = attach.config.is_some_and(|sent| !sent.agrees_with(&self.config));
+        let ignored = attach.options.map(|sent| sent.differing_from(&self.config)).unwrap_or_default();
         self.effects.push(Effect::Attach { asker: asker.clone(), from: attach.from, created: attach.created });
-        if ignored {
-            let text = "the session exists; start options that differ from its own were not applied (use config_update)";
+        if !ignored.is_empty() {
+            let names = ignored.join(", ");
+            let text = format!("the session exists with other options; not applied: {names} (see config_update)");
             self.reply(&asker, warning(WarningCode::ConfigIgnored, text));
         }
         // The agent starts with the session, not with its first message.

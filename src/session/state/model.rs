@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use uuid::Uuid;
 
+use crate::agent::Exit;
 use crate::protocol::{
-    ClientToolResult, ConfigUpdateFields, EndReason, PermissionResponse, PermissionUpdate, ServerMessage, SessionConfig,
+    ClientToolResult, ConfigUpdateFields, EndReason, MessageId, PermissionResponse, PermissionUpdate, ServerMessage, SessionConfig,
     StartOptions, UserMessage,
 };
 use crate::session::journal::Position;
@@ -88,7 +89,7 @@ pub struct Attach {
     /// What to replay.
     pub from: ReplayFrom,
     /// Options that came along, for a session that exists.
-    pub config: Option<Box<StartOptions>>,
+    pub options: Option<Box<StartOptions>>,
     /// Whether this very message made the session.
     pub created: bool,
 }
@@ -120,7 +121,7 @@ pub enum Input {
         bytes: u64,
     },
     /// The agent's process is gone, and all that belonged to it.
-    Exited(AgentExit),
+    Exited(Exit),
     /// The agent takes no more input.
     Unresponsive,
     /// Another session needs the slot.
@@ -148,17 +149,6 @@ pub enum SlotOutcome {
     Granted,
     /// Too many sessions wait already (`--max-waiting`).
     Refused,
-}
-
-/// How an agent ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AgentExit {
-    /// Exit code.
-    pub code: Option<i32>,
-    /// Signal.
-    pub signal: Option<i32>,
-    /// The last of what it wrote to stderr.
-    pub stderr: String,
 }
 
 /// Something to do.
@@ -242,6 +232,15 @@ pub struct Birth {
     pub position: Position,
     /// Message ids that were seen.
     pub seen: Seen,
+}
+
+/// A message of the model that a gateway which died left open in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenMessage {
+    /// The id that its start and deltas have.
+    pub id: MessageId,
+    /// As in its start.
+    pub parent_tool_use_id: Option<String>,
 }
 
 /// Limits of a session. Each has a flag; see `config`.

@@ -87,9 +87,9 @@ impl SessionState {
         let input = ask.input_json();
         if self.client_tools.owns(&ask.tool_name) {
             // The front end that offered the tool is the one that runs it: it decides by running it or not.
-            self.effects.push(Effect::ToAgent(control::allow(agent_id, input.get(), &[])));
+            self.effects.push(Effect::ToAgent(control::allow(agent_id, input.raw(), &[])));
         } else if self.prompts.always.contains(&(ask.tool_name.to_string(), canonical(input.get()))) {
-            self.effects.push(Effect::ToAgent(control::allow(agent_id, input.get(), &[])));
+            self.effects.push(Effect::ToAgent(control::allow(agent_id, input.raw(), &[])));
             let permission_id = self.next_message_id().to_string();
             self.resolved(&permission_id, Resolution::Allow, ResolvedBy::Rule, None);
         } else if self.prompts.len() >= self.limits.max_prompts {
@@ -250,7 +250,8 @@ impl SessionState {
             Verdict::Allow { input, updates } => {
                 self.remember_rules(&updates);
                 let input = input.unwrap_or_else(|| prompt.tool_input.clone());
-                control::allow(&prompt.agent_id, input.get(), &updates)
+                let updates: Vec<_> = updates.iter().map(Json::raw).collect();
+                control::allow(&prompt.agent_id, input.raw(), &updates)
             }
             Verdict::Deny { message, interrupt } => control::deny(&prompt.agent_id, &message, interrupt),
         };

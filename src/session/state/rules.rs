@@ -38,14 +38,14 @@ struct AgentSettings<'a> {
 
 impl RuleBook {
     /// The session's rules as the agent's settings, JSON.
-    pub(super) fn settings(&self, config: &SessionConfig) -> String {
+    pub(super) fn settings(&self, config: &SessionConfig) -> Json<'static> {
         let permissions = Permissions {
             allow: &config.allowed_tools,
             deny: &config.disallowed_tools,
             ask: &self.ask,
             directories: &self.directories,
         };
-        serde_json::to_string(&AgentSettings { permissions }).unwrap_or_else(|_| "{}".to_owned())
+        Json::of(&AgentSettings { permissions }).unwrap_or_else(|_| Json::empty_object())
     }
 
     fn list<'a>(&'a mut self, config: &'a mut SessionConfig, behavior: RuleBehavior) -> &'a mut Vec<String> {
@@ -119,7 +119,7 @@ impl SessionState {
         if self.agent.is_ready() {
             let id = self.control_id(Asked::Rules);
             let settings = self.rules.settings(&self.config);
-            self.effects.push(Effect::ToAgent(control::apply_flag_settings(&id, &settings)));
+            self.effects.push(Effect::ToAgent(control::apply_flag_settings(&id, settings.raw())));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Asked, Asker, Effect, SessionState, error};
+use crate::agent::args::mode_name;
 use crate::agent::{control, wire};
 use crate::protocol::{
     ConfigMessage, ConfigUpdateFields, ErrorCode, PermissionMode, ServerMessage, SessionConfig,
@@ -81,7 +82,7 @@ impl SessionState {
             ask(self, &|id| control::set_permission_mode(id, agent_mode(mode)));
         }
         if let Some(tokens) = fields.max_thinking_tokens {
-            ask(self, &|id| control::set_max_thinking_tokens(id, tokens));
+            ask(self, &|id| control::set_max_thinking_tokens(id, Some(tokens)));
         }
         asked
     }
@@ -159,12 +160,7 @@ fn apply(config: &mut SessionConfig, fields: &ConfigUpdateFields) {
 
 /// The agent's word for a permission mode.
 pub(super) fn agent_mode(mode: PermissionMode) -> &'static str {
-    match mode {
-        PermissionMode::Manual => "default",
-        PermissionMode::Auto => "acceptEdits",
-        PermissionMode::Plan => "plan",
-        PermissionMode::Bypass => "bypassPermissions",
-    }
+    mode_name(crate::session::launch::mode(mode))
 }
 
 fn protocol_mode(agent: &str) -> Option<PermissionMode> {

@@ -54,6 +54,8 @@ pub(super) struct Turn {
     /// The client message that began it; `None`: the agent itself did.
     pub(super) id: Option<String>,
     pub(super) phase: Phase,
+    /// The newest event when it began.
+    pub(super) since_seq: u64,
     since: Instant,
     stop: Option<Stop>,
 }
@@ -139,7 +141,8 @@ impl SessionState {
 
     fn begin_turn(&mut self, id: Option<String>, phase: Phase) {
         self.journal.set_turn(id.clone());
-        self.turn = Some(Turn { id, phase, since: self.now.instant, stop: None });
+        let since_seq = self.journal.position().next_seq - 1;
+        self.turn = Some(Turn { id, phase, since_seq, since: self.now.instant, stop: None });
         self.broken = None;
         self.effects.push(Effect::Idle(false));
         self.effects.push(Effect::Persist);
@@ -160,7 +163,7 @@ impl SessionState {
             return;
         }
         let Phase::Pending(input) = std::mem::replace(&mut turn.phase, Phase::Running) else { return };
-        let line = control::user_message(input.content.get(), input.parent_tool_use_id.as_deref());
+        let line = control::user_message(input.content.raw(), input.parent_tool_use_id.as_deref(), None);
         self.effects.push(Effect::ToAgent(line));
         self.agent.conversation_started = true;
     }
@@ -362,6 +365,38 @@ impl SessionState {
     fn result_of_unrun(&mut self, id: &str) {
         let result = blank_result(ResultSubtype::Cancelled);
         self.journal.event_for(Some(id), &ServerMessage::Result(Box::new(result)));
+    }
+
+    /// Ends what a gateway that died had left unfinished, and goes on with what was queued.
+    pub fn take_up(&mut self, unfinished: Unfinished, open: Vec<OpenMessage>, now: Now) {
+        self.set_time(now);
+        if unfinished.is_empty() {
+            return;
+        }
+        // What clients saw last.
+        self.status = SessionStatus::Thinking;
+        for message in open {
+            let complete = AssistantMessageComplete {
+                stop_reason: Some("interrupted".into()),
+                usage: None,
+                parent_tool_use_id: message.parent_tool_use_id.map(Into::into),
+            };
+            self.journal.emit(message.id, &ServerMessage::AssistantMessageComplete(complete));
+        }
+        for id in unfinished.prompts {
+            self.resolved(&id, Resolution::Cancelled, ResolvedBy::Agent, None);
+        }
+        if let Some(id) = unfinished.turn {
+            self.begin_turn(id, Phase::Running);
+            self.fail_turn(TurnErrorCode::AgentExited, "the gateway was restarted while this turn was running");
+        }
+        for queued in unfinished.queued {
+            let input = TurnInput { content: queued.content, parent_tool_use_id: queued.parent_tool_use_id };
+            self.queue.push_back(Queued { id: queued.id, input });
+        }
+        self.effects.push(Effect::Persist);
+        self.next_turn();
+        self.sync_status();
     }
 
     /// `resume`.
