@@ -149,7 +149,9 @@ impl Pairs {
     pub fn iter(&self) -> Box<dyn Iterator<Item = (&str, &str)> + '_> {
         match self {
             Self::Object(map) => Box::new(map.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
-            Self::Array(pairs) => Box::new(pairs.iter().map(|pair| (pair.name.as_str(), pair.value.as_str()))),
+            Self::Array(pairs) => {
+                Box::new(pairs.iter().map(|pair| (pair.name.as_str(), pair.value.as_str())))
+            }
         }
     }
 }
