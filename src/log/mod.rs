@@ -1,62 +1,33 @@
-//! Stand-in until the log room is merged.
-use std::sync::Arc;
-use tokio::sync::Notify;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-/// Id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CursorId(pub u64);
-/// Doorbell.
-#[derive(Debug, Clone, Default)]
-pub struct Doorbell(Arc<(parking_lot::Mutex<Vec<CursorId>>, Notify)>);
-impl Doorbell {
-    /// new.
-    pub fn new() -> Self {
-        Self::default()
-    }
-    /// wait.
-    pub async fn wait(&self, news: &mut Vec<CursorId>) {
-        while !self.take(news) {
-            self.0.1.notified().await;
-        }
-    }
-    /// take.
-    pub fn take(&self, news: &mut Vec<CursorId>) -> bool {
-        let mut l = self.0.0.lock();
-        let any = !l.is_empty();
-        news.append(&mut l);
-        any
-    }
-}
-/// Progress.
-#[derive(Debug)]
-pub enum Progress {
-    /// end.
-    CaughtUp,
-    /// more.
-    More,
-    /// gap.
-    Gap {
-        /// first.
-        first_seq: u64,
-    },
-    /// closed.
-    Closed,
-}
-/// Cursor.
-#[derive(Debug)]
-pub struct Cursor;
-impl Cursor {
-    /// id.
-    pub fn id(&self) -> CursorId {
-        CursorId(0)
-    }
-    /// session.
-    pub fn session(&self) -> &str {
-        ""
-    }
-    /// read.
-    #[allow(clippy::unused_async)]
-    pub async fn read(&mut self, _out: &mut Vec<Utf8Bytes>, _max: usize) -> Progress {
-        Progress::CaughtUp
-    }
-}
+//! Room: a session's event log, its only output. One writer (the session's task), many cursors (connections).
+//!
+//! May assume: entries come in ascending order of `seq`, from one task. Must not know: what events mean, who reads them.
+//!
+//! Live delivery and replay are the same read, so there is no seam between them to lose an event in. A slow reader is a cursor
+//! that lags; it costs the writer nothing.
+//!
+//! # Memory
+//! The newest events are kept in memory, up to the window (`--log-window`) plus one frame: the oldest entry goes when the ones
+//! after it fill the window by themselves. So a frame larger than the window still reaches everyone who keeps up. An entry counts
+//! as its frame's bytes and [`ENTRY_OVERHEAD`].
+//! - Without a store, what leaves the window is gone: a cursor that still needed it gets [`Progress::Gap`].
+//! - With a store, only what is durable leaves the window, and who lags reads it from there. When the store stalls, logs grow past
+//!   their windows until all that waits reaches the store's limit ([`Backlog`](crate::store::Backlog)); from then on each log that
+//!   appends falls back to its window, drops the oldest although unstored, and who lags gets a [`Progress::Gap`]. So memory is at
+//!   most the windows and the limit.
+//!
+//! Frames are slices of the encoder's chunks. Entries leave in the order in which they came, so at most one chunk per log is held
+//! by fewer frames than it was made for; [`EventLog::compact`] ends even that, for sessions that go to sleep.
+
+mod cursor;
+mod doorbell;
+mod event_log;
+mod feed;
+#[cfg(test)]
+mod tests;
+mod window;
+
+pub use crate::store::{Entry, SessionKey};
+pub use cursor::{Cursor, Progress};
+pub use doorbell::{CursorId, Doorbell};
+pub use event_log::{Attached, EventLog, From, Journal, Verdict};
+pub use window::ENTRY_OVERHEAD;
