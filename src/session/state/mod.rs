@@ -152,7 +152,7 @@ impl SessionState {
             num_turns: record.num_turns,
             cost: Cost { earlier: record.cost_usd, current: 0.0 },
             limits,
-            effects: Vec::new(),
+            effects: vec![Effect::Persist],
         }
     }
 
