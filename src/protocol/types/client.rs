@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigUpdateFields, Json, McpServer, RuleUpdate, SessionStart, read};
+use super::{ConfigUpdateFields, Json, McpServer, RuleUpdate, SessionStart, read, shape};
 
 /// Everything a client can say: the common fields and the message.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -143,6 +143,7 @@ pub struct SessionEnd {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UserMessage {
     /// A string, an array of content blocks, or a string that holds a JSON array of blocks.
+    #[schemars(with = "shape::Content")]
     pub content: Json<'static>,
     /// The tool use that this belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -174,9 +175,11 @@ pub struct PermissionResponse {
     pub explanation: Option<String>,
     /// With `allow`: the input that the tool is to run with instead; an object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::AnyObject>")]
     pub updated_input: Option<Json<'static>>,
     /// With `allow`: rules to apply, instead of those that `allow_always` would; an array of the agent's updates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<shape::AgentRuleUpdate>>")]
     pub updated_permissions: Option<Vec<Json<'static>>>,
     /// With `deny`: also ends the turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,6 +201,7 @@ pub struct ClientToolResult {
     #[schemars(length(min = 1))]
     pub tool_use_id: String,
     /// A string, or an array of content blocks; for an `AskUserQuestion`, a JSON object of answers.
+    #[schemars(with = "shape::ToolContent")]
     pub content: Json<'static>,
     /// Whether the tool failed.
     #[serde(default, deserialize_with = "read::or_default")]

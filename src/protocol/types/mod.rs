@@ -10,6 +10,7 @@ mod mcp;
 pub(super) mod read;
 mod rules;
 mod server;
+mod shape;
 mod start;
 mod values;
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Json, PermissionMode, SessionConfig, Text};
+use super::{Decision, Json, PermissionMode, SessionConfig, Text, shape};
 use crate::protocol::{ErrorCode, WarningCode};
 
 /// The common fields around a server message.
@@ -143,6 +143,7 @@ impl ServerMessage<'_> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UserMessageEvent<'a> {
     /// As the client sent it: a string or an array of content blocks.
+    #[schemars(with = "shape::Content")]
     pub content: Json<'a>,
     /// As the client sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,6 +191,7 @@ pub enum Delta<'a> {
         /// The tool.
         tool_name: Cow<'a, str>,
         /// Its input, an object.
+        #[schemars(with = "shape::AnyObject")]
         tool_input: Json<'a>,
     },
     /// A piece of a tool call's input, as JSON text that is complete only when joined.
@@ -256,6 +258,7 @@ pub struct AssistantMessageComplete<'a> {
     pub stop_reason: Option<Cow<'a, str>>,
     /// The API's usage object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::AnyObject>")]
     pub usage: Option<Json<'a>>,
     /// As in the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -280,6 +283,7 @@ pub struct ToolUse<'a> {
     /// The tool.
     pub tool_name: Cow<'a, str>,
     /// Its input, an object.
+    #[schemars(with = "shape::AnyObject")]
     pub tool_input: Json<'a>,
     /// Set on calls of a subagent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -299,6 +303,7 @@ pub struct ToolResult<'a> {
     pub is_error: bool,
     /// The original blocks, where they are not only text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<shape::ContentBlock>>")]
     pub blocks: Option<Json<'a>>,
     /// Set on results of a subagent's calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -326,6 +331,7 @@ pub struct PermissionContext<'a> {
     /// How dangerous it is held to be.
     pub risk_level: RiskLevel,
     /// The agent's suggestions of rules, as it made them: a menu, not a bundle.
+    #[schemars(with = "Vec<shape::AgentRuleUpdate>")]
     pub suggestions: Vec<Json<'a>>,
     /// Why the agent asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -341,6 +347,7 @@ pub struct PermissionRequest<'a> {
     /// The tool.
     pub tool_name: Cow<'a, str>,
     /// The input it would run with.
+    #[schemars(with = "shape::AnyObject")]
     pub tool_input: Json<'a>,
     /// The call.
     pub tool_use_id: Cow<'a, str>,
@@ -518,12 +525,14 @@ pub struct TurnResult<'a> {
     pub total_cost_usd: Option<f64>,
     /// The API's usage object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::AnyObject>")]
     pub usage: Option<Json<'a>>,
     /// The API's last stop reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<Cow<'a, str>>,
     /// Tool calls that were denied, as the agent lists them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<shape::AnyObject>>")]
     pub permission_denials: Option<Json<'a>>,
 }
 
@@ -572,6 +581,7 @@ pub struct SessionEnded {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentEvent<'a> {
     /// The agent's message, untouched.
+    #[schemars(with = "shape::AnyObject")]
     pub event: Json<'a>,
 }
 
@@ -626,12 +636,15 @@ pub struct AgentInfo {
     pub version: Option<String>,
     /// Names of its tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<serde_json::Value>>")]
     pub tools: Option<Json<'static>>,
     /// Its MCP servers and their state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<serde_json::Value>>")]
     pub mcp_servers: Option<Json<'static>>,
     /// Its slash commands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<serde_json::Value>>")]
     pub slash_commands: Option<Json<'static>>,
 }
 
