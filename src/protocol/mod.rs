@@ -5,6 +5,7 @@
 
 pub mod codes;
 pub mod parse;
+pub mod schema;
 pub mod sink;
 pub mod types;
 
