@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::{
     asked::Asked,
     script::{ApiError, Block, Count, Matcher, OneOrMany, Pace, Rule, Script, Turn},
+    side,
     text::{Names, contains_ignore_case},
 };
 
@@ -90,8 +91,8 @@ pub(super) fn choose(
     attempts: &mut Attempts,
 ) -> Answer {
     let input_tokens = (body_bytes / 4) as u64;
-    if is_side_request(asked) {
-        return Answer::Message(side_answer(asked, input_tokens));
+    if let Some(text) = side::answer(asked) {
+        return Answer::Message(one_text(asked, text, input_tokens));
     }
     let mut names = names(script, asked);
     let rule = find_rule(script, asked, &mut names);
@@ -113,22 +114,7 @@ pub(super) fn choose(
     Answer::Message(planner.plan(turn, input_tokens))
 }
 
-/// How the CLI asks for the summary of a conversation, tools and all.
-const COMPACTION: &str = "your task is to create a detailed summary";
-
-/// Titles, summaries and other small things that the CLI asks for beside the conversation have no tools.
-fn is_side_request(asked: &Asked) -> bool {
-    asked.schema.is_some() || asked.tools.is_empty() || is_compaction(asked)
-}
-
-fn is_compaction(asked: &Asked) -> bool {
-    asked.user_text.len() > 1000 && contains_ignore_case(&asked.user_text, COMPACTION)
-}
-
-/// Something harmless: it must fit a schema if there is one, and may be shown to nobody.
-fn side_answer(asked: &Asked, input_tokens: u64) -> Plan {
-    let text =
-        asked.schema.as_ref().map_or_else(|| "Demo".to_owned(), |schema| sample(schema, 8).to_string());
+fn one_text(asked: &Asked, text: String, input_tokens: u64) -> Plan {
     let block = Planned { kind: Kind::Text, text, chunk: usize::MAX, delay: Duration::ZERO };
     Plan {
         id: message_id(),
@@ -139,27 +125,6 @@ fn side_answer(asked: &Asked, input_tokens: u64) -> Plan {
         input_tokens,
         wait: Duration::ZERO,
         hang: false,
-    }
-}
-
-/// The simplest value that a schema allows, for the parts of JSON Schema that the CLI uses.
-fn sample(schema: &Value, depth: usize) -> Value {
-    if let Some(first) = schema["enum"].get(0).or_else(|| schema.get("const")) {
-        return first.clone();
-    }
-    match schema["type"].as_str() {
-        Some("object") if depth > 0 => {
-            let fields = schema["properties"].as_object();
-            let filled =
-                fields.into_iter().flatten().map(|(key, field)| (key.clone(), sample(field, depth - 1)));
-            Value::Object(filled.collect())
-        }
-        Some("object") => json!({}),
-        Some("array") => json!([]),
-        Some("boolean") => json!(false),
-        Some("number" | "integer") => json!(0),
-        Some("null") => Value::Null,
-        _ => json!("Demo"),
     }
 }
 
@@ -298,9 +263,9 @@ impl Planner<'_> {
         };
         let mut text = String::new();
         for n in 1..=times {
-            let mut names = self.names.clone();
-            names.set("n", n.to_string());
-            let piece = names.fill(template);
+            self.names.set("n", n.to_string());
+            let piece = self.names.fill(template);
+            self.names.forget_last();
             if piece.is_empty() || text.len() + piece.len() > MAX_TEXT {
                 break;
             }
@@ -329,4 +294,133 @@ fn message_id() -> String {
 /// A rough count, never 0, so that a turn has a cost.
 fn tokens(text: &str) -> u64 {
     (text.len() / 4 + 1) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(user_text: &str) -> Asked {
+        Asked { user_text: user_text.into(), tools: vec!["Bash".into(), "Task".into()], ..Asked::default() }
+    }
+
+    fn answer(script: &Script, asked: &Asked) -> Answer {
+        choose(script, asked, 400, 1, &mut Attempts::default())
+    }
+
+    fn plan(asked: &Asked) -> Plan {
+        match answer(&Script::builtin(), asked) {
+            Answer::Message(plan) => plan,
+            other => panic!("no message: {other:?}"),
+        }
+    }
+
+    fn text(asked: &Asked) -> String {
+        plan(asked).blocks.iter().map(|block| block.text.as_str()).collect()
+    }
+
+    #[test]
+    fn every_word_that_help_lists_has_an_answer_of_its_own() {
+        let script = Script::builtin();
+        let fallback = text(&asked("something else"));
+        assert!(fallback.ends_with("You said: something else"));
+        for rule in script.rules.iter().filter_map(|rule| rule.help.as_ref()) {
+            let word = rule.split(" – ").next().unwrap();
+            if !word.starts_with('(') {
+                if let Answer::Message(plan) = answer(&script, &asked(word)) {
+                    assert!(
+                        !plan.blocks[0].text.starts_with("I am a scripted model and know only"),
+                        "{word}"
+                    );
+                }
+                assert!(text(&asked("help")).contains(rule));
+            }
+        }
+    }
+
+    #[test]
+    fn turns_follow_the_tool_rounds() {
+        let mut at = asked("touch a b");
+        assert_eq!(plan(&at).stop_reason, "tool_use");
+        let input: Value = serde_json::from_str(&plan(&at).blocks[1].text).unwrap();
+        assert_eq!(input["command"], "touch a b");
+        at.rounds = 1;
+        at.tool_results = vec![super::super::ToolResult {
+            text: "{user_text}".into(),
+            ..super::super::ToolResult::default()
+        }];
+        assert_eq!(text(&at), "The tool said: {user_text}");
+        at.rounds = 2;
+        assert_eq!(text(&at), "Done.");
+        at.user_text = "loop".into();
+        assert_eq!(plan(&at).stop_reason, "tool_use");
+    }
+
+    #[test]
+    fn echo_is_exact() {
+        let said = "echo  \u{2028}\"{user_text}\"\n{n}\t\u{1F980} ";
+        assert_eq!(text(&asked(said)), said.strip_prefix("echo ").unwrap());
+    }
+
+    #[test]
+    fn a_tool_goes_by_the_name_that_is_offered() {
+        let name = |asked: &Asked| match &plan(asked).blocks[1].kind {
+            Kind::ToolUse { name, .. } => name.clone(),
+            other => panic!("{other:?}"),
+        };
+        let mut at = asked("subagent");
+        assert_eq!(name(&at), "Task");
+        at.tools.push("Agent".into());
+        assert_eq!(name(&at), "Agent");
+        at.tools = vec!["Other".into()];
+        assert_eq!(name(&at), "Agent");
+    }
+
+    #[test]
+    fn any_tool_can_be_called_by_json() {
+        let two = plan(&asked(r#"tool [{"name":"A","input":{"x":1}},{"name":"B"}]"#));
+        assert_eq!(two.blocks.len(), 2);
+        assert_eq!((two.blocks[0].text.as_str(), two.blocks[1].text.as_str()), (r#"{"x":1}"#, "{}"));
+        for bad in ["tool {", "tool []", "tool 3", r#"tool {"name":"A","input":3}"#, r#"tool {"input":{}}"#] {
+            assert!(text(&asked(bad)).starts_with("I cannot call that tool"), "{bad}");
+        }
+        let client = plan(&asked(r#"client add {"a": 1}"#));
+        assert!(matches!(&client.blocks[0].kind, Kind::ToolUse { name, .. } if name == "mcp__client__add"));
+    }
+
+    #[test]
+    fn errors_end_after_their_number_of_times() {
+        let (script, at) = (Script::builtin(), asked("overload"));
+        let mut attempts = Attempts::default();
+        let mut errors = |request: u64| {
+            let tries = (0..4).map(|_| choose(&script, &at, 0, request, &mut attempts));
+            tries.filter(|answer| matches!(answer, Answer::Error(_))).count()
+        };
+        assert_eq!((errors(1), errors(2), errors(1)), (2, 2, 0));
+        assert!(matches!(answer(&script, &asked("error")), Answer::Error(ApiError { status: 400, .. })));
+        assert!(matches!(answer(&script, &asked("hang")), Answer::Silence));
+    }
+
+    #[test]
+    fn the_error_count_is_bounded() {
+        let mut attempts = Attempts::default();
+        for request in 0..1000 {
+            attempts.count(request);
+        }
+        assert_eq!(attempts.0.len(), MAX_ATTEMPTS);
+        assert_eq!(attempts.count(999), 1);
+    }
+
+    #[test]
+    fn side_requests_play_no_rule() {
+        assert_eq!(text(&Asked { tools: vec![], ..asked("error") }), "Demo");
+    }
+
+    #[test]
+    fn repeated_text_counts_and_is_bounded() {
+        assert_eq!(text(&asked("count 3")).lines().count(), 3);
+        assert!(text(&asked("count 3")).starts_with("1: "));
+        assert!(text(&asked("count 18446744073709551615")).len() <= MAX_TEXT);
+        assert_eq!(text(&asked("count nothing")).lines().count(), 1);
+    }
 }
