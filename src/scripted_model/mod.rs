@@ -112,5 +112,6 @@ impl ScriptedModel {
 
 #[cfg(test)]
 mod tests {
+    mod answers;
     mod api;
 }

@@ -136,6 +136,23 @@ async fn shutdown_ends_open_answers() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_is_noticed_in_silence() {
+    let running = start().await;
+    for text in ["hang", "stall"] {
+        let body = question(text, true).to_string();
+        let stream = running.connect("POST /v1/messages", body.as_bytes()).await;
+        running.model.request_where(|request| request.user_text == text).await;
+        drop(stream);
+    }
+    let only_the_acceptor = async {
+        while running.tracker.len() > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), only_the_acceptor).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_agent_gets_the_address_and_the_directory() {
     let running = start().await;
     let env = running.model.env(std::path::Path::new("/private"));
