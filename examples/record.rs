@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-const FLOW_LIMIT: Duration = Duration::from_secs(60);
+const FLOW_LIMIT: Duration = Duration::from_mins(1);
 /// One white pixel.
 const PNG: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8/5+hHgAHggJ/PchI7wAAAABJRU5ErkJggg==";

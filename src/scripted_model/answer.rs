@@ -11,13 +11,14 @@ use uuid::Uuid;
 use super::{
     asked::Asked,
     script::{ApiError, Block, Count, Matcher, OneOrMany, Pace, Rule, Script, Turn},
+    side,
     text::{Names, contains_ignore_case},
 };
 
 /// Longest text that one block may grow to by `repeat`, in bytes.
-const MAX_TEXT: usize = 16 << 20;
+pub(super) const MAX_TEXT: usize = 16 << 20;
 /// How many different requests the error count remembers.
-const MAX_ATTEMPTS: usize = 256;
+pub(super) const MAX_ATTEMPTS: usize = 256;
 
 /// What the API answers.
 #[derive(Debug, Clone)]
@@ -64,11 +65,11 @@ pub(super) enum Kind {
 
 /// How often a request has been answered with an error; bounded, the oldest are forgotten.
 #[derive(Debug, Default)]
-pub(super) struct Attempts(VecDeque<(u64, u32)>);
+pub(super) struct Attempts(pub(super) VecDeque<(u64, u32)>);
 
 impl Attempts {
     /// Counts one more attempt of `request`; the number of those before it.
-    fn count(&mut self, request: u64) -> u32 {
+    pub(super) fn count(&mut self, request: u64) -> u32 {
         if let Some((_, attempts)) = self.0.iter_mut().find(|(known, _)| *known == request) {
             *attempts = attempts.saturating_add(1);
             return *attempts - 1;
@@ -90,8 +91,8 @@ pub(super) fn choose(
     attempts: &mut Attempts,
 ) -> Answer {
     let input_tokens = (body_bytes / 4) as u64;
-    if is_side_request(asked) {
-        return Answer::Message(side_answer(asked, input_tokens));
+    if let Some(text) = side::answer(asked) {
+        return Answer::Message(one_text(asked, text, input_tokens));
     }
     let mut names = names(script, asked);
     let rule = find_rule(script, asked, &mut names);
@@ -113,22 +114,7 @@ pub(super) fn choose(
     Answer::Message(planner.plan(turn, input_tokens))
 }
 
-/// How the CLI asks for the summary of a conversation, tools and all.
-const COMPACTION: &str = "your task is to create a detailed summary";
-
-/// Titles, summaries and other small things that the CLI asks for beside the conversation have no tools.
-fn is_side_request(asked: &Asked) -> bool {
-    asked.schema.is_some() || asked.tools.is_empty() || is_compaction(asked)
-}
-
-fn is_compaction(asked: &Asked) -> bool {
-    asked.user_text.len() > 1000 && contains_ignore_case(&asked.user_text, COMPACTION)
-}
-
-/// Something harmless: it must fit a schema if there is one, and may be shown to nobody.
-fn side_answer(asked: &Asked, input_tokens: u64) -> Plan {
-    let text =
-        asked.schema.as_ref().map_or_else(|| "Demo".to_owned(), |schema| sample(schema, 8).to_string());
+fn one_text(asked: &Asked, text: String, input_tokens: u64) -> Plan {
     let block = Planned { kind: Kind::Text, text, chunk: usize::MAX, delay: Duration::ZERO };
     Plan {
         id: message_id(),
@@ -139,27 +125,6 @@ fn side_answer(asked: &Asked, input_tokens: u64) -> Plan {
         input_tokens,
         wait: Duration::ZERO,
         hang: false,
-    }
-}
-
-/// The simplest value that a schema allows, for the parts of JSON Schema that the CLI uses.
-fn sample(schema: &Value, depth: usize) -> Value {
-    if let Some(first) = schema["enum"].get(0).or_else(|| schema.get("const")) {
-        return first.clone();
-    }
-    match schema["type"].as_str() {
-        Some("object") if depth > 0 => {
-            let fields = schema["properties"].as_object();
-            let filled =
-                fields.into_iter().flatten().map(|(key, field)| (key.clone(), sample(field, depth - 1)));
-            Value::Object(filled.collect())
-        }
-        Some("object") => json!({}),
-        Some("array") => json!([]),
-        Some("boolean") => json!(false),
-        Some("number" | "integer") => json!(0),
-        Some("null") => Value::Null,
-        _ => json!("Demo"),
     }
 }
 
@@ -298,9 +263,9 @@ impl Planner<'_> {
         };
         let mut text = String::new();
         for n in 1..=times {
-            let mut names = self.names.clone();
-            names.set("n", n.to_string());
-            let piece = names.fill(template);
+            self.names.set("n", n.to_string());
+            let piece = self.names.fill(template);
+            self.names.forget_last();
             if piece.is_empty() || text.len() + piece.len() > MAX_TEXT {
                 break;
             }

@@ -9,6 +9,7 @@ mod asked;
 mod http;
 mod record;
 mod script;
+mod side;
 mod sse;
 mod text;
 
@@ -107,4 +108,10 @@ impl ScriptedModel {
     pub async fn request_where(&self, wanted: impl FnMut(&Request) -> bool) -> Request {
         self.requests.find(wanted).await
     }
+}
+
+#[cfg(test)]
+mod tests {
+    mod answers;
+    mod api;
 }

@@ -122,6 +122,11 @@ impl Names {
         self.0.push((name.to_owned(), value.into()));
     }
 
+    /// Takes back the last `set`.
+    pub(super) fn forget_last(&mut self) {
+        self.0.pop();
+    }
+
     fn get(&self, name: &str) -> Option<&str> {
         // The last one set wins, so that `{n}` can be set anew.
         self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
