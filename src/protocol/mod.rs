@@ -9,6 +9,9 @@ pub mod schema;
 pub mod sink;
 pub mod types;
 
+#[cfg(test)]
+mod documented;
+
 pub use codes::{CloseCode, ErrorCode, WarningCode};
 pub use sink::{EventSink, MessageId};
 pub use types::*;

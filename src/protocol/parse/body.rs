@@ -12,6 +12,9 @@ use crate::protocol::{
     StartOptions, UserMessage,
 };
 
+/// The MCP server's name that stands before the names of client tools (`mcp__client__NAME`).
+const CLIENT_TOOLS_SERVER: &str = "client";
+
 /// A message type that can be read from a frame.
 pub trait Body: Sized {
     /// Reads the fields of this type from the whole frame's text and checks them; fields of others are ignored.
@@ -175,8 +178,17 @@ impl Checker<'_> {
         self.arguments("allowed_tools", options.allowed_tools.as_deref())?;
         self.arguments("disallowed_tools", options.disallowed_tools.as_deref())?;
         self.arguments("add_dirs", options.add_dirs.as_deref())?;
-        self.servers(options.mcp_servers.as_deref().unwrap_or_default())?;
-        self.tools(options.client_tools.as_deref().unwrap_or_default())
+        let servers = options.mcp_servers.as_deref().unwrap_or_default();
+        let tools = options.client_tools.as_deref().unwrap_or_default();
+        self.servers(servers)?;
+        self.tools(tools)?;
+        match servers.iter().position(|server| server.name == CLIENT_TOOLS_SERVER) {
+            Some(at) if !tools.is_empty() => Err(Invalid::new(
+                format!("mcp_servers[{at}].name"),
+                "is the name under which `client_tools` go",
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn servers(&self, servers: &[McpServer]) -> Result<(), Invalid> {

@@ -8,7 +8,7 @@ mod messages;
 mod tidy;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use serde_json::{Map, Value, json};
 

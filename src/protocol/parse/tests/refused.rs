@@ -188,6 +188,11 @@ fn fields_are_named_by_their_path() {
             r#""config":{"client_tools":[{"name":"a","description":"","input_schema":{"type":"object","required":1}}]}"#,
             "`config.client_tools[0].input_schema.required` is not an array of names",
         ),
+        (
+            "session_start",
+            r#""mcp_servers":[{"name":"client","command":"x"}],"client_tools":[{"name":"a","description":"","input_schema":{"type":"object"}}]"#,
+            "`mcp_servers[0].name` is the name under which `client_tools` go",
+        ),
         ("new_session", r#""mcp_servers":[]"#, "`cwd` is missing"),
         ("new_session", r#""cwd":"/x""#, "`mcp_servers` is missing"),
         ("new_session", r#""cwd":"x","mcp_servers":[]"#, "`cwd` is not an absolute path"),
