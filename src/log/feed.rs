@@ -107,6 +107,7 @@ impl Feed {
         if entry.seq > self.pulled {
             self.pulled = entry.seq;
             self.lost_through = Some(entry.seq);
+            backlog.note_loss();
             self.waiting -= cost(entry);
             backlog.sub(cost(entry));
         }
