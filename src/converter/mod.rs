@@ -1,1 +1,198 @@
-//! (room)
+//! The agent's messages as protocol messages, and a client's content as the agent's input.
+//!
+//! The only room that knows both vocabularies. [`Converter`] takes the agent's stdout line by line and emits session events
+//! into an [`EventSink`]; what only the session can decide (prompts, the end of a turn) comes back as an [`Outcome`]. It does
+//! no I/O, reads no clock, and knows nothing of queues, prompts or sockets.
+
+mod input;
+mod notice;
+mod owned;
+mod sdk;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tools;
+mod turn;
+
+use crate::agent::wire::{self, BadLine, Message};
+use crate::protocol::{AgentEvent, EventSink, Json, ServerMessage};
+
+pub use input::{SdkInput, agent_mode, protocol_to_sdk_input, user_content};
+pub use sdk::sdk_to_protocol;
+pub use tools::CLIENT_TOOL_PREFIX;
+pub use turn::turn_result;
+
+use stream::Streams;
+use tools::Tools;
+
+/// How a session wants its messages converted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ConverterOptions {
+    /// Hand on messages that have no form of their own in the protocol, as `agent_event`.
+    pub agent_events: bool,
+}
+
+/// Turns one agent's lines into session events.
+///
+/// It holds what a stream needs to be told once and only once: per subagent, the message that is open and how much of each
+/// block was streamed. Feed it the lines in the order they came.
+#[derive(Debug, Default)]
+pub struct Converter {
+    options: ConverterOptions,
+    streams: Streams,
+    tools: Tools,
+    interrupted: bool,
+}
+
+/// What a line asks of the session. All events that the line itself gives have been emitted by then.
+#[derive(Debug)]
+pub enum Outcome<'a> {
+    /// Nothing.
+    Converted,
+    /// A turn begins; the agent tells what it is.
+    Init(Box<wire::Init<'a>>),
+    /// A turn is over. What was open on the main thread has been closed.
+    Result(Box<wire::ResultMessage<'a>>),
+    /// The agent wants something. Before a question about a tool, the tool's `tool_use` has been emitted.
+    ControlRequest(Box<wire::ControlRequest<'a>>),
+    /// The agent answers a control request.
+    ControlResponse(wire::ControlResponse<'a>),
+    /// The agent takes a control request back.
+    ControlCancel(wire::ControlCancel<'a>),
+}
+
+impl Converter {
+    /// A converter for a new agent process.
+    pub fn new(options: ConverterOptions) -> Self {
+        Self { options, ..Self::default() }
+    }
+
+    /// Changes the options from the next line on.
+    pub fn set_options(&mut self, options: ConverterOptions) {
+        self.options = options;
+    }
+
+    /// Converts one line of the agent's stdout (without its newline).
+    ///
+    /// # Errors
+    /// The line is no JSON object. It changed nothing: log it and go on with the next.
+    ///
+    /// ```
+    /// use claude_ws::converter::{Converter, ConverterOptions};
+    /// use claude_ws::protocol::{EventSink, MessageId, ServerMessage};
+    ///
+    /// struct Print(u64);
+    /// impl EventSink for Print {
+    ///     fn next_id(&mut self) -> MessageId {
+    ///         self.0 += 1;
+    ///         MessageId(self.0)
+    ///     }
+    ///     fn emit(&mut self, id: MessageId, message: &ServerMessage<'_>) {
+    ///         println!("{id}: {}", serde_json::to_string(message).unwrap());
+    ///     }
+    /// }
+    ///
+    /// let mut converter = Converter::new(ConverterOptions::default());
+    /// let line = br#"{"type":"stream_event","event":{"type":"content_block_delta","index":0,
+    ///     "delta":{"type":"text_delta","text":"Hello"}},"parent_tool_use_id":null}"#;
+    /// converter.line(line, &mut Print(0))?;
+    /// # Ok::<(), claude_ws::agent::wire::BadLine>(())
+    /// ```
+    pub fn line<'a>(&mut self, line: &'a [u8], sink: &mut impl EventSink) -> Result<Outcome<'a>, BadLine> {
+        let message = wire::parse(line)?;
+        Ok(self.message(line, message, sink))
+    }
+
+    /// Closes every open message, with this stop reason where the message itself has none.
+    pub fn close_open(&mut self, stop_reason: Option<&str>, sink: &mut impl EventSink) {
+        self.streams.close_all(stop_reason, sink);
+    }
+
+    /// From now until the next result, messages that end without a stop reason are `interrupted`.
+    pub fn mark_interrupted(&mut self) {
+        self.interrupted = true;
+    }
+
+    /// The stop reason of messages that end without one.
+    fn cut_off(&self) -> Option<&'static str> {
+        self.interrupted.then_some("interrupted")
+    }
+
+    fn message<'a>(
+        &mut self,
+        line: &'a [u8],
+        message: Message<'a>,
+        sink: &mut impl EventSink,
+    ) -> Outcome<'a> {
+        let cut_off = self.cut_off();
+        let told = match message {
+            Message::StreamEvent(event) => self.streams.event(&event, cut_off, sink),
+            Message::Assistant(assistant) => {
+                self.streams.finished(&assistant, cut_off, &mut self.tools, sink)
+            }
+            Message::User(user) => {
+                self.streams.user_spoke(user.parent_tool_use_id.as_deref(), cut_off, sink);
+                self.tool_results(&user, sink)
+            }
+            Message::System(system) => {
+                if system.subtype.text().is_some_and(|subtype| subtype == "task_notification") {
+                    self.streams.subagent_done(&system.tool_use_id.text().unwrap_or_default(), cut_off, sink);
+                }
+                notice::system(&system, sink)
+            }
+            Message::RateLimit(limit) => notice::rate_limit(&limit, sink),
+            Message::ToolProgress(_) | Message::Unknown { .. } => false,
+            Message::Init(init) => return Outcome::Init(init),
+            Message::Result(result) => {
+                self.turn_over(&result, sink);
+                return Outcome::Result(result);
+            }
+            Message::ControlRequest(request) => {
+                self.tools.before_prompt(&request, sink);
+                return Outcome::ControlRequest(request);
+            }
+            Message::ControlResponse(response) => return Outcome::ControlResponse(response),
+            Message::ControlCancel(cancel) => return Outcome::ControlCancel(cancel),
+        };
+        if !told && self.options.agent_events {
+            hand_on(line, sink);
+        }
+        Outcome::Converted
+    }
+
+    fn tool_results(&mut self, user: &wire::UserMessage<'_>, sink: &mut impl EventSink) -> bool {
+        if user.is_replay {
+            return false;
+        }
+        let mut all = !user.body.content.0.is_empty();
+        for block in &user.body.content.0 {
+            if block.kind.get() == "tool_result" {
+                // The result of a subagent's start ends the subagent, unless it goes on in the background: then its next
+                // line opens a message of its own.
+                self.streams.subagent_done(block.tool_use_id.get(), self.cut_off(), sink);
+                self.tools.result(block, user.parent_tool_use_id.as_deref(), sink);
+            } else {
+                all = false;
+            }
+        }
+        all
+    }
+
+    fn turn_over(&mut self, result: &wire::ResultMessage<'_>, sink: &mut impl EventSink) {
+        if self.interrupted || result.was_aborted() {
+            self.streams.close_all(Some("interrupted"), sink);
+        } else {
+            self.streams.close_turn(sink);
+        }
+        self.streams.forget();
+        self.tools.turn_over();
+        self.interrupted = false;
+    }
+}
+
+/// `agent_event`: the line as it is.
+fn hand_on(line: &[u8], sink: &mut impl EventSink) {
+    if let Ok(event) = serde_json::from_slice(line).map(Json::borrowed) {
+        sink.event(&ServerMessage::AgentEvent(AgentEvent { event }));
+    }
+}

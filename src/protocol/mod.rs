@@ -6,6 +6,7 @@
 pub mod codes;
 pub mod parse;
 pub mod schema;
+pub mod encode;
 pub mod sink;
 pub mod types;
 

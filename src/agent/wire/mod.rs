@@ -1,1 +1,186 @@
-//! Borrowed types of the lines that the agent writes to its stdout.
+//! What the agent says on its stdout: one line, one JSON object, read once into borrowed types.
+//!
+//! [`parse`] accepts the keys in any order and never fails over what it does not know: unknown kinds, subtypes, blocks and
+//! fields, values of an unexpected shape. Only a line that is no JSON object is a [`BadLine`]. What is merely passed on stays
+//! JSON text. This module must not know what becomes of the messages.
+//!
+//! Depth is no danger: what is stepped over or kept as text is scanned without recursion, and what is read goes as deep as the
+//! types here, no deeper.
+
+mod control;
+mod conversation;
+mod lenient;
+mod outcome;
+mod system;
+#[cfg(test)]
+mod tests;
+
+use thiserror::Error;
+
+pub use control::{CanUseTool, McpMessage};
+pub use control::{ControlCancel, ControlRequest, ControlResponse, OtherRequest};
+pub use conversation::{
+    AssistantMessage, Block, BlockDelta, Body, Event, MessageDelta, StreamEvent, UserMessage,
+};
+pub use lenient::{List, Raw, Str};
+pub use outcome::ResultMessage;
+pub use system::{Init, RateLimit, RateLimitInfo, SystemMessage, ToolProgress};
+
+use lenient::lenient;
+
+/// One line of the agent's stdout.
+#[derive(Debug, Clone)]
+pub enum Message<'a> {
+    /// A piece of a message while the model writes it.
+    StreamEvent(StreamEvent<'a>),
+    /// Finished blocks of a message of the model.
+    Assistant(AssistantMessage<'a>),
+    /// Results of tools; or the agent's own notes.
+    User(UserMessage<'a>),
+    /// `system/init`: a turn begins.
+    Init(Box<Init<'a>>),
+    /// Any other `system` message.
+    System(Box<SystemMessage<'a>>),
+    /// A turn is over.
+    Result(Box<ResultMessage<'a>>),
+    /// The agent wants something.
+    ControlRequest(Box<ControlRequest<'a>>),
+    /// The agent answers.
+    ControlResponse(ControlResponse<'a>),
+    /// The agent no longer wants something.
+    ControlCancel(ControlCancel<'a>),
+    /// The account's rate limit, as the agent knows it.
+    RateLimit(RateLimit<'a>),
+    /// A tool is still running.
+    ToolProgress(ToolProgress<'a>),
+    /// Anything else.
+    Unknown {
+        /// Its `type`; empty where it has none.
+        kind: String,
+    },
+}
+
+/// A line that is no message at all.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BadLine {
+    /// Not UTF-8.
+    #[error("the line is not UTF-8")]
+    Encoding,
+    /// Not JSON.
+    #[error("the line is not JSON (column {column})")]
+    Json {
+        /// Where reading it stopped, in bytes from 1.
+        column: usize,
+    },
+    /// JSON, but no object.
+    #[error("the line is not a JSON object")]
+    NotAnObject,
+}
+
+lenient! {
+    /// The part of a line that is read at once: what the frequent kinds are made of.
+    Line {
+        kind: Str<'a> = "type",
+        subtype: Str<'a> = "subtype",
+        event: Event<'a> = "event",
+        message: Body<'a> = "message",
+        parent_tool_use_id: Str<'a> = "parent_tool_use_id",
+        api_message_id: Str<'a> = "api_message_id",
+        is_replay: Raw<'a> = "isReplay",
+        is_synthetic: Raw<'a> = "isSynthetic",
+        aborted: Raw<'a> = "aborted",
+    }
+}
+
+lenient! {
+    /// The head of a line whose rest has an unexpected shape.
+    Head {
+        kind: Raw<'a> = "type",
+    }
+}
+
+/// Reads one line, without its newline.
+///
+/// # Errors
+/// A line that is not one JSON object in UTF-8.
+///
+/// ```
+/// use claude_ws::agent::wire::{Message, parse};
+///
+/// let line = br#"{"uuid":"u","event":{"type":"message_stop"},"type":"stream_event"}"#;
+/// assert!(matches!(parse(line), Ok(Message::StreamEvent(_))));
+/// assert!(matches!(parse(br#"{"type":"tomorrow's"}"#), Ok(Message::Unknown { kind }) if kind == "tomorrow's"));
+/// assert!(parse(b"not json").is_err());
+/// ```
+pub fn parse(line: &[u8]) -> Result<Message<'_>, BadLine> {
+    let text = simdutf8::basic::from_utf8(line).map_err(|_| BadLine::Encoding)?;
+    if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
+        return Err(match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Ok(_) => BadLine::NotAnObject,
+            Err(error) => BadLine::Json { column: error.column() },
+        });
+    }
+    match serde_json::from_str::<Line<'_>>(text) {
+        Ok(read) => Ok(read.into_message(text)),
+        Err(_) => unexpected(text),
+    }
+}
+
+/// A line that could not be read as what it says it is: not JSON at all, or of a shape that nobody foresaw.
+fn unexpected(text: &str) -> Result<Message<'_>, BadLine> {
+    match serde_json::from_str::<Head<'_>>(text) {
+        Ok(head) => {
+            let kind = head.kind.text().unwrap_or_default();
+            Ok(rare(&kind, "", text).unwrap_or_else(|| Message::Unknown { kind: kind.into_owned() }))
+        }
+        // Keys that hold lone surrogates end up here too: JSON, but not readable as keys.
+        Err(error) => match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Ok(_) => Ok(Message::Unknown { kind: String::new() }),
+            Err(_) => Err(BadLine::Json { column: error.column() }),
+        },
+    }
+}
+
+impl<'a> Line<'a> {
+    fn into_message(self, text: &'a str) -> Message<'a> {
+        let kind = self.kind.get();
+        match kind {
+            "stream_event" => Message::StreamEvent(StreamEvent {
+                event: self.event,
+                parent_tool_use_id: self.parent_tool_use_id.0,
+                api_message_id: self.api_message_id.0,
+            }),
+            "assistant" => Message::Assistant(AssistantMessage {
+                body: self.message,
+                parent_tool_use_id: self.parent_tool_use_id.0,
+                aborted: self.aborted.flag().unwrap_or(false),
+            }),
+            "user" => Message::User(UserMessage {
+                body: self.message,
+                parent_tool_use_id: self.parent_tool_use_id.0,
+                is_replay: self.is_replay.flag().unwrap_or(false),
+                is_synthetic: self.is_synthetic.flag().unwrap_or(false),
+            }),
+            _ => rare(kind, self.subtype.get(), text)
+                .unwrap_or_else(|| Message::Unknown { kind: kind.to_owned() }),
+        }
+    }
+}
+
+/// The kinds that come a few times a turn: their fields are read in a second look at the line.
+fn rare<'a>(kind: &str, subtype: &str, text: &'a str) -> Option<Message<'a>> {
+    fn read<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Option<T> {
+        serde_json::from_str(text).ok()
+    }
+    match kind {
+        "system" if subtype == "init" => read(text).map(|init| Message::Init(Box::new(init))),
+        "system" => read(text).map(|system| Message::System(Box::new(system))),
+        "result" => read(text).map(|result| Message::Result(Box::new(result))),
+        "control_request" => control::request(text).map(|request| Message::ControlRequest(Box::new(request))),
+        "control_response" => control::response(text).map(Message::ControlResponse),
+        "control_cancel_request" => read(text).map(Message::ControlCancel),
+        "rate_limit_event" => read(text).map(Message::RateLimit),
+        "tool_progress" => read(text).map(Message::ToolProgress),
+        _ => None,
+    }
+}

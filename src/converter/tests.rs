@@ -1,0 +1,5 @@
+//! Recorded streams of both versions, and what no order of lines may break.
+
+mod golden;
+mod recorder;
+mod rules;
