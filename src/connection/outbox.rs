@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
+use super::End;
 use crate::{
     log::{Cursor, Doorbell},
     protocol::codes::CloseCode,
@@ -50,9 +51,11 @@ pub(super) struct Shared {
     /// Bytes that may still be queued.
     budget: Semaphore,
     budget_max: usize,
-    /// The first wish to close wins.
-    close: Mutex<Option<(CloseCode, &'static str)>>,
+    /// How the connection shall end, once the queue is written. The first wish wins.
+    end: Mutex<Option<End>>,
     closing: AtomicBool,
+    /// There is an end.
+    closed: Notify,
     /// Wakes the writer: there is a close, or a heartbeat is due.
     pub(super) wake: Notify,
 }
@@ -86,8 +89,9 @@ pub(super) fn outbox(bytes: usize) -> (Outbox, Source) {
         doorbell: Doorbell::new(),
         budget: Semaphore::new(budget_max),
         budget_max,
-        close: Mutex::new(None),
+        end: Mutex::new(None),
         closing: AtomicBool::new(false),
+        closed: Notify::new(),
         wake: Notify::new(),
     });
     let source = Source { queue: queue_out, notices: notices_out, shared: Arc::clone(&shared) };
@@ -119,7 +123,11 @@ impl Outbox {
 
     /// Closes the connection, after what was sent before. Frames of the peer are no longer handled. The first call wins.
     pub fn close(&self, code: CloseCode, reason: &'static str) {
-        self.shared.close(code, reason);
+        self.shared.end(End::Ours(code, reason));
+    }
+
+    pub(super) fn end(&self, end: End) {
+        self.shared.end(end);
     }
 
     /// [`close`](Self::close) was called.
@@ -156,14 +164,27 @@ impl Shared {
         self.budget.add_permits(self.cost(len) as usize);
     }
 
-    pub(super) fn close(&self, code: CloseCode, reason: &'static str) {
-        self.close.lock().get_or_insert((code, reason));
+    /// Ends the connection after what was sent before.
+    pub(super) fn end(&self, end: End) {
+        self.end.lock().get_or_insert(end);
         self.closing.store(true, Ordering::Release);
         self.wake.notify_one();
+        self.closed.notify_one();
     }
 
-    pub(super) fn closing(&self) -> Option<(CloseCode, &'static str)> {
-        if self.closing.load(Ordering::Acquire) { *self.close.lock() } else { None }
+    /// How the connection shall end, if it shall.
+    pub(super) fn ending(&self) -> Option<End> {
+        if self.closing.load(Ordering::Acquire) { *self.end.lock() } else { None }
+    }
+
+    /// Waits until the connection shall end.
+    pub(super) async fn ended(&self) -> End {
+        loop {
+            if let Some(end) = self.ending() {
+                return end;
+            }
+            self.closed.notified().await;
+        }
     }
 }
 

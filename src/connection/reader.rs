@@ -1,6 +1,7 @@
 //! Reads: hands each message to the service, counts what is too much, and says how the connection ended.
 
 use std::{
+    future::pending,
     panic::AssertUnwindSafe,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -43,6 +44,11 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Reader<'_, S, IO> {
     pub(super) async fn run(mut self) -> End {
         loop {
             let data = match self.socket.next().await {
+                Event::End(end @ End::Violation(_)) => {
+                    // The answers to what came before it are still written.
+                    self.outbox.end(end);
+                    return pending().await;
+                }
                 Event::End(end) => return end,
                 // While closing, frames are read only to find the peer's close frame among them.
                 _ if self.outbox.is_closing() => continue,

@@ -30,7 +30,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Watchdog<'_, IO> {
             end = self.watch() => end,
             end = async {
                 self.going_away.cancelled().await;
-                self.shared.close(CloseCode::GoingAway, "server is going away");
+                self.shared.end(End::Ours(CloseCode::GoingAway, "server is going away"));
                 std::future::pending().await
             } => end,
         }

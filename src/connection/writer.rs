@@ -1,14 +1,17 @@
 //! Writes: the only future that queues messages for the socket while the connection is open.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
@@ -37,20 +40,33 @@ pub(super) struct Writer<'a, S, IO> {
 }
 
 impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
-    /// Runs until the connection is to be closed. A broken socket is the reader's to explain.
+    /// Runs until the connection shall end. A broken socket is the reader's to explain.
     pub(super) async fn run(mut self) -> End {
-        loop {
-            if let Some((code, reason)) = self.source.shared.closing() {
-                // Bounded: what a peer does not take in time, it asks for again when it comes back.
-                let _ = timeout(self.settings.close_timeout, self.rest(code)).await;
-                return End::Ours(code, reason);
+        let shared = Arc::clone(&self.source.shared);
+        // A peer that does not take what is being written must not put off the end.
+        let overdue = async {
+            let end = shared.ended().await;
+            sleep(self.settings.close_timeout).await;
+            end
+        };
+        let writing = async {
+            loop {
+                if let Some(end) = shared.ending() {
+                    // Bounded: what a peer does not take in time, it asks for again when it comes back.
+                    let _ = timeout(self.settings.close_timeout, self.rest(end)).await;
+                    return end;
+                }
+                if self.burst().await.is_err() {
+                    return pending().await;
+                }
+                if self.cursors.waiting() == 0 {
+                    self.wait().await;
+                }
             }
-            if self.burst().await.is_err() {
-                return std::future::pending().await;
-            }
-            if self.cursors.waiting() == 0 {
-                self.wait().await;
-            }
+        };
+        tokio::select! {
+            end = writing => end,
+            end = overdue => end,
         }
     }
 
@@ -72,12 +88,13 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
     }
 
     /// What is left before an orderly close: the queue, and for a peer that did nothing wrong, the events.
-    async fn rest(&mut self, code: CloseCode) -> Result<(), Broken> {
+    async fn rest(&mut self, end: End) -> Result<(), Broken> {
         while let Ok(item) = self.source.queue.try_recv() {
             self.item(item).await?;
         }
         self.cursors.look(&self.source.shared.doorbell);
-        while self.cursors.waiting() > 0 && matches!(code, CloseCode::Normal | CloseCode::GoingAway) {
+        let friendly = matches!(end, End::Ours(CloseCode::Normal | CloseCode::GoingAway, _));
+        while friendly && self.cursors.waiting() > 0 {
             self.turn().await?;
         }
         Ok(())

@@ -37,7 +37,8 @@ pub struct Settings {
     pub max_header_bytes: usize,
     /// How long a client may take to take an HTTP answer. 30 s.
     pub answer_timeout: Duration,
-    /// How long open connections may take to end after [`Shutdown::closing`](super::Shutdown). 5 s.
+    /// How long open connections may take to end after [`Shutdown::closing`](super::Shutdown); then they are cut
+    /// off. More than an orderly close of one connection takes. 10 s.
     pub close_deadline: Duration,
     /// `--auth-token-file`; `None`: everybody may come in.
     pub tokens: Option<Arc<TokenStore>>,
@@ -59,7 +60,7 @@ impl Default for Settings {
             header_timeout: Duration::from_secs(10),
             max_header_bytes: 16 << 10,
             answer_timeout: Duration::from_secs(30),
-            close_deadline: Duration::from_secs(5),
+            close_deadline: Duration::from_secs(10),
             tokens: None,
             origins: AllowedOrigins::default(),
             proxies: TrustedProxies::default(),
