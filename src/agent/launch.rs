@@ -149,7 +149,7 @@ pub enum Output {
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Exit {
     /// Its exit code, if it exited.
     pub code: Option<i32>,

@@ -116,6 +116,19 @@ pub struct Times {
     pub header: Duration,
 }
 
+impl Config {
+    /// Whether such a gateway may listen there: anything that others can reach needs tokens. The error says the way out.
+    pub fn allow_bind(&self, address: &str, is_local: bool) -> Result<(), String> {
+        if is_local || self.doors.token_file.is_some() {
+            return Ok(());
+        }
+        Err(format!(
+            "{address} can be reached from other machines, and whoever reaches it could run commands here. \
+             Give --auth-token-file FILE (a token a line), or bind a loopback address or a unix socket."
+        ))
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {

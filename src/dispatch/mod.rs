@@ -9,6 +9,7 @@ mod paths;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -23,7 +24,7 @@ use crate::session::{Answer, Client, Registry};
 type Handler = for<'a> fn(&'a Context<'a>) -> Pin<Box<dyn Future<Output = Result<Answer, FrameError>> + Send + 'a>>;
 
 /// Every message that a client may send, and who handles it.
-pub const TABLE: &[(&str, Handler)] = &[
+const TABLE: &[(&str, Handler)] = &[
     ("session_start", |c| Box::pin(handlers::open::session_start(c))),
     ("new_session", |c| Box::pin(handlers::open::new_session(c))),
     ("session_info", |c| Box::pin(handlers::look::session_info(c))),
@@ -50,6 +51,8 @@ pub struct Dispatch {
     pub limits: FrameLimits,
     /// Where sessions may work.
     pub roots: WorkspaceRoots,
+    /// Connections that may be attached to one session.
+    pub max_attached: usize,
 }
 
 /// One message on its way to its handler.
@@ -117,9 +120,25 @@ impl Dispatch {
 
     /// Encodes a reply that does not come from a session's task.
     pub fn frame(&self, session: Option<&str>, request_id: Option<&str>, message: &ServerMessage<'_>) -> Utf8Bytes {
+        self.encode(session.unwrap_or_default(), request_id, None, message)
+    }
+
+    /// The same with the time of day, as heartbeats have it.
+    pub fn timed_frame(&self, session: &str, request_id: Option<&str>, message: &ServerMessage<'_>) -> Utf8Bytes {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.encode(session, request_id, u64::try_from(since_epoch.as_millis()).ok(), message)
+    }
+
+    fn encode(
+        &self,
+        session: &str,
+        request_id: Option<&str>,
+        timestamp: Option<u64>,
+        message: &ServerMessage<'_>,
+    ) -> Utf8Bytes {
         let id = self.registry.shared().next_reply_id();
-        let header = ReplyHeader { id: id.as_str().into(), request_id, seq: None, timestamp: None };
-        Encoder::new(session.unwrap_or_default()).encode(&header, message)
+        let header = ReplyHeader { id: id.as_str().into(), request_id, seq: None, timestamp };
+        Encoder::new(session).encode(&header, message)
     }
 }
 

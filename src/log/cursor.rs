@@ -47,6 +47,11 @@ impl Cursor {
         self.bell.id
     }
 
+    /// The log's epoch.
+    pub fn epoch(&self) -> &str {
+        self.log.epoch()
+    }
+
     /// Id of the session.
     pub fn session(&self) -> &str {
         self.log.key()

@@ -8,10 +8,10 @@ use claude_agent_sdk::{
 };
 
 use super::state::LaunchPlan;
-use crate::protocol::{McpServer, McpTransport, PermissionMode, SessionConfig};
+use crate::protocol::{McpServer, McpTransport, PermissionMode};
 
 /// The options of `plan`, for the process driver.
-pub fn options(plan: &LaunchPlan) -> ClaudeAgentOptions {
+pub(super) fn options(plan: &LaunchPlan) -> ClaudeAgentOptions {
     let config = &plan.config;
     ClaudeAgentOptions {
         system_prompt: config.system_prompt.clone().map(SystemPrompt::String),

@@ -92,7 +92,7 @@ impl AgentPool {
     }
 
     /// Says whether the agent of `session` may be put to sleep for another one.
-    pub fn set_idle(&self, session: &Arc<str>, mailbox: Option<mpsc::WeakSender<Mail>>) {
+    pub(super) fn set_idle(&self, session: &Arc<str>, mailbox: Option<mpsc::WeakSender<Mail>>) {
         let mut state = self.0.state.lock();
         match mailbox {
             Some(mailbox) => {

@@ -434,8 +434,10 @@ async fn wait_in_line(slot: &mut SlotState) -> Option<Slot> {
 }
 
 async fn changed(health: &mut Option<watch::Receiver<StoreHealth>>) -> StoreHealth {
-    match health {
-        Some(receiver) if receiver.changed().await.is_ok() => *receiver.borrow_and_update(),
-        _ => std::future::pending().await,
+    if let Some(receiver) = health
+        && receiver.changed().await.is_ok()
+    {
+        return *receiver.borrow_and_update();
     }
+    std::future::pending().await
 }

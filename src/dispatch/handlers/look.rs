@@ -1,9 +1,6 @@
 //! Messages that only look.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use crate::dispatch::Context;
-use crate::protocol::encode::{Encoder, Header};
 use crate::protocol::parse::FrameError;
 use crate::protocol::{
     AgentInfo, Empty, Liveness, PermissionMode, Replay, ServerMessage, SessionInfo, SessionList, SessionSummary,
@@ -53,21 +50,9 @@ pub(in crate::dispatch) async fn session_list(context: &Context<'_>) -> Result<A
 
 pub(in crate::dispatch) async fn heartbeat(context: &Context<'_>) -> Result<Answer, FrameError> {
     let Empty {} = context.body()?;
-    let id = context.dispatch.registry.shared().next_reply_id();
-    let header = Header {
-        id: id.as_str().into(),
-        request_id: context.header.id.as_deref(),
-        seq: None,
-        timestamp: Some(unix_millis()),
-    };
-    let frame = Encoder::new(context.session_id()).encode(&header, &ServerMessage::Heartbeat(Empty {}));
-    Ok(frame.into())
-}
-
-/// Now, Unix milliseconds.
-pub(in crate::dispatch) fn unix_millis() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    let request_id = context.header.id.as_deref();
+    let message = ServerMessage::Heartbeat(Empty {});
+    Ok(context.dispatch.timed_frame(context.session_id(), request_id, &message).into())
 }
 
 impl Context<'_> {

@@ -222,9 +222,11 @@ impl SessionState {
             Ok(Outcome::Converted) => {}
             Ok(Outcome::Init(init)) => self.turn_init(&init),
             Ok(Outcome::Result(result)) => self.turn_over(&result),
-            Ok(Outcome::ControlRequest(request)) => self.control_request(request),
+            Ok(Outcome::ControlRequest(request)) => self.control_request(&request),
             Ok(Outcome::ControlResponse(response)) => self.control_response(&response),
-            Ok(Outcome::ControlCancel(cancel)) => self.prompt_withdrawn(&cancel.request_id),
+            Ok(Outcome::ControlCancel(cancel)) => {
+                self.prompt_withdrawn(&cancel.request_id.text().unwrap_or_default());
+            }
             Err(bad) => log::warn!("session {}: a line of the agent was skipped: {bad}", self.id),
         }
     }
@@ -239,34 +241,36 @@ impl SessionState {
         }
     }
 
-    fn control_request(&mut self, request: wire::ControlRequest<'_>) {
-        match request.request {
-            wire::Request::CanUseTool(ask) => self.prompted(&request.request_id, &ask),
-            wire::Request::McpMessage(message) => self.mcp_message(&request.request_id, &message),
-            wire::Request::Other { subtype } => {
+    fn control_request(&mut self, request: &wire::ControlRequest<'_>) {
+        match request {
+            wire::ControlRequest::CanUseTool { request_id, request } => self.prompted(request_id, request),
+            wire::ControlRequest::Mcp { request_id, request } => self.mcp_message(request_id, request),
+            wire::ControlRequest::Other { request_id, request } => {
                 // Unanswered, the turn would hang.
-                let text = format!("the gateway does not know the control request {subtype:?}");
-                self.effects.push(Effect::ToAgent(control::error_response(&request.request_id, &text)));
+                let text = format!("the gateway does not know the control request {:?}", request.subtype);
+                self.effects.push(Effect::ToAgent(control::error_response(request_id, &text)));
             }
         }
     }
 
     fn control_response(&mut self, response: &wire::ControlResponse<'_>) {
-        let failed = response.error.as_deref();
+        let failed = response.outcome.as_ref().err().map(|text| &**text);
         match self.asked.remove(&*response.request_id) {
-            Some(Asked::Initialize) if failed.is_none() => self.initialized(),
-            Some(Asked::Initialize) => {
-                log::warn!("session {}: the agent refused the greeting: {}", self.id, failed.unwrap_or_default());
-                self.agent.killed_for = Some("it refused the gateway's greeting");
-                self.kill_agent();
-            }
+            Some(Asked::Initialize) => match failed {
+                None => self.initialized(),
+                Some(failed) => {
+                    log::warn!("session {}: the agent refused the greeting: {failed}", self.id);
+                    self.agent.killed_for = Some("it refused the gateway's greeting");
+                    self.kill_agent();
+                }
+            },
             Some(Asked::Setting(ticket)) => self.setting_answered(ticket, failed),
             Some(Asked::Rules | Asked::Interrupt) => {
                 if let Some(failed) = failed {
                     log::warn!("session {}: the agent refused a control request: {failed}", self.id);
                 }
             }
-            None => log::debug!("session {}: an answer to nothing that was asked: {}", self.id, response.request_id),
+            None => log::debug!("session {}: an answer to nothing that was asked", self.id),
         }
     }
 

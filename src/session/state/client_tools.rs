@@ -135,7 +135,7 @@ impl ClientTools {
 impl SessionState {
     /// The agent speaks to the MCP server.
     pub(super) fn mcp_message(&mut self, agent_id: &str, message: &wire::McpMessage<'_>) {
-        let Ok(request) = serde_json::from_str::<RpcRequest>(message.message.get()) else {
+        let Some(request) = message.message.get().and_then(|text| serde_json::from_str::<RpcRequest>(text).ok()) else {
             let line = control::error_response(agent_id, "not a JSON-RPC message");
             self.effects.push(Effect::ToAgent(line));
             return;

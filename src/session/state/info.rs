@@ -4,7 +4,7 @@ use super::{Life, SessionState};
 use crate::agent::wire;
 use crate::log::Verdict;
 use crate::protocol::{
-    AgentInfo, Json, Liveness, Replay, ServerInfo, SessionConfig, SessionInfo, SessionStatus, SessionSummary,
+    AgentInfo, Json, Liveness, Replay, ServerInfo, SessionInfo, SessionStatus, SessionSummary,
 };
 use crate::session::record::{QueuedRecord, Record, Unfinished};
 
@@ -128,10 +128,10 @@ impl SessionState {
 impl AgentInfo {
     /// Takes over what the agent says of itself; true if something is new.
     pub(super) fn update(&mut self, init: &wire::Init<'_>) -> bool {
-        let own = |raw: Option<&serde_json::value::RawValue>| raw.map(|raw| Json::borrowed(raw).into_owned());
+        let own = |raw: wire::Raw<'_>| raw.0.map(|raw| Json::borrowed(raw).into_owned());
         let new = Self {
             state: self.state,
-            version: init.version.as_deref().map(str::to_owned),
+            version: init.claude_code_version.text().map(Into::into),
             tools: own(init.tools),
             mcp_servers: own(init.mcp_servers),
             slash_commands: own(init.slash_commands),

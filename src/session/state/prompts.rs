@@ -1,7 +1,10 @@
 //! Permission prompts and questions: asked by the agent, answered by people, each by its own id.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Instant;
+
+use serde_json::value::RawValue;
 
 use super::{Asker, Effect, SessionState, error};
 use crate::agent::{control, wire};
@@ -84,11 +87,12 @@ enum Verdict {
 impl SessionState {
     /// The agent asks whether a tool may run.
     pub(super) fn prompted(&mut self, agent_id: &str, ask: &wire::CanUseTool<'_>) {
-        let input = ask.input_json();
-        if self.client_tools.owns(&ask.tool_name) {
+        let input = ask.input.object().map_or_else(Json::empty_object, |raw| Json::borrowed(raw).into_owned());
+        let tool_name = ask.tool_name.text().unwrap_or_default();
+        if self.client_tools.owns(&tool_name) {
             // The front end that offered the tool is the one that runs it: it decides by running it or not.
             self.effects.push(Effect::ToAgent(control::allow(agent_id, input.raw(), &[])));
-        } else if self.prompts.always.contains(&(ask.tool_name.to_string(), canonical(input.get()))) {
+        } else if self.prompts.always.contains(&(tool_name.to_string(), canonical(input.get()))) {
             self.effects.push(Effect::ToAgent(control::allow(agent_id, input.raw(), &[])));
             let permission_id = self.next_message_id().to_string();
             self.resolved(&permission_id, Resolution::Allow, ResolvedBy::Rule, None);
@@ -96,22 +100,23 @@ impl SessionState {
             log::warn!("session {}: too many prompts are open; one more was denied", self.id);
             self.effects.push(Effect::ToAgent(control::deny(agent_id, "Too many permission requests are open.", false)));
         } else {
-            self.open_prompt(agent_id, ask, input);
+            self.open_prompt(agent_id, &tool_name, ask, input);
         }
     }
 
-    fn open_prompt(&mut self, agent_id: &str, ask: &wire::CanUseTool<'_>, input: Json<'static>) {
-        let suggestions = ask.suggestions();
+    fn open_prompt(&mut self, agent_id: &str, tool_name: &str, ask: &wire::CanUseTool<'_>, input: Json<'static>) {
+        let suggestions: Vec<Json<'static>> =
+            ask.permission_suggestions.0.iter().filter_map(|one| one.object()).map(own).collect();
         let request = PermissionRequest {
-            tool_name: ask.tool_name.clone(),
+            tool_name: tool_name.into(),
             tool_input: input.clone(),
-            tool_use_id: ask.tool_use_id.clone().unwrap_or_default(),
+            tool_use_id: ask.tool_use_id.text().unwrap_or_default(),
             context: PermissionContext {
-                description: ask.describe(),
-                risk_level: risk(&ask.tool_name, &input),
+                description: description(tool_name, ask),
+                risk_level: risk(tool_name, &input),
                 suggestions: suggestions.clone(),
-                reason: ask.decision_reason.clone(),
-                blocked_path: ask.blocked_path.clone(),
+                reason: ask.decision_reason.text(),
+                blocked_path: ask.blocked_path.text(),
             },
         };
         let tool_use_id = request.tool_use_id.to_string();
@@ -120,7 +125,7 @@ impl SessionState {
         self.prompts.open.push(Prompt {
             id,
             agent_id: agent_id.to_owned(),
-            tool_name: ask.tool_name.to_string(),
+            tool_name: tool_name.to_owned(),
             tool_input: input,
             tool_use_id,
             suggestions,
@@ -258,13 +263,23 @@ impl SessionState {
         self.effects.push(Effect::ToAgent(line));
     }
 
-    fn resolved(&mut self, id: &str, decision: Resolution, reason: ResolvedBy, request_id: Option<&str>) {
+    pub(super) fn resolved(&mut self, id: &str, decision: Resolution, reason: ResolvedBy, request_id: Option<&str>) {
         let resolved = ServerMessage::PermissionResolved(PermissionResolved { permission_id: id.into(), decision, reason });
         match request_id {
             Some(_) => self.journal.event_for(request_id, &resolved),
             None => self.journal.event(&resolved),
         };
     }
+}
+
+fn own(raw: &RawValue) -> Json<'static> {
+    Json::borrowed(raw).into_owned()
+}
+
+/// What the call does, in words: the agent's, else its name for the tool.
+fn description<'a>(tool_name: &str, ask: &wire::CanUseTool<'a>) -> Cow<'a, str> {
+    let said = ask.description.text().filter(|text| !text.is_empty()).or_else(|| ask.display_name.text());
+    said.filter(|text| !text.is_empty()).unwrap_or_else(|| tool_name.to_owned().into())
 }
 
 fn unknown_prompt(id: &str) -> ServerMessage<'static> {

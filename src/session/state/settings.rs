@@ -135,7 +135,7 @@ impl SessionState {
 
     /// The agent's own view of the configuration, as it says at the start of a turn; leaving plan mode changes it.
     pub(super) fn sync_config(&mut self, init: &wire::Init<'_>) {
-        let Some(mode) = init.permission_mode.as_deref().and_then(protocol_mode) else { return };
+        let Some(mode) = init.permission_mode.text().as_deref().and_then(protocol_mode) else { return };
         if mode != self.config.permission_mode && self.settings.tickets.is_empty() {
             self.config.permission_mode = mode;
             self.config_changed(None);

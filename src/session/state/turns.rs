@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Asker, Effect, Life, SessionState, error, warning};
+use super::{Asked, Asker, Effect, Life, Now, OpenMessage, SessionState, error, warning};
 use crate::agent::{control, wire};
 use crate::converter::{self, turn_result};
 use crate::protocol::{
-    Cancelled, ErrorCode, EventSink, InterruptOutcome, Interrupted, Json, ResolvedBy, ResultSubtype, ServerMessage,
-    TurnErrorCode, TurnResult, UserMessage, UserMessageEvent, WarningCode,
+    AssistantMessageComplete, Cancelled, ErrorCode, EventSink, InterruptOutcome, Interrupted, Json, Resolution,
+    ResolvedBy, ResultSubtype, ServerMessage, SessionStatus, TurnErrorCode, TurnResult, UserMessage,
+    UserMessageEvent, WarningCode,
 };
+use crate::session::record::Unfinished;
 
 /// An interrupt that comes before the turn has begun can get lost in the agent, so it is said again until it is heeded.
 const INTERRUPT_AGAIN: Duration = Duration::from_secs(1);
@@ -116,8 +118,10 @@ impl SessionState {
             parent_tool_use_id: message.parent_tool_use_id.as_deref().map(Into::into),
         };
         self.journal.event_for(Some(&asker.id), &ServerMessage::UserMessage(event));
-        let input =
-            TurnInput { content: converter::user_content(message.content), parent_tool_use_id: message.parent_tool_use_id };
+        let input = TurnInput {
+            content: converter::user_content(&message.content).map_or_else(|| message.content.clone(), Json::into_owned),
+            parent_tool_use_id: message.parent_tool_use_id,
+        };
         self.queue.push_back(Queued { id: asker.id, input });
         self.effects.push(Effect::Persist);
         self.next_turn();
@@ -179,7 +183,7 @@ impl SessionState {
     pub(super) fn turn_over(&mut self, line: &wire::ResultMessage<'_>) {
         let stopped = self.turn.as_ref().is_some_and(Turn::is_stopping);
         self.converter.close_open(stopped.then_some("interrupted"), &mut self.journal);
-        if let Some(cost) = line.total_cost_usd {
+        if let Some(cost) = line.total_cost_usd.number() {
             self.cost.current = cost;
         }
         if self.turn.is_none() {
