@@ -285,7 +285,9 @@ mod tests {
 
     #[test]
     fn every_flag_has_its_environment_variable() {
-        for arg in Cli::command().get_arguments().filter(|arg| !["help", "version"].contains(&arg.get_id().as_str())) {
+        for arg in
+            Cli::command().get_arguments().filter(|arg| !["help", "version"].contains(&arg.get_id().as_str()))
+        {
             let long = arg.get_long().expect("every flag has a long name");
             let variable = format!("CLAUDE_WS_{}", long.replace('-', "_").to_uppercase());
             assert_eq!(arg.get_env().and_then(|env| env.to_str()), Some(variable.as_str()), "--{long}");
@@ -294,7 +296,15 @@ mod tests {
 
     #[test]
     fn times_are_read_as_people_write_them() {
-        let cli = Cli::parse_from(["claude-ws", "--heartbeat", "500ms", "--session-grace", "10min", "--drain", "15s"]);
+        let cli = Cli::parse_from([
+            "claude-ws",
+            "--heartbeat",
+            "500ms",
+            "--session-grace",
+            "10min",
+            "--drain",
+            "15s",
+        ]);
         let times = cli.into_config().times;
         assert_eq!(times.heartbeat.as_millis(), 500);
         assert_eq!(times.session_grace.as_secs(), 600);

@@ -21,7 +21,8 @@ use crate::protocol::{ErrorCode, ErrorMessage, ServerMessage};
 use crate::session::{Answer, Client, Registry};
 
 /// A handler: reads the message's body, has it done, and gives the answers.
-type Handler = for<'a> fn(&'a Context<'a>) -> Pin<Box<dyn Future<Output = Result<Answer, FrameError>> + Send + 'a>>;
+type Handler =
+    for<'a> fn(&'a Context<'a>) -> Pin<Box<dyn Future<Output = Result<Answer, FrameError>> + Send + 'a>>;
 
 /// Every message that a client may send, and who handles it.
 const TABLE: &[(&str, Handler)] = &[
@@ -94,7 +95,10 @@ impl Dispatch {
 
     /// The `error` for a frame that is no text.
     pub fn unsupported_frame(&self) -> Utf8Bytes {
-        self.refuse(ErrorCode::UnsupportedFrame, "binary frames have no meaning here; send JSON in text frames")
+        self.refuse(
+            ErrorCode::UnsupportedFrame,
+            "binary frames have no meaning here; send JSON in text frames",
+        )
     }
 
     /// The `error` for a frame that came over the rate limit; it names the message where its id can be read.
@@ -119,12 +123,22 @@ impl Dispatch {
     }
 
     /// Encodes a reply that does not come from a session's task.
-    pub fn frame(&self, session: Option<&str>, request_id: Option<&str>, message: &ServerMessage<'_>) -> Utf8Bytes {
+    pub fn frame(
+        &self,
+        session: Option<&str>,
+        request_id: Option<&str>,
+        message: &ServerMessage<'_>,
+    ) -> Utf8Bytes {
         self.encode(session.unwrap_or_default(), request_id, None, message)
     }
 
     /// The same with the time of day, as heartbeats have it.
-    pub fn timed_frame(&self, session: &str, request_id: Option<&str>, message: &ServerMessage<'_>) -> Utf8Bytes {
+    pub fn timed_frame(
+        &self,
+        session: &str,
+        request_id: Option<&str>,
+        message: &ServerMessage<'_>,
+    ) -> Utf8Bytes {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.encode(session, request_id, u64::try_from(since_epoch.as_millis()).ok(), message)
     }
@@ -146,7 +160,10 @@ impl Dispatch {
 fn is_bad_frame(code: ErrorCode) -> bool {
     matches!(
         code,
-        ErrorCode::InvalidJson | ErrorCode::InvalidMessage | ErrorCode::UnknownType | ErrorCode::UnsupportedFrame
+        ErrorCode::InvalidJson
+            | ErrorCode::InvalidMessage
+            | ErrorCode::UnknownType
+            | ErrorCode::UnsupportedFrame
     )
 }
 

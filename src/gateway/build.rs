@@ -19,7 +19,9 @@ use crate::connection;
 use crate::dispatch::{BadRoot, Dispatch, WorkspaceRoots};
 use crate::protocol::parse::FrameLimits;
 use crate::protocol::{self, ServerInfo};
-use crate::server::{self, AllowedOrigins, BadOrigin, BadProxy, BadTokens, TokenStore, Tokens, TrustedProxies};
+use crate::server::{
+    self, AllowedOrigins, BadOrigin, BadProxy, BadTokens, TokenStore, Tokens, TrustedProxies,
+};
 use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared};
 use crate::store::{self, DataDirError, OpenError, SqliteStore, Store, StoreError, StoredSession};
 
@@ -102,7 +104,12 @@ impl Home {
         let DataDir::Path(path) = data_dir else {
             let id = Uuid::new_v4().to_string();
             let scratch_dir = std::env::temp_dir().join(format!("claude-ws-{id}"));
-            return Ok(Self { instance: Instance::new(&id)?, scratch_dir, store: None, sessions: Vec::new() });
+            return Ok(Self {
+                instance: Instance::new(&id)?,
+                scratch_dir,
+                store: None,
+                sessions: Vec::new(),
+            });
         };
         let dir = store::DataDir::open(path)?;
         let instance = Instance::new(&dir.instance_id().to_string())?;

@@ -36,11 +36,16 @@ pub struct Demo {
 impl Demo {
     /// Starts the scripted model and points the agents of `config` at it: they send nothing outside, and neither read nor
     /// write the user's own Claude configuration. `script`: a file; none: the built-in script.
-    pub async fn start(config: &mut Config, script: Option<&Path>, tasks: &TaskTracker) -> Result<Self, DemoError> {
+    pub async fn start(
+        config: &mut Config,
+        script: Option<&Path>,
+        tasks: &TaskTracker,
+    ) -> Result<Self, DemoError> {
         let script = match script {
             None => Script::builtin(),
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|problem| DemoError::File(path.into(), problem))?;
+                let text =
+                    std::fs::read_to_string(path).map_err(|problem| DemoError::File(path.into(), problem))?;
                 Script::from_json(&text).map_err(|problem| DemoError::Script(path.into(), problem))?
             }
         };

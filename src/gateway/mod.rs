@@ -78,7 +78,8 @@ impl Gateway {
     pub async fn serve(self, listener: Listener, shutdown: CancellationToken) {
         let signals = Shutdown::default();
         let ready = self.service.ready_flag();
-        let serving = server::serve(listener, Arc::clone(&self.service), self.settings.clone(), signals.clone());
+        let serving =
+            server::serve(listener, Arc::clone(&self.service), self.settings.clone(), signals.clone());
         let tidying = self.tidy();
         let draining = async {
             shutdown.cancelled().await;

@@ -4,9 +4,9 @@
 //! prose, `types` its Rust form.
 
 pub mod codes;
+pub mod encode;
 pub mod parse;
 pub mod schema;
-pub mod encode;
 pub mod sink;
 pub mod types;
 

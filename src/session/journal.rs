@@ -92,12 +92,8 @@ impl Journal {
     }
 
     fn append(&mut self, id: MessageId, request_id: Option<&str>, message: &ServerMessage<'_>) {
-        let header = Header {
-            id: id.into(),
-            request_id,
-            seq: Some(self.next_seq),
-            timestamp: Some(self.now),
-        };
+        let header =
+            Header { id: id.into(), request_id, seq: Some(self.next_seq), timestamp: Some(self.now) };
         let frame = self.encoder.encode(&header, message);
         self.entries.push(Entry { seq: self.next_seq, frame });
         self.next_seq += 1;

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use claude_agent_sdk::{
-    ClaudeAgentOptions, McpHttpServerConfig, McpServerConfig, McpServers, McpSseServerConfig, McpStdioServerConfig,
-    PermissionMode as AgentMode, SystemPrompt,
+    ClaudeAgentOptions, McpHttpServerConfig, McpServerConfig, McpServers, McpSseServerConfig,
+    McpStdioServerConfig, PermissionMode as AgentMode, SystemPrompt,
 };
 
 use super::state::LaunchPlan;
@@ -49,7 +49,8 @@ fn mcp_servers(servers: &[McpServer]) -> McpServers {
 
 fn mcp_server(server: &McpServer) -> McpServerConfig {
     let pairs = |pairs: &crate::protocol::Pairs| -> Option<HashMap<String, String>> {
-        (!pairs.is_empty()).then(|| pairs.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+        (!pairs.is_empty())
+            .then(|| pairs.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     };
     let url = server.url.clone().unwrap_or_default();
     let headers = pairs(&server.headers);

@@ -68,8 +68,13 @@ pub enum Acquired {
 impl AgentPool {
     /// A pool of `max_agents` slots, for which at most `max_waiting` sessions may wait.
     pub fn new(max_agents: usize, max_waiting: usize) -> Self {
-        let state =
-            State { free: max_agents.max(1), line: VecDeque::new(), idle: HashMap::new(), leaving: 0, next_rest: 0 };
+        let state = State {
+            free: max_agents.max(1),
+            line: VecDeque::new(),
+            idle: HashMap::new(),
+            leaving: 0,
+            next_rest: 0,
+        };
         Self(Arc::new(Shared { state: Mutex::new(state), max_waiting }))
     }
 
@@ -122,7 +127,9 @@ impl State {
     /// Puts as many resting agents to sleep as sessions wait for a slot, those first that have rested longest.
     fn make_room(&mut self) {
         while self.leaving + self.free < self.line.len() {
-            let Some(longest) = self.idle.iter().min_by_key(|(_, idle)| idle.rest).map(|(id, _)| Arc::clone(id)) else {
+            let Some(longest) =
+                self.idle.iter().min_by_key(|(_, idle)| idle.rest).map(|(id, _)| Arc::clone(id))
+            else {
                 return;
             };
             let Some(idle) = self.idle.remove(&longest) else { return };

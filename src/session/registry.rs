@@ -98,8 +98,14 @@ impl From<StoreError> for OpenError {
 
 impl Registry {
     /// The sessions that `stored` lists, all at rest. `tasks` tracks the tasks of the others.
-    pub fn new(shared: Arc<Shared>, stored: Vec<StoredSession>, max_per_owner: usize, tasks: TaskTracker) -> Arc<Self> {
-        let resting = stored.into_iter().map(|stored| (Arc::from(stored.key.as_str()), resting(stored))).collect();
+    pub fn new(
+        shared: Arc<Shared>,
+        stored: Vec<StoredSession>,
+        max_per_owner: usize,
+        tasks: TaskTracker,
+    ) -> Arc<Self> {
+        let resting =
+            stored.into_iter().map(|stored| (Arc::from(stored.key.as_str()), resting(stored))).collect();
         let sessions = Sessions { resting, ..Sessions::default() };
         Arc::new(Self {
             shared,
@@ -123,7 +129,9 @@ impl Registry {
         }
         match sessions.resting.get(id) {
             Some(resting) if *resting.owner != *owner => Found::Unknown,
-            Some(resting) if resting.summary.status == Liveness::Ended => Found::Ended(resting.summary.clone()),
+            Some(resting) if resting.summary.status == Liveness::Ended => {
+                Found::Ended(resting.summary.clone())
+            }
             Some(resting) => Found::Dormant(resting.summary.clone()),
             None => Found::Unknown,
         }
@@ -132,7 +140,8 @@ impl Registry {
     /// The caller's sessions, newest first.
     pub fn list(&self, owner: &str) -> Vec<SessionSummary> {
         let sessions = self.sessions.lock();
-        let live = sessions.live.values().filter(|handle| *handle.owner == *owner).map(SessionHandle::summary);
+        let live =
+            sessions.live.values().filter(|handle| *handle.owner == *owner).map(SessionHandle::summary);
         let resting = sessions.resting.values().filter(|resting| *resting.owner == *owner);
         let mut list: Vec<_> = live.chain(resting.map(|resting| resting.summary.clone())).collect();
         list.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.session_id.cmp(&a.session_id)));
@@ -199,7 +208,11 @@ impl Registry {
         }
         // Somebody else's, or made by another connection in the meantime.
         if let Some(handle) = sessions.live.get(id) {
-            return if handle.owner == *owner { Ok((handle.clone(), false)) } else { Err(OpenError::Unknown) };
+            return if handle.owner == *owner {
+                Ok((handle.clone(), false))
+            } else {
+                Err(OpenError::Unknown)
+            };
         }
         if sessions.resting.contains_key(id) {
             return Err(OpenError::Unknown);
@@ -209,11 +222,14 @@ impl Registry {
             return Err(OpenError::TooMany(own));
         }
         let now = task::now();
-        let record = Record { config, created_at: now.unix_ms, last_active_at: now.unix_ms, ..Record::default() };
-        let birth = Birth { id: Arc::clone(id), record, position: Position::default(), seen: Seen::default() };
+        let record =
+            Record { config, created_at: now.unix_ms, last_active_at: now.unix_ms, ..Record::default() };
+        let birth =
+            Birth { id: Arc::clone(id), record, position: Position::default(), seen: Seen::default() };
         let state = SessionState::new(birth, Arc::clone(&self.shared.limits), now);
         let epoch = Uuid::new_v4().to_string();
-        let log = EventLog::new(Arc::clone(id).into(), epoch, self.shared.log_window, self.shared.store.clone());
+        let log =
+            EventLog::new(Arc::clone(id).into(), epoch, self.shared.log_window, self.shared.store.clone());
         log::info!("session {id}: created");
         Ok((self.begin(&mut sessions, id, owner, state, log), true))
     }
@@ -320,7 +336,9 @@ impl Sessions {
     fn count_of(&self, owner: &str) -> usize {
         let live = self.live.values().filter(|handle| *handle.owner == *owner).count();
         let dormant = self.resting.values();
-        live + dormant.filter(|resting| *resting.owner == *owner && resting.summary.status != Liveness::Ended).count()
+        live + dormant
+            .filter(|resting| *resting.owner == *owner && resting.summary.status != Liveness::Ended)
+            .count()
     }
 
     fn remember_ended(&mut self, id: Arc<str>) {

@@ -14,7 +14,10 @@ const READ_BYTES: usize = 1 << 20;
 const ID_GAP: u64 = 1_000_000;
 
 /// What the session is born with, and the messages that were open when the gateway died.
-pub(super) async fn birth(stored: &StoredSession, store: &dyn Store) -> Result<(Birth, Vec<OpenMessage>), StoreError> {
+pub(super) async fn birth(
+    stored: &StoredSession,
+    store: &dyn Store,
+) -> Result<(Birth, Vec<OpenMessage>), StoreError> {
     let record = stored.record.as_ref().and_then(|record| serde_json::from_str::<Record>(&record.state).ok());
     let record = record.unwrap_or_default();
     let seen: Seen = store.message_ids(&stored.key, &stored.epoch).await?.into_iter().collect();
@@ -58,9 +61,13 @@ struct Head<'a> {
 
 fn note(open: &mut Vec<OpenMessage>, frame: &str) {
     let Ok(head) = serde_json::from_str::<Head<'_>>(frame) else { return };
-    let Some(id) = head.id.strip_prefix("msg-").and_then(|number| number.parse().ok()).map(MessageId) else { return };
+    let Some(id) = head.id.strip_prefix("msg-").and_then(|number| number.parse().ok()).map(MessageId) else {
+        return;
+    };
     match head.kind {
-        "assistant_message_start" => open.push(OpenMessage { id, parent_tool_use_id: head.parent_tool_use_id }),
+        "assistant_message_start" => {
+            open.push(OpenMessage { id, parent_tool_use_id: head.parent_tool_use_id })
+        }
         "assistant_message_complete" => open.retain(|message| message.id != id),
         _ => {}
     }

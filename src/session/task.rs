@@ -15,11 +15,13 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::Shared;
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
 use super::pool::{Acquired, Slot};
-use super::state::{Asker, ClientId, Closing, Effect, Input, Now, ReplayFrom, SessionState, SlotOutcome, Snapshot};
+use super::state::{
+    Asker, ClientId, Closing, Effect, Input, Now, ReplayFrom, SessionState, SlotOutcome, Snapshot,
+};
 use crate::agent::{Agent, Output, SpawnError, Stop};
 use crate::log::{Doorbell, EventLog, From, Journal, Verdict};
-use crate::protocol::encode::{Encoder, Header};
 use crate::protocol::ServerMessage;
+use crate::protocol::encode::{Encoder, Header};
 use crate::store::{Status, StoreHealth, StoredSession};
 
 type Starting = Pin<Box<dyn Future<Output = Result<(Agent, mpsc::Receiver<Output>), SpawnError>> + Send>>;
@@ -128,7 +130,9 @@ impl SessionTask {
                     self.state.line(line, now);
                 }
             }
-            Event::Output(Some(Output::Skipped { bytes })) => self.state.handle(Input::Skipped { bytes }, now),
+            Event::Output(Some(Output::Skipped { bytes })) => {
+                self.state.handle(Input::Skipped { bytes }, now)
+            }
             Event::Output(Some(Output::Exited(exit))) => {
                 self.forget_agent();
                 self.state.handle(Input::Exited(exit), now);

@@ -3,7 +3,8 @@
 use crate::dispatch::Context;
 use crate::protocol::parse::FrameError;
 use crate::protocol::{
-    AgentInfo, Empty, Liveness, PermissionMode, Replay, ServerMessage, SessionInfo, SessionList, SessionSummary,
+    AgentInfo, Empty, Liveness, PermissionMode, Replay, ServerMessage, SessionInfo, SessionList,
+    SessionSummary,
 };
 use crate::session::{Answer, Command, Found};
 

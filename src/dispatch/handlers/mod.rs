@@ -49,9 +49,8 @@ impl Context<'_> {
         match self.dispatch.registry.find(self.session_id(), self.owner) {
             Found::Live(handle) => Ok(handle),
             Found::Ended(_) => Err(self.error(ErrorCode::SessionEnded, "the session has ended")),
-            Found::Dormant(_) => {
-                Err(self.error(ErrorCode::UnknownSession, "the session is dormant; wake it up with session_start"))
-            }
+            Found::Dormant(_) => Err(self
+                .error(ErrorCode::UnknownSession, "the session is dormant; wake it up with session_start")),
             Found::Unknown => Err(self.unknown_session()),
         }
     }

@@ -8,7 +8,8 @@ use super::TRIES;
 use crate::dispatch::Context;
 use crate::protocol::parse::FrameError;
 use crate::protocol::{
-    ErrorCode, NewSession, NewSessionReply, PermissionMode, ServerMessage, SessionConfig, SessionStart, StartOptions,
+    ErrorCode, NewSession, NewSessionReply, PermissionMode, ServerMessage, SessionConfig, SessionStart,
+    StartOptions,
 };
 use crate::session::state::{Attach, ReplayFrom};
 use crate::session::{Answer, Command, OpenError};
@@ -65,7 +66,9 @@ async fn attach(
 /// The configuration of a new session: paths resolved and allowed, the mode permitted.
 fn config(context: &Context<'_>, options: &StartOptions) -> Result<SessionConfig, Refused> {
     let mut config = options.clone().into_config();
-    if config.permission_mode == PermissionMode::Bypass && !context.dispatch.registry.shared().limits.allow_bypass {
+    if config.permission_mode == PermissionMode::Bypass
+        && !context.dispatch.registry.shared().limits.allow_bypass
+    {
         let text = "permission mode \"bypass\" needs a server that runs with --allow-bypass";
         return Err(Refused::Frame(context.error(ErrorCode::Forbidden, text)));
     }

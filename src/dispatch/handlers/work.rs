@@ -3,8 +3,8 @@
 use crate::dispatch::Context;
 use crate::protocol::parse::FrameError;
 use crate::protocol::{
-    Cancel, ClientToolResult, ConfigUpdate, Empty, ErrorCode, Interrupt, PermissionResponse, PermissionUpdate,
-    RuleUpdate, SessionEnd, UserMessage,
+    Cancel, ClientToolResult, ConfigUpdate, Empty, ErrorCode, Interrupt, PermissionResponse,
+    PermissionUpdate, RuleUpdate, SessionEnd, UserMessage,
 };
 use crate::session::{Answer, Command};
 

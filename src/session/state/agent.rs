@@ -7,7 +7,9 @@ use uuid::Uuid;
 use super::{Asked, Closing, Effect, LaunchPlan, Life, SessionState, SlotOutcome, error};
 use crate::agent::{Exit, control, wire};
 use crate::converter::{Converter, Outcome};
-use crate::protocol::{AgentState, ErrorCode, EventSink, ResolvedBy, SessionStatus, TurnErrorCode, WarningCode};
+use crate::protocol::{
+    AgentState, ErrorCode, EventSink, ResolvedBy, SessionStatus, TurnErrorCode, WarningCode,
+};
 
 /// Starts that may fail in a row before the next one is held back.
 const FREE_FAILURES: u32 = 3;
@@ -45,9 +47,13 @@ enum AgentPhase {
     Waiting,
     Spawning,
     /// It has been greeted and has not answered.
-    Initializing { deadline: Instant },
+    Initializing {
+        deadline: Instant,
+    },
     Ready,
-    Stopping { restart: bool },
+    Stopping {
+        restart: bool,
+    },
 }
 
 impl AgentLife {
@@ -181,7 +187,10 @@ impl SessionState {
         self.agent.failures = 0;
         self.agent.not_before = None;
         if std::mem::take(&mut self.agent.crashed) {
-            self.warn(WarningCode::AgentRestarted, "the agent had ended unexpectedly; a new one took over the conversation");
+            self.warn(
+                WarningCode::AgentRestarted,
+                "the agent had ended unexpectedly; a new one took over the conversation",
+            );
         }
         self.effects.push(Effect::Announce);
         if self.turn.is_some() {
@@ -275,7 +284,9 @@ impl SessionState {
     }
 
     pub(super) fn line_skipped(&mut self, bytes: u64) {
-        let text = format!("the agent wrote a line of {bytes} bytes, over the limit (--max-agent-line); it was skipped");
+        let text = format!(
+            "the agent wrote a line of {bytes} bytes, over the limit (--max-agent-line); it was skipped"
+        );
         self.warn(WarningCode::AgentLineSkipped, text);
     }
 

@@ -135,7 +135,9 @@ impl ClientTools {
 impl SessionState {
     /// The agent speaks to the MCP server.
     pub(super) fn mcp_message(&mut self, agent_id: &str, message: &wire::McpMessage<'_>) {
-        let Some(request) = message.message.get().and_then(|text| serde_json::from_str::<RpcRequest>(text).ok()) else {
+        let Some(request) =
+            message.message.get().and_then(|text| serde_json::from_str::<RpcRequest>(text).ok())
+        else {
             let line = control::error_response(agent_id, "not a JSON-RPC message");
             self.effects.push(Effect::ToAgent(line));
             return;
@@ -143,12 +145,15 @@ impl SessionState {
         // A notification has no answer of its own, but the control request that carries it has.
         let Some(id) = request.id else {
             let nothing = Json::of(&serde_json::json!({ "jsonrpc": "2.0", "id": 0, "result": {} }));
-            let line = control::mcp_response(agent_id, nothing.unwrap_or_else(|_| Json::empty_object()).raw());
+            let line =
+                control::mcp_response(agent_id, nothing.unwrap_or_else(|_| Json::empty_object()).raw());
             self.effects.push(Effect::ToAgent(line));
             return;
         };
         match request.method.as_str() {
-            "initialize" => self.rpc_reply(agent_id, &id, RpcOutcome::Result(server_info(request.params.as_ref()))),
+            "initialize" => {
+                self.rpc_reply(agent_id, &id, RpcOutcome::Result(server_info(request.params.as_ref())))
+            }
             "ping" => self.rpc_reply(agent_id, &id, RpcOutcome::Result(Json::empty_object())),
             "tools/list" => {
                 let list = Json::of(&self.client_tools.list()).unwrap_or_else(|_| Json::empty_object());
@@ -178,9 +183,16 @@ impl SessionState {
             Some(params) if self.client_tools.calls.len() < MAX_CALLS => {
                 let deadline = self.limits.client_tool_timeout.map(|timeout| self.now.instant + timeout);
                 let tool_use_id = params.meta.tool_use_id;
-                self.client_tools.calls.push(Call { tool_use_id, agent_id: agent_id.to_owned(), rpc_id, deadline });
+                self.client_tools.calls.push(Call {
+                    tool_use_id,
+                    agent_id: agent_id.to_owned(),
+                    rpc_id,
+                    deadline,
+                });
             }
-            Some(_) => self.rpc_error(agent_id, &rpc_id, INTERNAL_ERROR, "too many calls are open".to_owned()),
+            Some(_) => {
+                self.rpc_error(agent_id, &rpc_id, INTERNAL_ERROR, "too many calls are open".to_owned())
+            }
             None => {
                 let text = "the call does not say which tool use it belongs to".to_owned();
                 self.rpc_error(agent_id, &rpc_id, INTERNAL_ERROR, text);
@@ -196,7 +208,8 @@ impl SessionState {
             let outcome = Json::of(&outcome).unwrap_or_else(|_| Json::empty_object());
             self.rpc_reply(&call.agent_id, &call.rpc_id, RpcOutcome::Result(outcome));
         } else if !self.question_answered(&asker, &result) {
-            let text = format!("no client tool or question waits under the tool_use_id {:?}", result.tool_use_id);
+            let text =
+                format!("no client tool or question waits under the tool_use_id {:?}", result.tool_use_id);
             self.reply(&asker, error(ErrorCode::UnknownRequest, text));
         }
     }

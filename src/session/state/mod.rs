@@ -31,8 +31,8 @@ use std::sync::Arc;
 use crate::converter::{Converter, ConverterOptions};
 use crate::log::Entry;
 use crate::protocol::{
-    AgentInfo, ErrorCode, ErrorMessage, EventSink, MessageId, ServerMessage, SessionConfig, SessionStatus, StatusUpdate,
-    Warning, WarningCode,
+    AgentInfo, ErrorCode, ErrorMessage, EventSink, MessageId, ServerMessage, SessionConfig, SessionStatus,
+    StatusUpdate, Warning, WarningCode,
 };
 
 use super::journal::{Journal, Position};
@@ -104,7 +104,9 @@ enum Life {
     /// Nobody has been there for long; wakes up when somebody is. (With a store, a dormant session has no state machine.)
     Dormant,
     /// Takes nothing new and lets its turn come to an end, until the instant given.
-    Draining { until: std::time::Instant },
+    Draining {
+        until: std::time::Instant,
+    },
     /// Waits for the agent's end, then closes.
     Closing(Closing),
     Closed,
@@ -220,10 +222,16 @@ impl SessionState {
 
     /// When [`Input::Tick`] is due; `None`: never.
     pub fn deadline(&self) -> Option<std::time::Instant> {
-        [self.turn_deadline(), self.agent_deadline(), self.prompts.deadline(), self.client_tools.deadline(), self.grace_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.turn_deadline(),
+            self.agent_deadline(),
+            self.prompts.deadline(),
+            self.client_tools.deadline(),
+            self.grace_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn tick(&mut self) {
@@ -270,7 +278,9 @@ impl SessionState {
     fn refusal(&self, command: &Command) -> Option<ServerMessage<'static>> {
         let refused = match (self.life, command) {
             (Life::Active | Life::Dormant, _) | (_, Command::Info | Command::ConfigQuery) => return None,
-            (Life::Closing(Closing::Ended(_)) | Life::Closed, _) => (ErrorCode::SessionEnded, "the session has ended"),
+            (Life::Closing(Closing::Ended(_)) | Life::Closed, _) => {
+                (ErrorCode::SessionEnded, "the session has ended")
+            }
             (Life::Draining { .. }, Command::UserMessage(_) | Command::Resume) | (Life::Closing(_), _) => {
                 (ErrorCode::AgentUnavailable, "the server is going down; send it again after the reconnect")
             }
@@ -281,10 +291,15 @@ impl SessionState {
 
     fn attach(&mut self, asker: Asker, attach: Attach) {
         let ignored = attach.options.map(|sent| sent.differing_from(&self.config)).unwrap_or_default();
-        self.effects.push(Effect::Attach { asker: asker.clone(), from: attach.from, created: attach.created });
+        self.effects.push(Effect::Attach {
+            asker: asker.clone(),
+            from: attach.from,
+            created: attach.created,
+        });
         if !ignored.is_empty() {
             let names = ignored.join(", ");
-            let text = format!("the session exists with other options; not applied: {names} (see config_update)");
+            let text =
+                format!("the session exists with other options; not applied: {names} (see config_update)");
             self.reply(&asker, warning(WarningCode::ConfigIgnored, text));
         }
         // The agent starts with the session, not with its first message.
@@ -342,7 +357,10 @@ impl SessionState {
 
     fn store_health(&mut self, ok: bool) {
         if !ok {
-            self.warn(WarningCode::StoreUnavailable, "events are delivered, but cannot be stored at the moment");
+            self.warn(
+                WarningCode::StoreUnavailable,
+                "events are delivered, but cannot be stored at the moment",
+            );
         }
     }
 

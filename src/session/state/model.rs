@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::agent::Exit;
 use crate::protocol::{
-    ClientToolResult, ConfigUpdateFields, EndReason, MessageId, PermissionResponse, PermissionUpdate, ServerMessage, SessionConfig,
-    StartOptions, UserMessage,
+    ClientToolResult, ConfigUpdateFields, EndReason, MessageId, PermissionResponse, PermissionUpdate,
+    ServerMessage, SessionConfig, StartOptions, UserMessage,
 };
 use crate::session::journal::Position;
 use crate::session::record::{Record, Seen};

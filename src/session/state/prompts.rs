@@ -87,7 +87,8 @@ enum Verdict {
 impl SessionState {
     /// The agent asks whether a tool may run.
     pub(super) fn prompted(&mut self, agent_id: &str, ask: &wire::CanUseTool<'_>) {
-        let input = ask.input.object().map_or_else(Json::empty_object, |raw| Json::borrowed(raw).into_owned());
+        let input =
+            ask.input.object().map_or_else(Json::empty_object, |raw| Json::borrowed(raw).into_owned());
         let tool_name = ask.tool_name.text().unwrap_or_default();
         if self.client_tools.owns(&tool_name) {
             // The front end that offered the tool is the one that runs it: it decides by running it or not.
@@ -98,13 +99,23 @@ impl SessionState {
             self.resolved(&permission_id, Resolution::Allow, ResolvedBy::Rule, None);
         } else if self.prompts.len() >= self.limits.max_prompts {
             log::warn!("session {}: too many prompts are open; one more was denied", self.id);
-            self.effects.push(Effect::ToAgent(control::deny(agent_id, "Too many permission requests are open.", false)));
+            self.effects.push(Effect::ToAgent(control::deny(
+                agent_id,
+                "Too many permission requests are open.",
+                false,
+            )));
         } else {
             self.open_prompt(agent_id, &tool_name, ask, input);
         }
     }
 
-    fn open_prompt(&mut self, agent_id: &str, tool_name: &str, ask: &wire::CanUseTool<'_>, input: Json<'static>) {
+    fn open_prompt(
+        &mut self,
+        agent_id: &str,
+        tool_name: &str,
+        ask: &wire::CanUseTool<'_>,
+        input: Json<'static>,
+    ) {
         let suggestions: Vec<Json<'static>> =
             ask.permission_suggestions.0.iter().filter_map(|one| one.object()).map(own).collect();
         let request = PermissionRequest {
@@ -151,12 +162,16 @@ impl SessionState {
         let decision = answer.decision;
         let verdict = match decision {
             Decision::Deny => Verdict::Deny {
-                message: answer.explanation.filter(|text| !text.is_empty()).unwrap_or_else(|| DENIED.to_owned()),
+                message: answer
+                    .explanation
+                    .filter(|text| !text.is_empty())
+                    .unwrap_or_else(|| DENIED.to_owned()),
                 interrupt: answer.interrupt.unwrap_or(false),
             },
-            Decision::Allow => {
-                Verdict::Allow { input: answer.updated_input, updates: answer.updated_permissions.unwrap_or_default() }
-            }
+            Decision::Allow => Verdict::Allow {
+                input: answer.updated_input,
+                updates: answer.updated_permissions.unwrap_or_default(),
+            },
             Decision::AllowAlways => {
                 let updates = answer.updated_permissions.unwrap_or_else(|| {
                     let call = (prompt.tool_name.clone(), canonical(prompt.tool_input.get()));
@@ -178,7 +193,8 @@ impl SessionState {
     /// `tool_result` for an open question: the answers are a JSON object, `{question: answer}` or `{"answers": {…}}`.
     /// False if no prompt is open for that call.
     pub(super) fn question_answered(&mut self, asker: &Asker, result: &ClientToolResult) -> bool {
-        let is_meant = |prompt: &Prompt| prompt.tool_use_id == result.tool_use_id && prompt.tool_name == QUESTION;
+        let is_meant =
+            |prompt: &Prompt| prompt.tool_use_id == result.tool_use_id && prompt.tool_name == QUESTION;
         if !self.prompts.open.iter().any(is_meant) {
             return false;
         }
@@ -194,7 +210,8 @@ impl SessionState {
                 (Verdict::Allow { input, updates: Vec::new() }, Resolution::Allow)
             }
             _ => {
-                let message = result.content.to::<String>().unwrap_or_else(|_| result.content.get().to_owned());
+                let message =
+                    result.content.to::<String>().unwrap_or_else(|_| result.content.get().to_owned());
                 (Verdict::Deny { message, interrupt: false }, Resolution::Deny)
             }
         };
@@ -263,8 +280,18 @@ impl SessionState {
         self.effects.push(Effect::ToAgent(line));
     }
 
-    pub(super) fn resolved(&mut self, id: &str, decision: Resolution, reason: ResolvedBy, request_id: Option<&str>) {
-        let resolved = ServerMessage::PermissionResolved(PermissionResolved { permission_id: id.into(), decision, reason });
+    pub(super) fn resolved(
+        &mut self,
+        id: &str,
+        decision: Resolution,
+        reason: ResolvedBy,
+        request_id: Option<&str>,
+    ) {
+        let resolved = ServerMessage::PermissionResolved(PermissionResolved {
+            permission_id: id.into(),
+            decision,
+            reason,
+        });
         match request_id {
             Some(_) => self.journal.event_for(request_id, &resolved),
             None => self.journal.event(&resolved),
@@ -311,8 +338,9 @@ type Object = serde_json::Map<String, serde_json::Value>;
 fn answers_in(content: &Json<'_>) -> Result<Object, String> {
     let inner = content.to::<String>();
     let text = inner.as_deref().unwrap_or_else(|_| content.get());
-    let object: Object = serde_json::from_str(text)
-        .map_err(|_| "content: the answers to a question are a JSON object, {\"<question>\": \"<answer>\"}".to_owned())?;
+    let object: Object = serde_json::from_str(text).map_err(|_| {
+        "content: the answers to a question are a JSON object, {\"<question>\": \"<answer>\"}".to_owned()
+    })?;
     match object.get("answers") {
         Some(serde_json::Value::Object(answers)) => Ok(answers.clone()),
         _ => Ok(object),

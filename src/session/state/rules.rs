@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{Asked, Asker, Effect, SessionState, error};
 use crate::agent::control;
 use crate::protocol::{
-    ConfigMessage, ErrorCode, Json, PermissionMode, PermissionUpdate, RuleBehavior, RuleSet, RuleUpdate, ServerMessage,
-    SessionConfig,
+    ConfigMessage, ErrorCode, Json, PermissionMode, PermissionUpdate, RuleBehavior, RuleSet, RuleUpdate,
+    ServerMessage, SessionConfig,
 };
 
 /// Rules that have no place in the configuration, in the agent's syntax (`Tool` or `Tool(content)`); what allows and denies
@@ -64,7 +64,9 @@ impl RuleBook {
                 let gone: Vec<String> = texts(set).collect();
                 self.list(config, set.behavior).retain(|rule| !gone.contains(rule));
             }
-            RuleUpdate::AddDirectories { directories } => add(&mut self.directories, directories.iter().cloned()),
+            RuleUpdate::AddDirectories { directories } => {
+                add(&mut self.directories, directories.iter().cloned())
+            }
             RuleUpdate::RemoveDirectories { directories } => {
                 self.directories.retain(|directory| !directories.contains(directory));
             }
@@ -127,7 +129,8 @@ impl SessionState {
         self.config.permission_mode = mode;
         if self.agent.is_ready() {
             let id = self.control_id(Asked::Rules);
-            self.effects.push(Effect::ToAgent(control::set_permission_mode(&id, super::settings::agent_mode(mode))));
+            self.effects
+                .push(Effect::ToAgent(control::set_permission_mode(&id, super::settings::agent_mode(mode))));
         }
     }
 
@@ -144,8 +147,10 @@ impl SessionState {
         let is_kind = |suggestion: &&Json<'static>, kinds: &[&str]| {
             suggestion.to::<Kind>().is_ok_and(|update| kinds.contains(&update.kind.as_str()))
         };
-        let mut chosen: Vec<_> =
-            suggestions.iter().filter(|suggestion| is_kind(suggestion, &["addRules", "addDirectories"])).collect();
+        let mut chosen: Vec<_> = suggestions
+            .iter()
+            .filter(|suggestion| is_kind(suggestion, &["addRules", "addDirectories"]))
+            .collect();
         if let [only] = suggestions
             && is_kind(&only, &["setMode"])
             && self.check_updates(suggestions).is_ok()
@@ -168,7 +173,8 @@ impl SessionState {
 }
 
 /// Why `bypass` is refused.
-pub(super) const BYPASS_REFUSED: &str = "permission mode \"bypass\" needs a server that runs with --allow-bypass";
+pub(super) const BYPASS_REFUSED: &str =
+    "permission mode \"bypass\" needs a server that runs with --allow-bypass";
 
 /// What matters here of an update in the agent's form.
 #[derive(Deserialize)]

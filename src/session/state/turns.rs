@@ -10,9 +10,9 @@ use super::{Asked, Asker, Effect, Life, Now, OpenMessage, SessionState, error, w
 use crate::agent::{control, wire};
 use crate::converter::{self, turn_result};
 use crate::protocol::{
-    AssistantMessageComplete, Cancelled, ErrorCode, EventSink, InterruptOutcome, Interrupted, Json, Resolution,
-    ResolvedBy, ResultSubtype, ServerMessage, SessionStatus, TurnErrorCode, TurnResult, UserMessage,
-    UserMessageEvent, WarningCode,
+    AssistantMessageComplete, Cancelled, ErrorCode, EventSink, InterruptOutcome, Interrupted, Json,
+    Resolution, ResolvedBy, ResultSubtype, ServerMessage, SessionStatus, TurnErrorCode, TurnResult,
+    UserMessage, UserMessageEvent, WarningCode,
 };
 use crate::session::record::Unfinished;
 
@@ -103,7 +103,10 @@ impl SessionState {
     /// `user_message`: queued, run in order, never twice.
     pub(super) fn user_message(&mut self, asker: Asker, message: UserMessage) {
         if self.seen.contains(&asker.id) {
-            let text = format!("a message with the id {:?} was taken before in this session; it is not run again", asker.id);
+            let text = format!(
+                "a message with the id {:?} was taken before in this session; it is not run again",
+                asker.id
+            );
             self.reply(&asker, warning(WarningCode::DuplicateMessage, text));
             return;
         }
@@ -119,7 +122,8 @@ impl SessionState {
         };
         self.journal.event_for(Some(&asker.id), &ServerMessage::UserMessage(event));
         let input = TurnInput {
-            content: converter::user_content(&message.content).map_or_else(|| message.content.clone(), Json::into_owned),
+            content: converter::user_content(&message.content)
+                .map_or_else(|| message.content.clone(), Json::into_owned),
             parent_tool_use_id: message.parent_tool_use_id,
         };
         self.queue.push_back(Queued { id: asker.id, input });
@@ -242,7 +246,11 @@ impl SessionState {
                 (kind, None) => {
                     if let Some(asker) = asker {
                         let interrupt = kind == StopKind::Interrupt;
-                        let answer = if interrupt { nothing_running() } else { unknown_target(turn.unwrap_or_default()) };
+                        let answer = if interrupt {
+                            nothing_running()
+                        } else {
+                            unknown_target(turn.unwrap_or_default())
+                        };
                         self.reply(&asker, answer);
                     }
                     continue;
@@ -272,7 +280,8 @@ impl SessionState {
             return;
         }
         let deadline = now + self.limits.interrupt_timeout;
-        turn.stop = Some(Stop { askers: vec![(asker, kind)], again: now + INTERRUPT_AGAIN, deadline, killed: false });
+        turn.stop =
+            Some(Stop { askers: vec![(asker, kind)], again: now + INTERRUPT_AGAIN, deadline, killed: false });
         if turn.is_pending() {
             self.finish_turn(blank_result(ResultSubtype::Interrupted), Some(InterruptOutcome::Interrupted));
         } else {
@@ -392,7 +401,10 @@ impl SessionState {
         }
         if let Some(id) = unfinished.turn {
             self.begin_turn(id, Phase::Running);
-            self.fail_turn(TurnErrorCode::AgentExited, "the gateway was restarted while this turn was running");
+            self.fail_turn(
+                TurnErrorCode::AgentExited,
+                "the gateway was restarted while this turn was running",
+            );
         }
         for queued in unfinished.queued {
             let input = TurnInput { content: queued.content, parent_tool_use_id: queued.parent_tool_use_id };
