@@ -76,7 +76,7 @@ impl Spawner {
         let request = Request { launch: Box::new(launch), runtime: Handle::current(), reply };
         self.shared.requests.send(request).await.map_err(|_| SpawnError::Closed)?;
         let started = answer.await.map_err(|_| SpawnError::Closed)??;
-        supervise(started, self.shared.clone())
+        supervise(started, &self.shared)
     }
 }
 
@@ -169,7 +169,7 @@ fn is_executable(path: &Path) -> bool {
     path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
-/// `setpriv`, if it is there and can do what is needed (BusyBox's cannot).
+/// `setpriv`, if it is there and can do what is needed (that of `BusyBox` cannot).
 fn find_setpriv() -> Option<PathBuf> {
     let setpriv = in_path(Path::new("setpriv"))?;
     let probe = std::process::Command::new(&setpriv)

@@ -1,6 +1,7 @@
 //! Behaviour of whole agents, against the fake CLI: every fault ends in bounded time and leaves nothing running.
 
 #[path = "../../tests/fake_claude/locate.rs"]
+#[expect(unreachable_pub, reason = "shared with integration tests")]
 mod locate;
 
 use std::fs;
@@ -17,7 +18,7 @@ use super::marker::Scope;
 use super::*;
 
 /// Nothing here may take longer, on however slow a machine. It only bounds a test that would hang.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Short rungs, so that faults are climbed over soon.
 const LADDER: Ladder = Ladder {
@@ -244,13 +245,12 @@ async fn dropping_the_receiver_kills_and_sweeps() {
 
 #[tokio::test]
 async fn a_crash_is_told_with_its_code_and_the_end_of_stderr() {
-    let mut running = start("").await;
+    let running = start("").await;
     running.say("!text a; stderr 200000; crash 3");
     let (exit, running) = running.end().await;
     assert_eq!((exit.code, exit.signal, exit.killed, exit.requested), (Some(3), None, false, false));
     assert!(exit.stderr.ends_with("eee\nlast words\n") && exit.stderr.len() <= 8192, "{}", exit.stderr.len());
     assert!(running.text().contains("text_delta"));
-    running.agent.is_none().then_some(()).unwrap();
 }
 
 #[tokio::test]
