@@ -157,21 +157,17 @@ impl Framer {
     /// Throws away the rest of a line over the limit. False if its end is not there yet.
     fn skip_to_line_end(&mut self) -> bool {
         let skipped = self.skipping.unwrap_or(0);
-        match memchr::memchr(b'\n', &self.buffer) {
-            Some(end) => {
-                self.ready.push_back(Frame::Skipped { bytes: skipped + end as u64 });
-                self.skipping = None;
-                let _ = self.buffer.split_to(end + 1);
-                self.scanned = 0;
-                true
-            }
-            None => {
-                self.skipping = Some(skipped + self.buffer.len() as u64);
-                self.buffer.clear();
-                self.scanned = 0;
-                false
-            }
-        }
+        let Some(end) = memchr::memchr(b'\n', &self.buffer) else {
+            self.skipping = Some(skipped + self.buffer.len() as u64);
+            self.buffer.clear();
+            self.scanned = 0;
+            return false;
+        };
+        self.ready.push_back(Frame::Skipped { bytes: skipped + end as u64 });
+        self.skipping = None;
+        let _ = self.buffer.split_to(end + 1);
+        self.scanned = 0;
+        true
     }
 
     /// Takes the first `whole` bytes, which end with a line end (or with the stream), out as frames.

@@ -6,7 +6,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The environment variable that every agent gets: `<instance>:<n>`.
+use uuid::Uuid;
+
+/// The environment variable that every agent gets: `<instance>:<run>.<n>`.
 pub const MARKER_VARIABLE: &str = "CLAUDE_WS_AGENT";
 
 /// The identity of one gateway installation, the same over restarts (it belongs to the data directory), so that a new
@@ -14,6 +16,8 @@ pub const MARKER_VARIABLE: &str = "CLAUDE_WS_AGENT";
 #[derive(Debug, Clone)]
 pub struct Instance {
     id: Arc<str>,
+    /// `<instance>:<run>.`: tells this run of the gateway from the one before, whose guard may still be at work.
+    run: Arc<str>,
     next: Arc<AtomicU64>,
 }
 
@@ -29,7 +33,9 @@ impl Instance {
         if id.is_empty() || id.len() > 64 || !id.bytes().all(plain) {
             return Err(BadInstance);
         }
-        Ok(Self { id: id.into(), next: Arc::new(AtomicU64::new(1)) })
+        let run = Uuid::new_v4().simple().to_string();
+        let run = format!("{id}:{}.", &run[..8]);
+        Ok(Self { id: id.into(), run: run.into(), next: Arc::new(AtomicU64::new(1)) })
     }
 
     /// The id.
@@ -39,7 +45,8 @@ impl Instance {
 
     /// A marker that this run has not given out yet.
     pub fn marker(&self) -> Marker {
-        Marker { instance: Arc::clone(&self.id), number: self.next.fetch_add(1, Ordering::Relaxed) }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        Marker { instance: Arc::clone(&self.id), run: Arc::clone(&self.run), number }
     }
 }
 
@@ -47,6 +54,7 @@ impl Instance {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Marker {
     instance: Arc<str>,
+    run: Arc<str>,
     number: u64,
 }
 
@@ -55,11 +63,16 @@ impl Marker {
     pub fn instance(&self) -> &str {
         &self.instance
     }
+
+    /// How the environment entry of every agent of this run begins.
+    pub(super) fn run_entry(&self) -> String {
+        format!("{MARKER_VARIABLE}={}", self.run)
+    }
 }
 
 impl fmt::Display for Marker {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}:{}", self.instance, self.number)
+        write!(formatter, "{}{}", self.run, self.number)
     }
 }
 
@@ -68,8 +81,8 @@ impl fmt::Display for Marker {
 pub(super) enum Scope {
     /// Exactly this entry of the environment.
     Agent(String),
-    /// Every entry that begins so.
-    Instance(String),
+    /// Every entry that begins so: a run, or all runs of an instance.
+    Prefix(String),
 }
 
 impl Scope {
@@ -78,14 +91,14 @@ impl Scope {
     }
 
     pub(super) fn instance(instance: &Instance) -> Self {
-        Self::Instance(format!("{MARKER_VARIABLE}={}:", instance.id))
+        Self::Prefix(format!("{MARKER_VARIABLE}={}:", instance.id))
     }
 
     /// Whether a `/proc/PID/environ` (entries that end with NUL) is in scope.
     pub(super) fn covers(&self, environ: &[u8]) -> bool {
         environ.split(|byte| *byte == 0).any(|entry| match self {
             Self::Agent(exact) => entry == exact.as_bytes(),
-            Self::Instance(prefix) => entry.starts_with(prefix.as_bytes()),
+            Self::Prefix(prefix) => entry.starts_with(prefix.as_bytes()),
         })
     }
 }
@@ -98,11 +111,16 @@ mod tests {
     fn markers_count_up_and_cover_only_their_own() {
         let instance = Instance::new("a-1").unwrap();
         let (one, two) = (instance.marker(), instance.clone().marker());
-        assert_eq!((one.to_string(), two.to_string()), ("a-1:1".into(), "a-1:2".into()));
-        let environ = b"PATH=/bin\0CLAUDE_WS_AGENT=a-1:2\0X=\0";
-        assert!(!Scope::agent(&one).covers(environ));
-        assert!(Scope::agent(&two).covers(environ));
-        assert!(Scope::instance(&instance).covers(environ));
+        assert!(one.to_string().starts_with("a-1:") && one.to_string().ends_with(".1"), "{one}");
+        assert!(two.to_string().ends_with(".2"), "{two}");
+        let environ = format!("PATH=/bin\0CLAUDE_WS_AGENT={two}\0X=\0").into_bytes();
+        assert!(!Scope::agent(&one).covers(&environ));
+        assert!(Scope::agent(&two).covers(&environ));
+        assert!(Scope::instance(&instance).covers(&environ));
+        assert!(Scope::Prefix(two.run_entry()).covers(&environ));
+        let next_run = Instance::new("a-1").unwrap();
+        assert!(Scope::instance(&next_run).covers(&environ));
+        assert!(!Scope::Prefix(next_run.marker().run_entry()).covers(&environ));
     }
 
     #[test]
@@ -114,8 +132,8 @@ mod tests {
         {
             assert!(!scope.covers(format!("{other}\0").as_bytes()), "{other}");
         }
-        let one = Scope::agent(&instance.marker());
-        assert!(!one.covers(b"CLAUDE_WS_AGENT=a:11\0"));
+        let one = instance.marker();
+        assert!(!Scope::agent(&one).covers(format!("CLAUDE_WS_AGENT={one}1\0").as_bytes()));
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod args;
 pub mod control;
 mod files;
 pub mod framing;
+mod guard;
 mod launch;
 mod marker;
 mod pump;

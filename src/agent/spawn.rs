@@ -21,13 +21,17 @@ use tokio_util::task::TaskTracker;
 
 use super::args::{Argument, arguments};
 use super::files::{self, PrivateFile};
+use super::guard::Guard;
 use super::launch::{Launch, Output, SpawnError};
 use super::marker::MARKER_VARIABLE;
 use super::supervise::{Agent, supervise};
-use super::sweep::sweep_agent;
+use super::sweep::{sweep_agent, sweep_run};
 
 /// Sweeps that run at the same time: each reads all of `/proc`.
 const PARALLEL_SWEEPS: usize = 2;
+
+/// How long the forking thread itself may sweep.
+const LAST_SWEEP: Duration = Duration::from_secs(1);
 
 /// Starts agents. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -76,7 +80,7 @@ impl Spawner {
         let request = Request { launch: Box::new(launch), runtime: Handle::current(), reply };
         self.shared.requests.send(request).await.map_err(|_| SpawnError::Closed)?;
         let started = answer.await.map_err(|_| SpawnError::Closed)??;
-        supervise(started, self.shared.clone())
+        supervise(started, &self.shared)
     }
 }
 
@@ -88,13 +92,30 @@ fn fork_all(mut requests: mpsc::Receiver<Request>) {
             "`setpriv` (util-linux) with --pdeathsig was not found: agents run on for a while if this process is killed"
         );
     }
+    let mut guards = Vec::new();
     while let Some(Request { launch, runtime, reply }) = requests.blocking_recv() {
+        guard_run(&mut guards, launch.marker.run_entry());
         let _context = runtime.enter();
         if let Err(Ok(unwanted)) = reply.send(start(launch, setpriv.as_deref())) {
             let marker = unwanted.launch.marker.clone();
             drop(unwanted);
-            sweep_agent(&marker, Duration::from_secs(1));
+            sweep_agent(&marker, LAST_SWEEP);
         }
+    }
+    // Nobody is left to start or end an agent. Normally none is there; after a runtime that was dropped some may be.
+    for guard in &guards {
+        sweep_run(guard.entry(), LAST_SWEEP);
+    }
+}
+
+/// One guard for each run; there is one run, except in tests.
+fn guard_run(guards: &mut Vec<Guard>, entry: String) {
+    if guards.iter().any(|guard| guard.entry() == entry) {
+        return;
+    }
+    match Guard::start(entry) {
+        Ok(guard) => guards.push(guard),
+        Err(error) => log::warn!("no guard: what agents leave if this process is killed stays: {error}"),
     }
 }
 
@@ -169,7 +190,7 @@ fn is_executable(path: &Path) -> bool {
     path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
-/// `setpriv`, if it is there and can do what is needed (BusyBox's cannot).
+/// `setpriv`, if it is there and can do what is needed (that of `BusyBox` cannot).
 fn find_setpriv() -> Option<PathBuf> {
     let setpriv = in_path(Path::new("setpriv"))?;
     let probe = std::process::Command::new(&setpriv)

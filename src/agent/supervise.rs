@@ -71,7 +71,7 @@ impl Drop for Agent {
 /// Sets the tasks of a started process to work.
 pub(super) fn supervise(
     started: Started,
-    shared: Shared,
+    shared: &Shared,
 ) -> Result<(Agent, mpsc::Receiver<Output>), SpawnError> {
     let Started { mut child, launch, files } = started;
     let limits = &launch.limits;
@@ -199,13 +199,12 @@ impl Supervisor {
 
     fn handle(&mut self, event: &Event) {
         match (event, self.rung) {
-            (Event::Ended(_), _) => {}
             (Event::StopAsked(Stop::Orderly), Rung::Running | Rung::Silent) => {
                 self.requested = true;
                 self.stdin.finish(control::interrupt(STOP_REQUEST_ID));
                 self.climb(Rung::Finishing, self.ladder.finish);
             }
-            (Event::StopAsked(Stop::Orderly), _) => {}
+            (Event::StopAsked(Stop::Orderly) | Event::Ended(_), _) => {}
             (Event::StopAsked(Stop::Now) | Event::Abandoned, _) => {
                 self.requested = true;
                 self.kill();

@@ -40,6 +40,11 @@ pub(super) fn sweep_agent(marker: &Marker, deadline: Duration) -> Swept {
     kill_marked(&Scope::agent(marker), deadline)
 }
 
+/// Kills what is left of all agents of a run whose environment entries begin so.
+pub(super) fn sweep_run(entry: &str, deadline: Duration) -> Swept {
+    kill_marked(&Scope::Prefix(entry.to_owned()), deadline)
+}
+
 /// Kills until two looks in a row find nothing: a process may fork while the first one passes.
 fn kill_marked(scope: &Scope, deadline: Duration) -> Swept {
     let end = Instant::now() + deadline;

@@ -1,6 +1,7 @@
 //! Behaviour of whole agents, against the fake CLI: every fault ends in bounded time and leaves nothing running.
 
 #[path = "../../tests/fake_claude/locate.rs"]
+#[expect(unreachable_pub, reason = "shared with integration tests")]
 mod locate;
 
 use std::fs;
@@ -17,7 +18,7 @@ use super::marker::Scope;
 use super::*;
 
 /// Nothing here may take longer, on however slow a machine. It only bounds a test that would hang.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Short rungs, so that faults are climbed over soon.
 const LADDER: Ladder = Ladder {
@@ -244,13 +245,12 @@ async fn dropping_the_receiver_kills_and_sweeps() {
 
 #[tokio::test]
 async fn a_crash_is_told_with_its_code_and_the_end_of_stderr() {
-    let mut running = start("").await;
+    let running = start("").await;
     running.say("!text a; stderr 200000; crash 3");
     let (exit, running) = running.end().await;
     assert_eq!((exit.code, exit.signal, exit.killed, exit.requested), (Some(3), None, false, false));
     assert!(exit.stderr.ends_with("eee\nlast words\n") && exit.stderr.len() <= 8192, "{}", exit.stderr.len());
     assert!(running.text().contains("text_delta"));
-    running.agent.is_none().then_some(()).unwrap();
 }
 
 #[tokio::test]
@@ -432,4 +432,66 @@ async fn a_session_id_in_use_and_an_unknown_one_are_refused_like_the_cli_does() 
     let mut running = start_with(with(Conversation::Resume(id))).await;
     running.say("again");
     running.until("echo: again").await;
+}
+
+#[tokio::test]
+async fn prompts_and_tool_calls_are_answered_by_their_own_id() {
+    let mut running = start("").await;
+    running.say("!asks 2; withdraw Bash {}; mcp add {\"a\":1}; text all done");
+    let raw = |json: &str| RawValue::from_string(json.to_owned()).unwrap();
+    let mut prompts = Vec::new();
+    let mut seen = 0;
+    let mut withdrawn = false;
+    while !running.text().contains("\"text\":\"all done\"") {
+        assert_eq!(running.next().await, None);
+        for line in running.lines.clone().drain(seen..) {
+            let line: Value = serde_json::from_slice(&line).unwrap();
+            let id = line["request_id"].as_str().unwrap_or_default().to_owned();
+            match line["request"]["subtype"].as_str() {
+                Some("can_use_tool") => prompts.push(id),
+                Some("mcp_message") => {
+                    let answer = raw("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"sum\":42}}");
+                    running.agent().send(control::mcp_response(&id, &answer)).unwrap();
+                }
+                _ => withdrawn |= line["type"] == "control_cancel_request",
+            }
+        }
+        seen = running.lines.len();
+        if prompts.len() == 2 && !running.text().contains("ran with") {
+            running.agent().send(control::allow(&prompts[1], &raw("{\"edited\":true}"), &[])).unwrap();
+            running.agent().send(control::deny(&prompts[0], "not that one", false)).unwrap();
+        }
+    }
+    assert!(withdrawn);
+    for expected in ["ran with {\\\"edited\\\":true}", "not that one", "{\\\"sum\\\":42}"] {
+        assert!(running.text().contains(expected), "{expected}");
+    }
+}
+
+#[tokio::test]
+async fn many_starts_and_ends_leave_no_descriptor_and_no_zombie() {
+    let count = |dir: &str| fs::read_dir(dir).unwrap().count();
+    let instance = Instance::new(&format!("test-{}", Uuid::new_v4().simple())).unwrap();
+    let tracker = TaskTracker::new();
+    let spawner = Spawner::new(tracker.clone()).unwrap();
+    let mut pids = Vec::new();
+    let mut descriptors = Vec::new();
+    for round in 0..40 {
+        let mut launch = launch("");
+        launch.marker = instance.marker();
+        let (agent, mut output) = spawner.spawn(launch).await.unwrap();
+        pids.push(agent.pid());
+        agent.stop(if round % 2 == 0 { Stop::Orderly } else { Stop::Now });
+        while !matches!(timeout(PATIENCE, output.recv()).await.unwrap(), Some(Output::Exited(_))) {}
+        descriptors.push(count("/proc/self/fd"));
+    }
+    // Other tests run beside this one, so only a steady growth would be a leak.
+    assert!(descriptors[39] < descriptors[0] + 35, "{descriptors:?}");
+    for pid in pids {
+        let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let own = state.split_whitespace().nth(3) == Some(&std::process::id().to_string());
+        assert!(!own, "a zombie: {state}");
+    }
+    tracker.close();
+    timeout(PATIENCE, tracker.wait()).await.expect("tasks are left");
 }

@@ -25,10 +25,14 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::BufRead;
 use std::path::PathBuf;
 use std::process::exit;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+/// From now on stdin is not read.
+static DEAF: AtomicBool = AtomicBool::new(false);
 
 fn main() {
     let script = script();
@@ -97,6 +101,12 @@ impl Cli {
         std::thread::spawn(move || {
             for line in std::io::stdin().lock().lines() {
                 let Ok(line) = line else { return };
+                while DEAF.load(Ordering::Relaxed) {
+                    std::thread::park();
+                }
+                if line.is_empty() {
+                    continue;
+                }
                 match serde_json::from_str(&line) {
                     Ok(value) => {
                         if sender.send(value).is_err() {
@@ -172,7 +182,7 @@ impl Cli {
                 None if self.input_ended && !self.ignored.contains("close") => {
                     exit(i32::from(self.last_was_error))
                 }
-                None => self.listen(Duration::from_secs(3600)),
+                None => self.listen(Duration::from_hours(1)),
             }
         }
     }

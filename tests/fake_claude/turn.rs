@@ -113,8 +113,9 @@ impl Cli {
             "grandchild" => leave_behind(false),
             "grandchild-stdout" => leave_behind(true),
             "unmarked-stdout" => {
-                let child = Command::new("sleep").arg(rest).env_clear().env("PATH", "/bin:/usr/bin").spawn();
-                child.expect("`sleep` can be started");
+                let mut command = Command::new("setsid");
+                command.args(["--fork", "sleep", rest]).env_clear().env("PATH", "/bin:/usr/bin");
+                command.status().expect("`setsid` can be started");
             }
             "close-stdout" => {
                 // Replaced, not closed: nothing else must get its number.
@@ -122,9 +123,12 @@ impl Cli {
                 rustix::stdio::dup2_stdout(null).expect("stdout can be replaced");
             }
             "ignore" => self.ignore(rest),
-            "deaf" => loop {
-                std::thread::park();
-            },
+            "deaf" => {
+                super::DEAF.store(true, std::sync::atomic::Ordering::Relaxed);
+                loop {
+                    std::thread::park();
+                }
+            }
             "" => {}
             _ => {
                 eprintln!("fake_claude: unknown command `{name}`");
@@ -378,11 +382,14 @@ fn refuse(rest: &str) -> ! {
     exit(i32::try_from(number(code)).unwrap_or(1));
 }
 
-fn signal_self(rest: &str) {
+fn signal_self(rest: &str) -> ! {
     let signal = i32::try_from(number(rest)).ok().and_then(rustix::process::Signal::from_named_raw);
     let signal = signal.unwrap_or(rustix::process::Signal::KILL);
-    let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
-    std::thread::sleep(Duration::from_secs(5));
+    // Rust's own handler of SIGSEGV and SIGBUS swallows the first one.
+    loop {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn flood_stderr(bytes: u64) {
@@ -407,9 +414,9 @@ fn leave_behind(holds_stdio: bool) {
 /// From here on SIGTERM does nothing: a handler is there, and nobody looks.
 pub(super) fn ignore_sigterm() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let _context = runtime.enter();
+    let context = runtime.enter();
     let handler = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
     std::mem::forget(handler.expect("a handler"));
-    drop(_context);
+    drop(context);
     std::mem::forget(runtime);
 }
