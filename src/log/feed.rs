@@ -175,7 +175,7 @@ impl State {
             self.feed.give_up(&entry, backlog);
             if nothing_stored {
                 self.floor = entry.seq;
-                self.first = None;
+                self.first = Some(self.window.first()).filter(|first| *first <= self.window.last());
             }
         }
     }
