@@ -9,6 +9,7 @@ mod notice;
 mod owned;
 mod sdk;
 mod stream;
+mod template;
 #[cfg(test)]
 mod tests;
 mod tools;
@@ -99,6 +100,24 @@ impl Converter {
     /// # Ok::<(), claude_ws::agent::wire::BadLine>(())
     /// ```
     pub fn line<'a>(&mut self, line: &'a [u8], sink: &mut impl EventSink) -> Result<Outcome<'a>, BadLine> {
+        if let Some(delta) = template::delta(line) {
+            let template::Delta { parent, index, piece, token } = delta;
+            let told = self.streams.delta(parent, Some(index), piece, token, self.cut_off(), sink);
+            if !told && self.options.agent_events {
+                hand_on(line, sink);
+            }
+            return Ok(Outcome::Converted);
+        }
+        self.parsed_line(line, sink)
+    }
+
+    /// [`line`](Self::line) without its short way for deltas: for benchmarks and tests.
+    #[doc(hidden)]
+    pub fn parsed_line<'a>(
+        &mut self,
+        line: &'a [u8],
+        sink: &mut impl EventSink,
+    ) -> Result<Outcome<'a>, BadLine> {
         let message = wire::parse(line)?;
         Ok(self.message(line, message, sink))
     }

@@ -256,9 +256,16 @@ fn decode(token: &str) -> Cow<'_, str> {
     if let Ok(text) = serde_json::from_str::<String>(token) {
         return Cow::Owned(text);
     }
-    // serde_json reads a lone surrogate into bytes as WTF-8, three bytes that are no UTF-8.
     match serde_json::from_str::<Bytes>(token) {
-        Ok(Bytes(bytes)) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+        Ok(Bytes(mut bytes)) => {
+            // serde_json reads a lone surrogate into bytes as WTF-8: 0xed 0xa0–0xbf and one more, which no UTF-8 has.
+            for at in 1..bytes.len().saturating_sub(1) {
+                if bytes[at - 1] == 0xed && bytes[at] >= 0xa0 {
+                    bytes[at - 1..=at + 1].copy_from_slice("\u{fffd}".as_bytes());
+                }
+            }
+            Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+        }
         Err(_) => Cow::Borrowed(inner),
     }
 }

@@ -37,15 +37,30 @@ impl Recorder {
         text
     }
 
-    /// The joined text deltas.
-    pub(super) fn said(&self) -> String {
+    /// What was handed on untouched.
+    pub(super) fn agent_events(&self) -> Vec<serde_json::Value> {
         self.events
             .iter()
             .filter_map(|(_, message)| match message {
-                ServerMessage::AssistantMessageDelta(piece) => match &piece.delta {
-                    Delta::Text { text } => Some(text.decode().into_owned()),
-                    _ => None,
-                },
+                ServerMessage::AgentEvent(event) => event.event.to().ok(),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The joined text deltas of one thread.
+    pub(super) fn said(&self, parent: Option<&str>) -> String {
+        self.events
+            .iter()
+            .filter_map(|(_, message)| match message {
+                ServerMessage::AssistantMessageDelta(piece)
+                    if piece.parent_tool_use_id.as_deref() == parent =>
+                {
+                    match &piece.delta {
+                        Delta::Text { text } => Some(text.decode().into_owned()),
+                        _ => None,
+                    }
+                }
                 _ => None,
             })
             .collect()
@@ -81,6 +96,11 @@ impl Recorder {
                 }
                 ServerMessage::ToolResult(result) => {
                     done.insert(result.tool_use_id.clone());
+                }
+                // What is over is forgotten with its turn.
+                ServerMessage::Result(_) => {
+                    used.retain(|id| !done.contains(id));
+                    done.clear();
                 }
                 _ => {}
             }
