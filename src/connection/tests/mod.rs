@@ -75,10 +75,7 @@ impl Service for Probe {
             }
             "attach" => {
                 let log = self.log(rest);
-                let attached = log.attach(
-                    crate::log::From::After { seq: 0, epoch: None },
-                    outbox.doorbell(),
-                );
+                let attached = log.attach(crate::log::From::After { seq: 0, epoch: None }, outbox.doorbell());
                 outbox.frame(format!("attached {rest}").into()).await.unwrap();
                 outbox.attach(attached.cursor).await.unwrap();
             }
