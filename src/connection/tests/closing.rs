@@ -4,64 +4,64 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_close_comes_after_what_was_sent_before() {
-    let mut test = simple();
+    let mut link = simple();
     for text in ["a", "b", "close", "never handled"] {
-        test.say(text).await;
+        link.say(text).await;
     }
-    assert_eq!(test.hear().await, "a");
-    assert_eq!(test.hear().await, "b");
-    let (first, payload) = test.next().await.unwrap();
+    assert_eq!(link.hear().await, "a");
+    assert_eq!(link.hear().await, "b");
+    let (first, payload) = link.next().await.unwrap();
     assert_eq!((first, &payload[..]), (CLOSE, &b"\x03\xe8bye"[..]));
     // The peer may still send before it answers.
-    test.say("late").await;
-    test.send(CLOSE, 1000_u16.to_be_bytes()).await;
-    assert!(test.next().await.is_none());
-    assert_eq!(*test.probe.heard.lock(), ["a", "b", "close"]);
-    let (end, _) = test.end().await;
+    link.say("late").await;
+    link.send(CLOSE, 1000_u16.to_be_bytes()).await;
+    assert!(link.next().await.is_none());
+    assert_eq!(*link.probe.heard.lock(), ["a", "b", "close"]);
+    let (end, _) = link.end().await;
     assert_eq!(end, End::Ours(CloseCode::Normal, "bye"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_close_that_is_not_answered_ends_in_bounded_time() {
-    let mut test = simple();
-    test.say("close").await;
-    assert_eq!(test.next().await.unwrap().0, CLOSE);
+    let mut link = simple();
+    link.say("close").await;
+    assert_eq!(link.next().await.unwrap().0, CLOSE);
     let started = tokio::time::Instant::now();
-    test.end().await;
+    link.end().await;
     let settings = Settings::default();
     assert_eq!(started.elapsed().as_millis(), (settings.close_timeout + settings.linger).as_millis());
 }
 
 #[tokio::test(start_paused = true)]
 async fn going_away_closes_with_1001() {
-    let mut test = simple();
-    test.say("a").await;
-    assert_eq!(test.hear().await, "a");
-    test.going_away.cancel();
-    test.expect_close(1001).await;
-    test.end().await;
+    let mut link = simple();
+    link.say("a").await;
+    assert_eq!(link.hear().await, "a");
+    link.going_away.cancel();
+    link.expect_close(1001).await;
+    link.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn going_away_does_not_wait_for_who_does_not_read() {
-    let mut test = start(Probe::default(), Settings::default(), 512);
-    test.say("flood 16").await;
-    test.probe.hears("flood 16").await;
-    test.going_away.cancel();
+    let mut link = start(Probe::default(), Settings::default(), 512);
+    link.say("flood 16").await;
+    link.probe.hears("flood 16").await;
+    link.going_away.cancel();
     let started = tokio::time::Instant::now();
-    let end = (&mut test.task).await.unwrap();
+    let end = (&mut link.task).await.unwrap();
     assert_eq!(end.code(), 1001);
     assert!(started.elapsed().as_secs() < 10, "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_a_handler_closes_with_1011() {
-    let mut test = simple();
-    test.say("a").await;
-    test.say("panic").await;
-    assert_eq!(test.hear().await, "a");
-    test.expect_close(1011).await;
-    test.end().await;
+    let mut link = simple();
+    link.say("a").await;
+    link.say("panic").await;
+    assert_eq!(link.hear().await, "a");
+    link.expect_close(1011).await;
+    link.end().await;
 }
 
 #[tokio::test(start_paused = true)]

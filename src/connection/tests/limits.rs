@@ -33,84 +33,84 @@ fn violations() -> Vec<(Vec<u8>, u16)> {
 async fn each_violation_gets_its_code_after_the_answers_before_it() {
     for (bytes, code) in violations() {
         let settings = Settings { max_message_bytes: 2000, max_fragments: 50, ..Settings::default() };
-        let mut test = start(Probe::default(), settings, 1 << 20);
-        test.peer.write_all(&[frame(TEXT, b"before"), bytes.clone()].concat()).await.unwrap();
-        assert_eq!(test.hear().await, "before", "{bytes:?}");
-        let (first, payload) = test.next().await.expect("a close frame");
+        let mut link = start(Probe::default(), settings, 1 << 20);
+        link.peer.write_all(&[frame(TEXT, b"before"), bytes.clone()].concat()).await.unwrap();
+        assert_eq!(link.hear().await, "before", "{bytes:?}");
+        let (first, payload) = link.next().await.expect("a close frame");
         assert_eq!((first, u16::from_be_bytes([payload[0], payload[1]])), (CLOSE, code), "{bytes:?}");
-        assert!(test.next().await.is_none(), "the write half is shut down");
-        let (end, _) = test.end().await;
+        assert!(link.next().await.is_none(), "the write half is shut down");
+        let (end, _) = link.end().await;
         assert_eq!(end.code(), code);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_invalid_code_in_a_close_frame_is_answered_with_1002() {
-    let mut test = simple();
-    test.send(CLOSE, 1005_u16.to_be_bytes()).await;
-    let (first, payload) = test.next().await.unwrap();
+    let mut link = simple();
+    link.send(CLOSE, 1005_u16.to_be_bytes()).await;
+    let (first, payload) = link.next().await.unwrap();
     assert_eq!((first, &payload[..2]), (CLOSE, &1002_u16.to_be_bytes()[..]));
-    assert!(test.next().await.is_none());
+    assert!(link.next().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_goes_on_after_its_violation_is_read_for_a_bounded_time() {
-    let mut test = simple();
-    test.send(0xC1, "").await;
-    assert_eq!(test.next().await.unwrap().0, CLOSE);
+    let mut link = simple();
+    link.send(0xC1, "").await;
+    assert_eq!(link.next().await.unwrap().0, CLOSE);
     // More than what is swallowed: the rest finds nobody.
     let flood = vec![0; 1 << 21];
-    assert!(test.peer.write_all(&flood).await.is_err());
+    assert!(link.peer.write_all(&flood).await.is_err());
     let started = tokio::time::Instant::now();
-    test.end().await;
+    link.end().await;
     assert!(started.elapsed() <= Settings::default().linger);
 }
 
 #[tokio::test(start_paused = true)]
 async fn over_100_bad_frames_in_a_row_close_with_1008() {
     let settings = Settings { max_frame_rate: 0, ..Settings::default() };
-    let mut test = start(Probe::default(), settings, 1 << 20);
+    let mut link = start(Probe::default(), settings, 1 << 20);
     for _ in 0..3 {
         for _ in 0..100 {
-            test.say("bad").await;
+            link.say("bad").await;
         }
-        test.say("good").await;
-        assert_eq!(test.hear().await, "good");
+        link.say("good").await;
+        assert_eq!(link.hear().await, "good");
     }
     for _ in 0..101 {
-        test.say("bad").await;
+        link.say("bad").await;
     }
-    test.expect_close(1008).await;
-    test.end().await;
+    link.expect_close(1008).await;
+    link.end().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn frames_over_the_rate_are_answered_and_at_last_closed_with_1008() {
     let settings = Settings { max_frame_rate: 10, max_excess_frames: 3, ..Settings::default() };
-    let mut test = start(Probe::default(), settings, 1 << 20);
+    let mut link = start(Probe::default(), settings, 1 << 20);
     for _ in 0..2 {
         for _ in 0..10 {
-            test.say("a").await;
-            assert_eq!(test.hear().await, "a");
+            link.say("a").await;
+            assert_eq!(link.hear().await, "a");
         }
-        test.say("b").await;
-        assert_eq!(test.hear().await, "limited b");
-        test.send(BINARY, "c").await;
-        assert_eq!(test.hear().await, "limited binary");
+        link.say("b").await;
+        assert_eq!(link.hear().await, "limited b");
+        link.send(BINARY, "c").await;
+        assert_eq!(link.hear().await, "limited binary");
         // A pause forgives.
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
     for _ in 0..10 {
-        test.say("a").await;
-        assert_eq!(test.hear().await, "a");
+        link.say("a").await;
+        assert_eq!(link.hear().await, "a");
     }
     for _ in 0..3 {
-        test.say("d").await;
-        assert_eq!(test.hear().await, "limited d");
+        link.say("d").await;
+        assert_eq!(link.hear().await, "limited d");
     }
-    test.send(PING, "").await;
-    assert_eq!(test.next().await.unwrap().0, PONG);
-    test.expect_close(1008).await;
-    test.end().await;
+    link.send(PING, "").await;
+    assert_eq!(link.next().await.unwrap().0, PONG);
+    link.expect_close(1008).await;
+    link.end().await;
     // Reached only by frames that were within the rate.
 }

@@ -144,11 +144,11 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         len @ 0..=125 => out.push(0x80 | u8::try_from(len).unwrap()),
         len @ 126..=0xFFFF => {
-            out.push(0x80 | 126);
+            out.push(0xFE);
             out.extend(u16::try_from(len).unwrap().to_be_bytes());
         }
         len => {
-            out.push(0x80 | 127);
+            out.push(0xFF);
             out.extend((len as u64).to_be_bytes());
         }
     }

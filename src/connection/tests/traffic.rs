@@ -4,15 +4,15 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn text_and_binary_come_back_and_are_counted() {
-    let mut test = simple();
-    test.say("hello").await;
-    test.send(BINARY, [0, 255]).await;
-    assert_eq!(test.hear().await, "hello");
-    assert_eq!(test.next().await.unwrap(), (BINARY, vec![0, 255]));
-    test.send(CLOSE, 1000_u16.to_be_bytes()).await;
-    assert_eq!(test.next().await.unwrap(), (CLOSE, vec![3, 232]));
-    assert!(test.next().await.is_none());
-    let (end, snapshot) = test.end().await;
+    let mut link = simple();
+    link.say("hello").await;
+    link.send(BINARY, [0, 255]).await;
+    assert_eq!(link.hear().await, "hello");
+    assert_eq!(link.next().await.unwrap(), (BINARY, vec![0, 255]));
+    link.send(CLOSE, 1000_u16.to_be_bytes()).await;
+    assert_eq!(link.next().await.unwrap(), (CLOSE, vec![3, 232]));
+    assert!(link.next().await.is_none());
+    let (end, snapshot) = link.end().await;
     assert_eq!(end, End::PeerClosed(Some(1000)));
     assert_eq!((snapshot.frames_in, snapshot.frames_out), (3, 2));
     assert_eq!((snapshot.bytes_in, snapshot.bytes_out), (11 + 8 + 8, 7 + 4 + 4));
@@ -20,23 +20,23 @@ async fn text_and_binary_come_back_and_are_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn fragments_are_joined_around_control_frames() {
-    let mut test = simple();
-    test.send(0x01, "he").await;
-    test.send(PING, "ping").await;
-    test.send(0x00, "").await;
-    test.send(0x80, "llo").await;
-    assert_eq!(test.next().await.unwrap(), (PONG, b"ping".to_vec()));
-    assert_eq!(test.hear().await, "hello");
+    let mut link = simple();
+    link.send(0x01, "he").await;
+    link.send(PING, "ping").await;
+    link.send(0x00, "").await;
+    link.send(0x80, "llo").await;
+    assert_eq!(link.next().await.unwrap(), (PONG, b"ping".to_vec()));
+    assert_eq!(link.hear().await, "hello");
 }
 
 #[tokio::test(start_paused = true)]
 async fn large_messages_pass_and_leave_no_buffers_behind() {
-    let mut test = simple();
+    let mut link = simple();
     let large = "x".repeat(3 << 20);
     for round in 0..3 {
-        test.say(&large).await;
+        link.say(&large).await;
         loop {
-            let text = test.hear().await;
+            let text = link.hear().await;
             if text != "beat" {
                 assert_eq!(text.len(), large.len());
                 break;
@@ -44,53 +44,53 @@ async fn large_messages_pass_and_leave_no_buffers_behind() {
         }
         // Half a frame is on its way while the heartbeat frees what can be freed.
         let bytes = frame(TEXT, b"after");
-        test.peer.write_all(&bytes[..5 + round]).await.unwrap();
-        assert_eq!(test.next().await.unwrap().0, PING);
-        assert_eq!(test.hear().await, "beat");
-        test.peer.write_all(&bytes[5 + round..]).await.unwrap();
-        assert_eq!(test.hear().await, "after");
+        link.peer.write_all(&bytes[..5 + round]).await.unwrap();
+        assert_eq!(link.next().await.unwrap().0, PING);
+        assert_eq!(link.hear().await, "beat");
+        link.peer.write_all(&bytes[5 + round..]).await.unwrap();
+        assert_eq!(link.hear().await, "after");
         // And now a whole heartbeat of rest.
-        assert_eq!(test.next().await.unwrap().0, PING);
-        assert_eq!(test.hear().await, "beat");
+        assert_eq!(link.next().await.unwrap().0, PING);
+        assert_eq!(link.hear().await, "beat");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_blocked_write_does_not_stop_reading() {
-    let mut test = start(Probe::default(), Settings::default(), 512);
-    test.say("flood 16").await;
+    let mut link = start(Probe::default(), Settings::default(), 512);
+    link.say("flood 16").await;
     for text in ["quiet 1", "quiet 2"] {
-        test.say(text).await;
-        test.probe.hears(text).await;
+        link.say(text).await;
+        link.probe.hears(text).await;
     }
     for _ in 0..16 {
-        assert_eq!(test.hear().await.len(), 1000);
+        assert_eq!(link.hear().await.len(), 1000);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_asks_without_reading_is_no_longer_read() {
     let settings = Settings { outbox_bytes: 10_000, max_frame_rate: 0, ..Settings::default() };
-    let mut test = start(Probe::default(), settings, 1000);
+    let mut link = start(Probe::default(), settings, 1000);
     let text = "y".repeat(900);
     let stuck = async {
         for _ in 0..1000 {
-            test.say(&text).await;
+            link.say(&text).await;
         }
     };
     assert!(tokio::time::timeout(std::time::Duration::from_secs(1), stuck).await.is_err());
-    assert!(test.probe.heard.lock().len() < 400, "the socket's buffers and the outbox are all that fills");
+    assert!(link.probe.heard.lock().len() < 400, "the socket's buffers and the outbox are all that fills");
 }
 
 #[tokio::test(start_paused = true)]
 async fn senders_to_an_ended_connection_learn_it() {
-    let test = start(Probe::default(), Settings { outbox_bytes: 10, ..Settings::default() }, 16);
-    let outbox = test.outbox.clone();
+    let link = start(Probe::default(), Settings { outbox_bytes: 10, ..Settings::default() }, 16);
+    let outbox = link.outbox.clone();
     let sender = TaskTracker::new().spawn(async move {
         while outbox.frame("0123456789abcdef".into()).await.is_ok() {}
         (outbox.binary(Bytes::new()).await, outbox.detach("x").await)
     });
-    let Test { peer, task, .. } = test;
+    let Test { peer, task, .. } = link;
     drop(peer);
     assert_eq!(task.await.unwrap(), End::PeerGone);
     assert_eq!(sender.await.unwrap(), (Err(super::super::Gone), Err(super::super::Gone)));

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn draining_lets_nobody_in_and_leaves_the_others() {
-    let server = server(Settings { tokens: tokens("t"), ..Settings::default() }).await;
+    let server = server(Settings { tokens: Some(tokens("t")), ..Settings::default() }).await;
     let (mut stream, _) = server.upgrade("Authorization: Bearer t\r\n").await;
     server.shutdown.draining.cancel();
     let (_, answered) = server.upgrade("").await;

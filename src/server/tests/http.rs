@@ -70,7 +70,7 @@ async fn readiness_is_the_services_word() {
 
 #[tokio::test]
 async fn with_tokens_all_but_public_paths_need_one() {
-    let server = server(Settings { tokens: tokens("me:t1"), ..Settings::default() }).await;
+    let server = server(Settings { tokens: Some(tokens("me:t1")), ..Settings::default() }).await;
     for (path, without, with) in [
         ("/healthz", 200, 200),
         ("/readyz", 200, 200),
@@ -115,7 +115,7 @@ async fn a_request_has_one_host() {
     let server = super::server(Settings { origins, ..Settings::default() }).await;
     assert_eq!(server.ask_with("GET", "/", "Host: app.example\r\n").await.status, 200);
     server.stop().await;
-    let server = super::server(Settings { tokens: tokens("t"), ..Settings::default() }).await;
+    let server = super::server(Settings { tokens: Some(tokens("t")), ..Settings::default() }).await;
     assert_eq!(server.ask_with("GET", "/", "Host: any.example\r\n").await.status, 200);
     server.stop().await;
 }

@@ -40,16 +40,16 @@ impl Service for Echo {
         Ok(())
     }
 
-    async fn text(&self, _: &mut (), frame: Utf8Bytes, outbox: &Outbox) -> Verdict {
+    async fn text(&self, (): &mut (), frame: Utf8Bytes, outbox: &Outbox) -> Verdict {
         let _ = outbox.frame(frame).await;
         Verdict::Good
     }
 
-    async fn binary(&self, _: &mut (), _: Bytes, _: &Outbox) -> Verdict {
+    async fn binary(&self, (): &mut (), _: Bytes, _: &Outbox) -> Verdict {
         Verdict::Bad
     }
 
-    async fn rate_limited(&self, _: &mut (), _: Option<&Utf8Bytes>, _: &Outbox) {}
+    async fn rate_limited(&self, (): &mut (), _: Option<&Utf8Bytes>, _: &Outbox) {}
 
     fn heartbeat(&self) -> Option<Utf8Bytes> {
         None
@@ -195,6 +195,6 @@ async fn echo(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     assert_eq!(&answer, b"\x81\x02hi");
 }
 
-fn tokens(text: &str) -> Option<Arc<TokenStore>> {
-    Some(Arc::new(TokenStore::new(Tokens::parse(text).unwrap())))
+fn tokens(text: &str) -> Arc<TokenStore> {
+    Arc::new(TokenStore::new(Tokens::parse(text).unwrap()))
 }
