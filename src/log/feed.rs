@@ -107,6 +107,7 @@ impl Feed {
         if entry.seq > self.pulled {
             self.pulled = entry.seq;
             self.lost_through = Some(entry.seq);
+            backlog.note_loss();
             self.waiting -= cost(entry);
             backlog.sub(cost(entry));
         }
@@ -174,7 +175,7 @@ impl State {
             self.feed.give_up(&entry, backlog);
             if nothing_stored {
                 self.floor = entry.seq;
-                self.first = None;
+                self.first = Some(self.window.first()).filter(|first| *first <= self.window.last());
             }
         }
     }

@@ -1,6 +1,6 @@
 //! How much waits to be stored, over all sessions: the bound on memory while a store stalls.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
@@ -9,13 +9,14 @@ use tokio::sync::Notify;
 pub struct Backlog {
     bytes: AtomicUsize,
     limit: usize,
+    lost: AtomicBool,
     fell: Notify,
 }
 
 impl Backlog {
     /// `limit`: how many bytes of events may wait before logs drop unstored ones, on top of their windows.
     pub fn new(limit: usize) -> Self {
-        Self { bytes: AtomicUsize::new(0), limit, fell: Notify::new() }
+        Self { bytes: AtomicUsize::new(0), limit, lost: AtomicBool::new(false), fell: Notify::new() }
     }
 
     /// Bytes that wait now.
@@ -44,6 +45,15 @@ impl Backlog {
             }
             fell.await;
         }
+    }
+
+    /// Some event was dropped without being stored, since the start.
+    pub fn has_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_loss(&self) {
+        self.lost.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn add(&self, bytes: usize) {

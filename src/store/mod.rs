@@ -9,10 +9,17 @@
 //! is held once: in the log.
 
 mod backlog;
+mod dir;
+mod sqlite;
 mod types;
 
 pub use backlog::Backlog;
-pub use types::{Batch, Chunk, Entry, Record, SessionKey, Status, StoreError, StoreHealth};
+pub use dir::{DataDir, DataDirError};
+pub use sqlite::{OpenError, SqliteStore};
+pub use types::{
+    Batch, Chunk, Entry, Expired, Record, Retention, SessionKey, Status, StoreError, StoreHealth,
+    StoredSession,
+};
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -22,7 +29,7 @@ use tokio::sync::watch;
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// One session's unstored events; implemented by the log. Every method is called from the store's writer and must not block.
-pub trait Source: Send + Sync {
+pub trait Source: fmt::Debug + Send + Sync {
     /// Whose events these are.
     fn key(&self) -> &SessionKey;
 
@@ -56,4 +63,30 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Whether writing works. Changes are seen by every receiver, so that sessions can warn their clients.
     fn health(&self) -> watch::Receiver<StoreHealth>;
+
+    /// All sessions, oldest first: for the start of the gateway.
+    fn sessions(&self) -> Pending<'_, Result<Vec<StoredSession>, StoreError>>;
+
+    /// Ids of the client messages that the session has seen: for when it wakes up.
+    fn message_ids<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        epoch: &'a str,
+    ) -> Pending<'a, Result<Vec<String>, StoreError>>;
+
+    /// The sessions that are to be deleted by `retention`; by their last record none of them is active. Whoever knows the living
+    /// sessions deletes them, those with a log by `EventLog::delete`, the others by [`delete`](Self::delete): only there it is
+    /// certain that none has woken up in the meantime.
+    fn expired(&self, retention: Retention) -> Pending<'_, Result<Vec<Expired>, StoreError>>;
+
+    /// Deletes a session that has no log in memory. The file shrinks in the background.
+    fn delete<'a>(&'a self, key: &'a SessionKey, epoch: &'a str) -> Pending<'a, Result<(), StoreError>>;
+
+    /// Ends when everything that was appended before is committed. While the store fails that may be never: the caller sets a
+    /// deadline.
+    fn flush(&self) -> Pending<'_, Result<(), StoreError>>;
+
+    /// Commits everything, notes that the end was in order, and ends. `Err`: it could not, and still runs; try again or give up. The caller
+    /// sets a deadline, and stops appending before.
+    fn close(&self) -> Pending<'_, Result<(), StoreError>>;
 }

@@ -86,6 +86,53 @@ pub struct Batch {
     pub delete: bool,
 }
 
+impl Batch {
+    /// There is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.message_ids.is_empty() && self.record.is_none() && !self.delete
+    }
+}
+
+/// A session as it is found at the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSession {
+    /// Its id.
+    pub key: SessionKey,
+    /// Its life.
+    pub epoch: String,
+    /// Seq of the first event kept; 1 when there is none.
+    pub first_seq: u64,
+    /// Seq of the last event kept; 0 when there is none.
+    pub last_seq: u64,
+    /// The least seq that the next event may get. After a crash it is far from `last_seq`: clients may have seen events in between
+    /// that were never stored.
+    pub next_seq: u64,
+    /// The last one stored; `None` if the gateway died before the first.
+    pub record: Option<Record>,
+}
+
+/// What may be forgotten.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Retention {
+    /// Unix milliseconds.
+    pub now_ms: u64,
+    /// Ended and dormant sessions that were last active longer ago go.
+    pub max_age_ms: Option<u64>,
+    /// As long as more than this is stored, the oldest ended sessions go, then the oldest dormant ones.
+    pub max_bytes: Option<u64>,
+}
+
+/// A session that is to be deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expired {
+    /// Its id.
+    pub key: SessionKey,
+    /// Its life: if it has another by now, it is not to be deleted.
+    pub epoch: String,
+    /// It had ended; otherwise it was dormant.
+    pub ended: bool,
+}
+
 /// What a store has after some seq.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Chunk {
@@ -121,4 +168,10 @@ pub enum StoreError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+}
+
+impl StoreError {
+    pub(super) fn of(error: &rusqlite::Error) -> Self {
+        Self::Database(error.to_string())
+    }
 }

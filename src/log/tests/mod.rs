@@ -1,5 +1,9 @@
 //! Unit tests of log, cursors and doorbell without a store.
 
+mod fake;
+mod random;
+mod storm;
+
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -7,16 +11,16 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{Cursor, CursorId, Doorbell, ENTRY_OVERHEAD, Entry, EventLog, From, Progress, Verdict};
 
-pub(super) fn entry(seq: u64, len: usize) -> Entry {
+fn entry(seq: u64, len: usize) -> Entry {
     Entry { seq, frame: frame(seq, len) }
 }
 
 /// A frame that tells its seq, at least `len` bytes long.
-pub(super) fn frame(seq: u64, len: usize) -> Utf8Bytes {
+fn frame(seq: u64, len: usize) -> Utf8Bytes {
     Utf8Bytes::from(format!("{seq}:{}", "x".repeat(len)))
 }
 
-pub(super) fn seq_of(frame: &Utf8Bytes) -> u64 {
+fn seq_of(frame: &Utf8Bytes) -> u64 {
     frame.split(':').next().unwrap().parse().unwrap()
 }
 
@@ -171,4 +175,18 @@ fn compact_keeps_the_frames() {
     append(&log, [1, 2]);
     log.compact();
     assert_eq!(read(&mut log.attach(after(0), &bell).cursor, 100), (vec![1, 2], Progress::CaughtUp));
+}
+
+/// It was taken from the newest event when the oldest ones had been lost unstored.
+#[test]
+fn first_seq_is_right_after_a_loss() {
+    let store = fake::FakeStore::new(0);
+    let log = EventLog::new("s".into(), "e".to_owned(), 3 * (13 + ENTRY_OVERHEAD), Some(store));
+    append(&log, [10, 20, 30, 40, 50]);
+    assert_eq!(log.first_seq(), 30);
+    append(&log, [60]);
+    assert_eq!(log.first_seq(), 40);
+    let mut attached = log.attach(after(10), &Doorbell::new());
+    assert_eq!((attached.verdict, attached.first_seq), (Verdict::Gap, 40));
+    assert_eq!(read(&mut attached.cursor, 1000), (vec![40, 50, 60], Progress::CaughtUp));
 }
