@@ -49,18 +49,18 @@ impl Service for Echo {
         Ok(())
     }
 
-    async fn text(&self, _: &mut (), frame: Utf8Bytes, outbox: &Outbox) -> Verdict {
+    async fn text(&self, (): &mut (), frame: Utf8Bytes, outbox: &Outbox) -> Verdict {
         // An error means that the connection has ended: there is nobody left to tell.
         let _ = outbox.frame(frame).await;
         Verdict::Good
     }
 
-    async fn binary(&self, _: &mut (), frame: Bytes, outbox: &Outbox) -> Verdict {
+    async fn binary(&self, (): &mut (), frame: Bytes, outbox: &Outbox) -> Verdict {
         let _ = outbox.binary(frame).await;
         Verdict::Good
     }
 
-    async fn rate_limited(&self, _: &mut (), _: Option<&Utf8Bytes>, _: &Outbox) {}
+    async fn rate_limited(&self, (): &mut (), _: Option<&Utf8Bytes>, _: &Outbox) {}
 
     fn heartbeat(&self) -> Option<Utf8Bytes> {
         None

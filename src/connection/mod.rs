@@ -6,9 +6,9 @@
 //! May assume: the handshake has been answered (the `server` room does that). Must not know: what any message means, or HTTP.
 //!
 //! # Shape
-//! One task per connection joins three futures over one socket: the [`reader`] (which awaits the service's handlers), the
-//! [`writer`] (the only one that writes messages) and the [`watchdog`] (time). Whichever ends first says how the connection ends
-//! ([`End`]), the others are dropped, and [`finish`] brings the socket down. So a blocked write never stops reading, and neither
+//! One task per connection joins three futures over one socket: the reader (which awaits the service's handlers), the
+//! writer (the only one that writes messages) and the watchdog (time). Whichever ends first says how the connection ends
+//! ([`End`]), the others are dropped, and `finish` brings the socket down. So a blocked write never stops reading, and neither
 //! can outlive the other.
 
 mod cursors;

@@ -30,7 +30,7 @@ use super::{
 pub struct Connection<S: Service> {
     service: Arc<S>,
     client: S::Client,
-    outbox: Outbox,
+    pub(super) outbox: Outbox,
     source: Source,
     peer: Peer,
     settings: Arc<Settings>,

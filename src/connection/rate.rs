@@ -51,7 +51,7 @@ mod tests {
         assert!(!bucket.calm());
         let later = start + Duration::from_millis(550);
         assert_eq!((0..20).filter(|_| bucket.take(later)).count(), 5);
-        let much_later = later + Duration::from_secs(3600);
+        let much_later = later + Duration::from_hours(1);
         assert_eq!((0..20).filter(|_| bucket.take(much_later)).count(), 10);
     }
 

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::protocol::codes::CloseCode;
 
-/// Items of the queue that are written before it is the cursors' turn.
+/// Items of each queue that are written before it is the cursors' turn.
 const QUEUE_TURN: usize = 64;
 
 pub(super) struct Writer<'a, S, IO> {
@@ -77,7 +77,8 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
             let Ok(item) = self.source.queue.try_recv() else { break };
             self.item(item).await?;
         }
-        while let Ok(notice) = self.source.notices.try_recv() {
+        for _ in 0..QUEUE_TURN {
+            let Ok(notice) = self.source.notices.try_recv() else { break };
             self.feed(Message::Text(notice)).await?;
         }
         self.cursors.look(&self.source.shared.doorbell);

@@ -19,9 +19,9 @@ use super::{
 /// The two steps of a shutdown, both asked for from outside. Clones are the same shutdown.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
-    /// No new WebSockets, `/readyz` says 503; what is open goes on.
+    /// No new connections, `/readyz` says 503; what is open goes on.
     pub draining: CancellationToken,
-    /// Open WebSockets are closed with 1001, the listener is closed, [`serve`] returns.
+    /// Open connections are closed with 1001, the listener is closed, [`serve`] returns.
     pub closing: CancellationToken,
 }
 

@@ -28,7 +28,7 @@ pub struct Settings {
     /// `--max-connections`: sockets at once, all addresses together; further requests get 503. 10,000.
     pub max_connections: usize,
     /// `--max-connections-per-address`: sockets at once of one client address (of one /64 for IPv6); behind a trusted proxy,
-    /// WebSockets of one client. 1,000. Unix sockets have no address and no such limit.
+    /// connections of one client. 1,000. Unix sockets have no address and no such limit.
     pub max_per_address: usize,
     /// How long a request head may take from its first wait to its last byte; so also how long a connection may idle between
     /// requests. 10 s.

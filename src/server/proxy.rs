@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn only_trusted_proxies_are_believed() {
-        let cases: [(&[&str], Option<&str>, &[&'static str], &str); 12] = [
+        type Case = (&'static [&'static str], Option<&'static str>, &'static [&'static str], &'static str);
+        let cases: [Case; 12] = [
             (&[], Some("10.0.0.1"), &["1.2.3.4"], "10.0.0.1"),
             (&["10.0.0.0/8"], Some("10.0.0.1"), &["1.2.3.4"], "1.2.3.4"),
             (&["10.0.0.0/8"], Some("11.0.0.1"), &["1.2.3.4"], "11.0.0.1"),
