@@ -4,6 +4,8 @@
 //! prose, `types` its Rust form.
 
 pub mod codes;
+pub mod parse;
+pub mod schema;
 pub mod sink;
 pub mod types;
 

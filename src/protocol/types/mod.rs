@@ -6,10 +6,18 @@
 
 mod client;
 mod config;
+mod mcp;
+pub(super) mod read;
+mod rules;
 mod server;
+mod shape;
+mod start;
 mod values;
 
 pub use client::*;
 pub use config::*;
+pub use mcp::{McpServer, McpTransport, Pair, Pairs};
+pub use rules::*;
 pub use server::*;
+pub use start::*;
 pub use values::{Json, Text};

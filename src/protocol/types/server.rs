@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Json, PermissionMode, SessionConfig, Text};
+use super::{Decision, Json, PermissionMode, SessionConfig, Text, shape};
 use crate::protocol::{ErrorCode, WarningCode};
 
 /// The common fields around a server message.
@@ -82,10 +83,67 @@ pub enum ServerMessage<'a> {
     Heartbeat(super::Empty),
 }
 
+impl ServerMessage<'_> {
+    /// Every `type` that the server may send.
+    pub const TYPES: &'static [&'static str] = &[
+        "user_message",
+        "assistant_message_start",
+        "assistant_message_delta",
+        "assistant_message_complete",
+        "tool_use",
+        "tool_result",
+        "permission_request",
+        "permission_resolved",
+        "status_update",
+        "interrupted",
+        "cancelled",
+        "config_updated",
+        "result",
+        "warning",
+        "error",
+        "session_ended",
+        "agent_event",
+        "session_info",
+        "session_list",
+        "new_session",
+        "config_response",
+        "heartbeat",
+    ];
+
+    /// The `type` on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UserMessage(_) => "user_message",
+            Self::AssistantMessageStart(_) => "assistant_message_start",
+            Self::AssistantMessageDelta(_) => "assistant_message_delta",
+            Self::AssistantMessageComplete(_) => "assistant_message_complete",
+            Self::ToolUse(_) => "tool_use",
+            Self::ToolResult(_) => "tool_result",
+            Self::PermissionRequest(_) => "permission_request",
+            Self::PermissionResolved(_) => "permission_resolved",
+            Self::StatusUpdate(_) => "status_update",
+            Self::Interrupted(_) => "interrupted",
+            Self::Cancelled(_) => "cancelled",
+            Self::ConfigUpdated(_) => "config_updated",
+            Self::Result(_) => "result",
+            Self::Warning(_) => "warning",
+            Self::Error(_) => "error",
+            Self::SessionEnded(_) => "session_ended",
+            Self::AgentEvent(_) => "agent_event",
+            Self::SessionInfo(_) => "session_info",
+            Self::SessionList(_) => "session_list",
+            Self::NewSession(_) => "new_session",
+            Self::ConfigResponse(_) => "config_response",
+            Self::Heartbeat(_) => "heartbeat",
+        }
+    }
+}
+
 /// `user_message` event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UserMessageEvent<'a> {
     /// As the client sent it: a string or an array of content blocks.
+    #[schemars(with = "shape::Content")]
     pub content: Json<'a>,
     /// As the client sent it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,7 +171,7 @@ pub struct AssistantMessageDelta<'a> {
 }
 
 /// A piece of a message of the model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "delta_type", rename_all = "snake_case")]
 pub enum Delta<'a> {
     /// Text; a message's text is these, joined.
@@ -133,6 +191,7 @@ pub enum Delta<'a> {
         /// The tool.
         tool_name: Cow<'a, str>,
         /// Its input, an object.
+        #[schemars(with = "shape::AnyObject")]
         tool_input: Json<'a>,
     },
     /// A piece of a tool call's input, as JSON text that is complete only when joined.
@@ -146,6 +205,51 @@ pub enum Delta<'a> {
     },
 }
 
+/// By hand: serde's tagged enums buffer, and what is buffered can hold no raw JSON.
+impl<'de> Deserialize<'de> for Delta<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Kind {
+            Text,
+            Thinking,
+            ToolUse,
+            ToolInput,
+        }
+
+        #[derive(Deserialize)]
+        struct Fields<'a> {
+            delta_type: Kind,
+            text: Option<Text<'a>>,
+            thinking: Option<Text<'a>>,
+            tool_use_id: Option<Cow<'a, str>>,
+            tool_name: Option<Cow<'a, str>>,
+            tool_input: Option<Json<'a>>,
+            partial_json: Option<Text<'a>>,
+        }
+
+        fn needed<T, E: Error>(field: Option<T>, name: &'static str) -> Result<T, E> {
+            field.ok_or_else(|| E::missing_field(name))
+        }
+
+        let fields = Fields::deserialize(deserializer)?;
+        Ok(match fields.delta_type {
+            Kind::Text => Self::Text { text: needed(fields.text, "text")? },
+            Kind::Thinking => Self::Thinking { thinking: needed(fields.thinking, "thinking")? },
+            Kind::ToolUse => Self::ToolUse {
+                tool_use_id: needed(fields.tool_use_id, "tool_use_id")?,
+                tool_name: needed(fields.tool_name, "tool_name")?,
+                tool_input: needed(fields.tool_input, "tool_input")?,
+            },
+            Kind::ToolInput => Self::ToolInput {
+                tool_use_id: needed(fields.tool_use_id, "tool_use_id")?,
+                tool_name: needed(fields.tool_name, "tool_name")?,
+                partial_json: needed(fields.partial_json, "partial_json")?,
+            },
+        })
+    }
+}
+
 /// `assistant_message_complete` event.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AssistantMessageComplete<'a> {
@@ -154,6 +258,7 @@ pub struct AssistantMessageComplete<'a> {
     pub stop_reason: Option<Cow<'a, str>>,
     /// The API's usage object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::AnyObject>")]
     pub usage: Option<Json<'a>>,
     /// As in the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,6 +283,7 @@ pub struct ToolUse<'a> {
     /// The tool.
     pub tool_name: Cow<'a, str>,
     /// Its input, an object.
+    #[schemars(with = "shape::AnyObject")]
     pub tool_input: Json<'a>,
     /// Set on calls of a subagent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,6 +303,7 @@ pub struct ToolResult<'a> {
     pub is_error: bool,
     /// The original blocks, where they are not only text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<shape::ContentBlock>>")]
     pub blocks: Option<Json<'a>>,
     /// Set on results of a subagent's calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -224,6 +331,7 @@ pub struct PermissionContext<'a> {
     /// How dangerous it is held to be.
     pub risk_level: RiskLevel,
     /// The agent's suggestions of rules, as it made them: a menu, not a bundle.
+    #[schemars(with = "Vec<shape::AgentRuleUpdate>")]
     pub suggestions: Vec<Json<'a>>,
     /// Why the agent asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -239,6 +347,7 @@ pub struct PermissionRequest<'a> {
     /// The tool.
     pub tool_name: Cow<'a, str>,
     /// The input it would run with.
+    #[schemars(with = "shape::AnyObject")]
     pub tool_input: Json<'a>,
     /// The call.
     pub tool_use_id: Cow<'a, str>,
@@ -416,12 +525,14 @@ pub struct TurnResult<'a> {
     pub total_cost_usd: Option<f64>,
     /// The API's usage object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::AnyObject>")]
     pub usage: Option<Json<'a>>,
     /// The API's last stop reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<Cow<'a, str>>,
     /// Tool calls that were denied, as the agent lists them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<shape::AnyObject>>")]
     pub permission_denials: Option<Json<'a>>,
 }
 
@@ -470,6 +581,7 @@ pub struct SessionEnded {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentEvent<'a> {
     /// The agent's message, untouched.
+    #[schemars(with = "shape::AnyObject")]
     pub event: Json<'a>,
 }
 
@@ -524,12 +636,15 @@ pub struct AgentInfo {
     pub version: Option<String>,
     /// Names of its tools.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<serde_json::Value>>")]
     pub tools: Option<Json<'static>>,
     /// Its MCP servers and their state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<serde_json::Value>>")]
     pub mcp_servers: Option<Json<'static>>,
     /// Its slash commands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<serde_json::Value>>")]
     pub slash_commands: Option<Json<'static>>,
 }
 
