@@ -4,7 +4,7 @@ import { GatewayError, SessionEndedError, SessionLostError } from './errors.js';
 import { uuid } from './ids.js';
 import type { ConnectionState } from './link.js';
 import type {
-  ClientPayload, Content, ConfigUpdateFields, Decision, Interrupted, JsonObject, PermissionRequest,
+  AgentRuleUpdate, ClientPayload, Content, ConfigUpdateFields, Decision, Interrupted, JsonObject, PermissionRequest,
   PermissionResolved, RuleUpdate, ServerMessage, SessionConfig, SessionEvent, SessionInfo, TurnResult,
 } from './protocol.js';
 import { EventQueue } from './queue.js';
@@ -201,7 +201,7 @@ export class Session {
     more: {
       explanation?: string;
       updatedInput?: JsonObject;
-      updatedPermissions?: JsonObject[];
+      updatedPermissions?: AgentRuleUpdate[];
       interrupt?: boolean;
     } = {},
   ): Promise<PermissionResolved> {

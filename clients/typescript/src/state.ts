@@ -10,7 +10,7 @@ import type {
 import type { ConnectionState } from './link.js';
 import type {
   AssistantMessageDelta, Cancelled, Content, PermissionRequest, PermissionResolved, ServerMessage, SessionInfo,
-  ToolResult, ToolUse, TurnResult, UserMessageEvent,
+  ToolResult, ToolUse, TurnResult, Usage, UserMessageEvent,
 } from './protocol.js';
 
 export type * from './conversation.js';
@@ -241,7 +241,9 @@ function result(state: ConversationState, message: TurnResult): ConversationStat
   return following === undefined ? next : run(next, following.id);
 }
 
-function added(state: ConversationState, { usage, total_cost_usd: cost, subtype, seq }: TurnResult): Totals {
+function added(state: ConversationState, message: TurnResult): Totals {
+  const { total_cost_usd: cost, subtype, seq } = message;
+  const usage = message.usage as Usage | undefined;
   const { totals } = state;
   // `session_info` has counted everything up to its `last_seq`.
   const counted = seq !== undefined && seq <= (state.info?.last_seq ?? 0);
