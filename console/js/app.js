@@ -133,8 +133,10 @@ export class App extends EventTarget {
   async #show(session) {
     this.session = session;
     let last = session.state.status;
-    session.subscribe((state) => {
+    session.subscribe((state, input) => {
       if (state.status !== last) void this.refreshList();
+      // The gateway knows best what the session has cost.
+      if (input.type === 'result' && session.caughtUp) session.refresh().catch(() => {});
       last = state.status;
       this.#changed();
     });

@@ -90,7 +90,6 @@ function drawBanner() {
   } else if (connection.status === 'connecting') parts = [connection.attempt > 1 ? 'Reconnecting …' : 'Connecting …'];
   else if (connection.status === 'closed') parts = [connection.reason || 'The connection is closed.'];
   else if (state && state.lastSeq < state.replayUntil) parts = ['Catching up …'];
-  else if (state?.replay === 'gap') parts = ['The beginning of this conversation is no longer kept.'];
   else parts = [];
   banner.hidden = parts.length === 0;
   banner.dataset.status = connection.status;

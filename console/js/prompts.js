@@ -111,7 +111,7 @@ class PermissionCard {
 
   #alwaysPane(answer, session) {
     const { tool_name: name, context: { suggestions } } = this.#request;
-    const rules = applied(suggestions).map(describe);
+    const rules = applied(suggestions).map((update) => h('code', {}, describe(update)));
     return [
       h('p', {}, 'For the rest of this session, without asking:'),
       h('ul', {}, [...rules, `This very call of ${toolName(name)} again`].map((rule) => h('li', {}, rule))),

@@ -149,11 +149,11 @@ const CAUSES = {
 class ResultView {
   node = h('div', { class: 'entry result' });
 
-  update({ result }) {
+  update({ result, costUsd }) {
     const figures = [
       duration(result.duration_ms),
       result.num_turns > 1 ? `${result.num_turns} steps` : undefined,
-      result.total_cost_usd ? money(result.total_cost_usd) : undefined,
+      costUsd ? money(costUsd) : undefined,
     ].filter(Boolean).join(' · ');
     this.node.dataset.subtype = result.subtype;
     if (result.subtype === 'success') this.node.replaceChildren(h('span', {}, figures));

@@ -162,11 +162,34 @@ export class Client {
 
   /** Ends a session for good, attached or not. */
   async end(sessionId: string, reason?: string, options: RequestOptions = {}): Promise<void> {
-    const id = uuid();
-    await this.request({ type: 'session_end', ...(reason ? { reason } : {}) }, {
-      ...options, id, sessionId, repeatable: true, unattached: true,
+    const open = this.#sessions.get(sessionId);
+    if (open) return open.end(reason);
+    // The event that answers goes to who is attached; this client is not, and has to ask.
+    const done = new AbortController();
+    const limits = { ...options, signal: options.signal ? AbortSignal.any([options.signal, done.signal]) : done.signal };
+    const ended = this.request({ type: 'session_end', ...(reason ? { reason } : {}) }, {
+      ...limits, sessionId, repeatable: true, unattached: true,
       match: (message) => (message.type === 'session_ended' ? true : undefined),
     });
+    try {
+      await Promise.race([ended, this.#gone(sessionId, limits)]);
+    } finally {
+      ended.catch(() => {});
+      done.abort();
+    }
+  }
+
+  /** Settles when the gateway says that the session is over. */
+  async #gone(sessionId: string, options: RequestOptions & { signal: AbortSignal }): Promise<void> {
+    while (!options.signal.aborted) {
+      try {
+        if ((await this.info(sessionId, options)).status === 'ended') return;
+      } catch (error) {
+        if (error instanceof GatewayError && error.code === 'session_ended') return;
+        throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
   }
 
   // ---- for sessions -----------------------------------------------------------------------------------------------

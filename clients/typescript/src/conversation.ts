@@ -33,6 +33,8 @@ export interface ConversationState {
   /** The user message whose turn runs; `''` for a turn that has none, `undefined` when none runs. */
   readonly running: string | undefined;
   readonly totals: Totals;
+  /** What the agent last said it has cost; it counts on through the turns of one process. */
+  readonly agentCostUsd: number | undefined;
   readonly ended: EndReason | undefined;
 }
 
@@ -80,6 +82,8 @@ export interface ResultEntry {
   readonly kind: 'result';
   readonly id: string;
   readonly result: TurnResult;
+  /** What this turn cost, US dollars; the result itself says what the agent's process cost so far. */
+  readonly costUsd: number;
 }
 
 /** Something that happened beside the conversation. */

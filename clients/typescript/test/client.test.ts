@@ -121,6 +121,13 @@ describe('a conversation', () => {
     await expect(session.send('late').accepted).rejects.toThrow('ended');
   });
 
+  it('ends a session that it is not attached to', async () => {
+    const session = await connect().start();
+    await connect().end(session.id);
+    await until(session, ({ ended }) => ended === 'client');
+    await expect(connect().end('nope')).rejects.toMatchObject({ code: 'unknown_session' });
+  });
+
   it('queues, cancels, interrupts', async () => {
     gateway.script = () => [...answer('begun'), { wait: 'never' }];
     const session = await connect().start();

@@ -43,6 +43,7 @@ export class FakeGateway {
   script: (content: unknown, turn: string) => Step[] = (content) => answer(`You said: ${String(content)}`);
   readonly #server: WebSocketServer;
   #waits = new Map<string, () => void>();
+  readonly #ended = new Set<string>();
   #counter = 0;
 
   private constructor(server: WebSocketServer) {
@@ -139,7 +140,7 @@ export class FakeGateway {
     }
     let session = this.sessions.get(message.session_id);
     if (message.type === 'session_start') return this.#attach(message, socket, send);
-    if (!session) return refuse('unknown_session');
+    if (!session) return refuse(this.#ended.has(message.session_id) ? 'session_ended' : 'unknown_session');
     const event = (type: string, fields: object) => this.event(session!, type, { request_id: message.id, ...fields });
     switch (message.type) {
       case 'session_info':
@@ -147,6 +148,7 @@ export class FakeGateway {
       case 'session_end':
         event('session_ended', { reason: 'client' });
         this.sessions.delete(session.id);
+        this.#ended.add(session.id);
         return;
       case 'user_message':
         if (session.seen.has(message.id)) return reply('warning', { code: 'duplicate_message', message: 'seen before' });

@@ -153,8 +153,8 @@ describe('tools and prompts', () => {
 
 describe('turns and queue', () => {
   const user = (id: string) => event('user_message', { request_id: id, content: id });
-  const end = (id: string | undefined, subtype = 'success') =>
-    event('result', { ...(id ? { request_id: id } : {}), subtype, is_error: false, total_cost_usd: 1, usage: { input_tokens: 3 } });
+  const end = (id: string | undefined, subtype = 'success', cost = 1) =>
+    event('result', { ...(id ? { request_id: id } : {}), subtype, is_error: false, total_cost_usd: cost, usage: { input_tokens: 3 } });
   const kinds = (state: ConversationState) => state.entries.map((entry) => (entry.kind === 'user' ? `${entry.id}:${entry.status}` : entry.kind));
 
   it('keeps what waits out of the running turn', () => {
@@ -181,10 +181,17 @@ describe('turns and queue', () => {
   });
 
   it('counts cost and usage once, session_info included', () => {
-    const events = [user('u1'), end('u1'), user('u2'), end('u2')];
+    const events = [user('u1'), end('u1', 'success', 1), user('u2'), end('u2', 'success', 2)];
+    expect(play(events).entries.flatMap((entry) => (entry.kind === 'result' ? [entry.costUsd] : []))).toEqual([1, 1]);
     expect(play(events).totals).toMatchObject({ turns: 2, costUsd: 2, inputTokens: 6 });
     const attachedLater = play([info({ replay: 'ok', last_seq: events[1]!.seq, total_cost_usd: 1, num_turns: 1 }), ...events]);
     expect(attachedLater.totals).toMatchObject({ turns: 2, costUsd: 2, inputTokens: 6 });
+  });
+
+  it('counts on when the agent was replaced and counts from zero', () => {
+    const events = [user('u1'), end('u1', 'success', 3), user('u2'), end('u2', 'success', 1)];
+    expect(play(events).totals.costUsd).toBe(4);
+    expect(play([info({ total_cost_usd: 3 }), user('u3'), end('u3', 'success', 5)]).totals.costUsd).toBe(5);
   });
 
   it('shows a turn that the agent began itself', () => {

@@ -12,7 +12,7 @@ export function initialState(sessionId, connection = { status: 'idle' }) {
     return {
         sessionId, connection, info: undefined, config: {}, epoch: undefined, lastSeq: 0, replayUntil: 0, replay: undefined,
         status: 'idle', statusMessage: undefined, entries: [], tools: {}, prompts: [], waiting: [], running: undefined,
-        totals: NOTHING, ended: undefined,
+        totals: NOTHING, agentCostUsd: undefined, ended: undefined,
     };
 }
 /** The state after `input`. Messages of other sessions, unknown types and events seen before give the same object. */
@@ -51,14 +51,15 @@ function attached(state, info) {
     let base = state;
     if (startsOver)
         base = { ...initialState(state.sessionId, state.connection), waiting: state.waiting.filter(isUnsent) };
-    else if (info.replay === 'gap' && state.lastSeq > 0)
+    else if (info.replay === 'gap')
         base = torn(state, info);
     const known = {
         ...base,
         info,
         epoch: info.epoch,
         replayUntil: Math.max(base.replayUntil, info.last_seq),
-        replay: info.request_id === undefined ? base.replay : info.replay,
+        // Only an attach asks for a replay; later infos say `none` and mean nothing by it.
+        replay: info.replay !== 'none' || base.info === undefined ? info.replay : base.replay,
         config: {
             ...base.config, permission_mode: info.permission_mode, cwd: info.cwd, metadata: info.metadata,
             ...(info.model === undefined ? {} : { model: info.model }),
@@ -201,7 +202,9 @@ function cancelled(state, message) {
 }
 function result(state, message) {
     const id = message.request_id;
-    let next = { ...state, totals: added(state, message) };
+    let next = {
+        ...state, totals: added(state, message), agentCostUsd: message.total_cost_usd ?? state.agentCostUsd,
+    };
     if (message.subtype === 'cancelled') {
         // A message that never ran leaves no end of a turn behind.
         return id === undefined ? next : updateUser(leaveQueue(next, id, {}), id, { status: 'cancelled' });
@@ -210,22 +213,29 @@ function result(state, message) {
         next = updateUser(leaveQueue(next, id, {}), id, { status: 'done' });
     next = {
         ...next,
-        entries: [...next.entries, { kind: 'result', id: message.id, result: message }],
+        entries: [...next.entries, { kind: 'result', id: message.id, result: message, costUsd: costOf(state, message) }],
         tools: settled(next.tools),
         running: undefined,
     };
     const following = next.waiting.find((entry) => !isUnsent(entry));
     return following === undefined ? next : run(next, following.id);
 }
+/** What the turn cost: the agent counts on through its turns, and from zero where its process was replaced. */
+function costOf(state, { total_cost_usd: cost }) {
+    if (cost === undefined)
+        return 0;
+    // In a replay from the beginning the first result is the first of the process; live, the session's total stands in.
+    const before = state.agentCostUsd ?? (state.replay === 'none' ? state.totals.costUsd : 0);
+    return cost >= before ? cost - before : cost;
+}
 function added(state, message) {
-    const { total_cost_usd: cost, subtype, seq } = message;
-    const usage = message.usage;
     const { totals } = state;
+    const usage = message.usage;
     // `session_info` has counted everything up to its `last_seq`.
-    const counted = seq !== undefined && seq <= (state.info?.last_seq ?? 0);
+    const counted = message.seq !== undefined && message.seq <= (state.info?.last_seq ?? 0);
     return {
-        turns: totals.turns + (counted || subtype === 'cancelled' ? 0 : 1),
-        costUsd: totals.costUsd + (counted ? 0 : (cost ?? 0)),
+        turns: totals.turns + (counted || message.subtype === 'cancelled' ? 0 : 1),
+        costUsd: totals.costUsd + (counted ? 0 : costOf(state, message)),
         inputTokens: totals.inputTokens + (usage?.input_tokens ?? 0),
         outputTokens: totals.outputTokens + (usage?.output_tokens ?? 0),
         cacheReadTokens: totals.cacheReadTokens + (usage?.cache_read_input_tokens ?? 0),
