@@ -1,3 +1,103 @@
-//! The `claude-ws` command: flags, logging, signals.
+//! The `claude-ws` command: flags, logging, signals. Everything else is the library's.
 
-fn main() {}
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use claude_ws::config::cli::Cli;
+use claude_ws::gateway::{Demo, Gateway, Sweeper, welcome};
+use claude_ws::server::{BindAddr, Listener, TokenStore, Tokens};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    env_logger::Builder::new().parse_filters(cli.log_filter()).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(problem) => return fail(&format!("cannot start: {problem}")),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => fail(&problem),
+    }
+}
+
+fn fail(problem: &str) -> ExitCode {
+    eprintln!("claude-ws: {problem}");
+    ExitCode::FAILURE
+}
+
+async fn run(cli: Cli) -> Result<(), String> {
+    let bind: BindAddr = cli.bind.parse().map_err(|problem| format!("--bind {}: {problem}", cli.bind))?;
+    let (is_demo, script) = (cli.is_demo(), cli.demo_script().cloned());
+    let mut config = cli.into_config();
+    config.allow_bind(&bind.to_string(), bind.is_local())?;
+    let claude = Gateway::find_claude(&config).await.map_err(|problem| welcome::no_claude(&problem))?;
+    let tasks = TaskTracker::new();
+    let demo = match is_demo {
+        true => Some(
+            Demo::start(&mut config, script.as_deref(), &tasks)
+                .await
+                .map_err(|problem| problem.to_string())?,
+        ),
+        false => None,
+    };
+    let gateway = Gateway::new(config.clone()).await.map_err(|problem| problem.to_string())?;
+    let listener =
+        Listener::bind(&bind).await.map_err(|problem| format!("cannot listen on {bind}: {problem}"))?;
+    print!("{}", welcome::text(listener.local_addr(), &config, &claude, demo.is_some()));
+    let shutdown = CancellationToken::new();
+    let reload = gateway.tokens().zip(config.doors.token_file.clone());
+    let signals =
+        signals(shutdown.clone(), gateway.sweeper(), reload).map_err(|problem| problem.to_string())?;
+    tokio::select! {
+        () = gateway.serve(listener, shutdown) => Ok(()),
+        never = signals => match never {},
+    }
+}
+
+/// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the tokens again.
+fn signals(
+    shutdown: CancellationToken,
+    sweeper: Sweeper,
+    reload: Option<(Arc<TokenStore>, std::path::PathBuf)>,
+) -> std::io::Result<impl Future<Output = std::convert::Infallible>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                () = received(&mut hangup) => {
+                    if let Some((tokens, path)) = &reload {
+                        reload_tokens(tokens, path);
+                    }
+                }
+                () = async { tokio::select! { () = received(&mut terminate) => {} () = received(&mut interrupt) => {} } } => {
+                    if shutdown.is_cancelled() {
+                        log::warn!("second signal: ending at once");
+                        sweeper.sweep();
+                        std::process::exit(1);
+                    }
+                    shutdown.cancel();
+                }
+            }
+        }
+    })
+}
+
+/// A signal's stream ends with the runtime only.
+async fn received(signal: &mut Signal) {
+    if signal.recv().await.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn reload_tokens(tokens: &TokenStore, path: &std::path::Path) {
+    match Tokens::load(path).map(|new| tokens.replace(new)) {
+        Ok(()) => log::info!("tokens read again"),
+        Err(problem) => log::error!("the tokens stay as they were: {problem}"),
+    }
+}

@@ -5,8 +5,13 @@
 
 pub mod codes;
 pub mod encode;
+pub mod parse;
+pub mod schema;
 pub mod sink;
 pub mod types;
+
+#[cfg(test)]
+mod documented;
 
 pub use codes::{CloseCode, ErrorCode, WarningCode};
 pub use sink::{EventSink, MessageId};

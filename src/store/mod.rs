@@ -1,1 +1,92 @@
-//! (room)
+//! Room: what outlives the process. Keeps sessions' events and records, and gives them back.
+//!
+//! May assume: one [`Source`] per session, whose events come in ascending order of `seq`. Must not know: what events, records and
+//! message ids mean.
+//!
+//! A store **pulls**. A log that has something new says so once ([`Store::dirty`]); when the store is ready to write it takes what
+//! has gathered ([`Source::pull`]), commits it, and says how far it got ([`Source::committed`]). So the hot path has no queue of
+//! its own and no lock that sessions share, a slow disk makes larger batches instead of longer queues, and what is not stored yet
+//! is held once: in the log.
+
+mod backlog;
+mod dir;
+mod sqlite;
+mod types;
+
+pub use backlog::Backlog;
+pub use dir::{DataDir, DataDirError};
+pub use sqlite::{OpenError, SqliteStore};
+pub use types::{
+    Batch, Chunk, Entry, Expired, Record, Retention, SessionKey, Status, StoreError, StoreHealth,
+    StoredSession,
+};
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+
+use tokio::sync::watch;
+
+/// A boxed future, so that [`Store`] can be a trait object.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One session's unstored events; implemented by the log. Every method is called from the store's writer and must not block.
+pub trait Source: fmt::Debug + Send + Sync {
+    /// Whose events these are.
+    fn key(&self) -> &SessionKey;
+
+    /// The life of the session that they belong to.
+    fn epoch(&self) -> &str;
+
+    /// Adds to `batch` what was not pulled before, up to about `max_bytes` of frames but at least one entry. `true`: there is
+    /// more. `false`: nothing more for now, and the source calls [`Store::dirty`] again when that changes.
+    fn pull(&self, batch: &mut Batch, max_bytes: usize) -> bool;
+
+    /// Everything pulled up to and including `seq` is durable.
+    fn committed(&self, seq: u64);
+}
+
+/// Keeps sessions. Shared by all of them as `Arc<dyn Store>`.
+pub trait Store: fmt::Debug + Send + Sync {
+    /// `source` has something to pull. Never blocks; a source calls it once until it was pulled dry.
+    fn dirty(&self, source: Arc<dyn Source>);
+
+    /// The events of one session after `after`, at most about `max_bytes` of frames but at least one. Off the caller's thread.
+    fn read<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        epoch: &'a str,
+        after: u64,
+        max_bytes: usize,
+    ) -> Pending<'a, Result<Chunk, StoreError>>;
+
+    /// How many bytes wait to be stored, over all sessions, and how many may.
+    fn backlog(&self) -> &Backlog;
+
+    /// Whether writing works. Changes are seen by every receiver, so that sessions can warn their clients.
+    fn health(&self) -> watch::Receiver<StoreHealth>;
+
+    /// All sessions, oldest first: for the start of the gateway.
+    fn sessions(&self) -> Pending<'_, Result<Vec<StoredSession>, StoreError>>;
+
+    /// Ids of the client messages that the session has seen: for when it wakes up.
+    fn message_ids<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        epoch: &'a str,
+    ) -> Pending<'a, Result<Vec<String>, StoreError>>;
+
+    /// The sessions that are to be deleted by `retention`; by their last record none of them is active. Whoever knows the living
+    /// sessions deletes them, those with a log by `EventLog::delete`, the others by [`delete`](Self::delete): only there it is
+    /// certain that none has woken up in the meantime.
+    fn expired(&self, retention: Retention) -> Pending<'_, Result<Vec<Expired>, StoreError>>;
+
+    /// Deletes a session that has no log in memory. The file shrinks in the background.
+    fn delete<'a>(&'a self, key: &'a SessionKey, epoch: &'a str) -> Pending<'a, Result<(), StoreError>>;
+
+    /// Ends when everything that was appended before is committed. While the store fails that may be never: the caller sets a
+    /// deadline.
+    fn flush(&self) -> Pending<'_, Result<(), StoreError>>;
+
+    /// Commits everything, notes that the end was in order, and ends. `Err`: it could not, and still runs; try again or give up. The caller
+    /// sets a deadline, and stops appending before.
+    fn close(&self) -> Pending<'_, Result<(), StoreError>>;
+}

@@ -1,9 +1,10 @@
 //! Client → server messages.
 
 use schemars::JsonSchema;
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigUpdateFields, Json, McpServer, SessionConfig};
+use super::{ConfigUpdateFields, Json, McpServer, RuleUpdate, SessionStart, read, shape};
 
 /// Everything a client can say: the common fields and the message.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,32 +56,78 @@ pub enum ClientMessage {
     Heartbeat(Empty),
 }
 
+impl ClientMessage {
+    /// Every `type` that a client may send.
+    pub const TYPES: &'static [&'static str] = &[
+        "session_start",
+        "new_session",
+        "session_info",
+        "session_list",
+        "session_end",
+        "user_message",
+        "permission_response",
+        "permission_update",
+        "tool_result",
+        "interrupt",
+        "resume",
+        "cancel",
+        "config_update",
+        "config_query",
+        "heartbeat",
+    ];
+
+    /// The `type` on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::SessionStart(_) => "session_start",
+            Self::NewSession(_) => "new_session",
+            Self::SessionInfo(_) => "session_info",
+            Self::SessionList(_) => "session_list",
+            Self::SessionEnd(_) => "session_end",
+            Self::UserMessage(_) => "user_message",
+            Self::PermissionResponse(_) => "permission_response",
+            Self::PermissionUpdate(_) => "permission_update",
+            Self::ToolResult(_) => "tool_result",
+            Self::Interrupt(_) => "interrupt",
+            Self::Resume(_) => "resume",
+            Self::Cancel(_) => "cancel",
+            Self::ConfigUpdate(_) => "config_update",
+            Self::ConfigQuery(_) => "config_query",
+            Self::Heartbeat(_) => "heartbeat",
+        }
+    }
+}
+
 /// A message without fields of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Empty {}
 
-/// `session_start`. The options may stand in the message itself or nested in `config`; the nested ones win.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct SessionStart {
-    /// Options; `None` where the client sent none at all (plain attach).
-    #[serde(flatten)]
-    pub config: Option<SessionConfig>,
-    /// The last event that the client has seen; absent: live events only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_seq: Option<u64>,
-    /// The epoch that `last_seq` came from; absent: taken to match.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub epoch: Option<String>,
-}
-
 /// `new_session`, ACP's form.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct NewSession {
     /// Absolute working directory.
+    #[schemars(regex(pattern = "^/"))]
     pub cwd: String,
-    /// MCP servers of the session.
-    #[serde(alias = "mcpServers")]
+    /// MCP servers of the session; `mcpServers` is understood too.
     pub mcp_servers: Vec<McpServer>,
+}
+
+/// By hand, so that either spelling of `mcp_servers` will do (and both: the protocol's own then wins).
+impl<'de> Deserialize<'de> for NewSession {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Fields {
+            cwd: String,
+            mcp_servers: Option<Vec<McpServer>>,
+            #[serde(rename = "mcpServers")]
+            acp_spelling: Option<Vec<McpServer>>,
+        }
+
+        let fields = Fields::deserialize(deserializer)?;
+        let servers = fields.mcp_servers.or(fields.acp_spelling);
+        let mcp_servers = servers.ok_or_else(|| D::Error::missing_field("mcp_servers"))?;
+        Ok(Self { cwd: fields.cwd, mcp_servers })
+    }
 }
 
 /// `session_end`.
@@ -96,6 +143,7 @@ pub struct SessionEnd {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UserMessage {
     /// A string, an array of content blocks, or a string that holds a JSON array of blocks.
+    #[schemars(with = "shape::Content")]
     pub content: Json<'static>,
     /// The tool use that this belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -118,6 +166,7 @@ pub enum Decision {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PermissionResponse {
     /// The `id` of the `permission_request`.
+    #[schemars(length(min = 1))]
     pub request_id: String,
     /// The answer.
     pub decision: Decision,
@@ -126,9 +175,11 @@ pub struct PermissionResponse {
     pub explanation: Option<String>,
     /// With `allow`: the input that the tool is to run with instead; an object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::AnyObject>")]
     pub updated_input: Option<Json<'static>>,
     /// With `allow`: rules to apply, instead of those that `allow_always` would; an array of the agent's updates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<shape::AgentRuleUpdate>>")]
     pub updated_permissions: Option<Vec<Json<'static>>>,
     /// With `deny`: also ends the turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,82 +190,21 @@ pub struct PermissionResponse {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PermissionUpdate {
     /// Changes, in order.
+    #[schemars(length(min = 1))]
     pub updates: Vec<RuleUpdate>,
-}
-
-/// One change of a session's permission rules, in the agent's own form.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "camelCase")]
-pub enum RuleUpdate {
-    /// Adds rules.
-    AddRules(RuleSet),
-    /// Replaces all rules of that behavior.
-    ReplaceRules(RuleSet),
-    /// Removes rules.
-    RemoveRules(RuleSet),
-    /// Sets the permission mode.
-    SetMode {
-        /// The mode.
-        mode: super::PermissionMode,
-    },
-    /// Adds working directories.
-    AddDirectories {
-        /// Absolute paths.
-        directories: Vec<String>,
-    },
-    /// Removes working directories that were added.
-    RemoveDirectories {
-        /// Absolute paths.
-        directories: Vec<String>,
-    },
-}
-
-/// Rules of one behavior.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RuleSet {
-    /// The rules.
-    pub rules: Vec<Rule>,
-    /// What they say.
-    #[serde(default)]
-    pub behavior: RuleBehavior,
-}
-
-/// One permission rule: a tool, and what of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Rule {
-    /// `Bash`, `Read`, `mcp__server__tool` …
-    #[serde(alias = "tool_name")]
-    pub tool_name: String,
-    /// `git:*`, a path pattern …; absent: the whole tool.
-    #[serde(default, alias = "rule_content", skip_serializing_if = "Option::is_none")]
-    pub rule_content: Option<String>,
-}
-
-/// What a rule says.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum RuleBehavior {
-    /// Without asking.
-    #[default]
-    Allow,
-    /// Never.
-    Deny,
-    /// Always ask.
-    Ask,
 }
 
 /// `tool_result` from a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClientToolResult {
     /// The `tool_use` that this answers.
+    #[schemars(length(min = 1))]
     pub tool_use_id: String,
     /// A string, or an array of content blocks; for an `AskUserQuestion`, a JSON object of answers.
+    #[schemars(with = "shape::ToolContent")]
     pub content: Json<'static>,
     /// Whether the tool failed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read::or_default")]
     pub is_error: bool,
 }
 
@@ -231,6 +221,7 @@ pub struct Interrupt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cancel {
     /// The `id` of a user message or of a `permission_request`.
+    #[schemars(length(min = 1))]
     pub target_id: String,
 }
 
@@ -238,5 +229,6 @@ pub struct Cancel {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigUpdate {
     /// What to change.
+    #[serde(deserialize_with = "read::object")]
     pub config: ConfigUpdateFields,
 }

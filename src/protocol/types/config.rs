@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Json;
+use super::{Json, McpServer};
 
 /// Who is asked before a tool runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -74,96 +74,16 @@ pub struct SessionConfig {
     pub agent_events: bool,
 }
 
-/// One MCP server. `type` absent means stdio, as in ACP and in Claude's configuration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct McpServer {
-    /// The server's name, unique within the session.
-    pub name: String,
-    /// `stdio` (default), `http` or `sse`.
-    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
-    pub transport: Option<McpTransport>,
-    /// stdio: the program.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<String>,
-    /// stdio: its arguments.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub args: Vec<String>,
-    /// stdio: its environment, as ACP's array of `{name, value}` or as an object.
-    #[serde(default, skip_serializing_if = "Pairs::is_empty")]
-    pub env: Pairs,
-    /// http, sse: the address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// http, sse: headers, as ACP's array of `{name, value}` or as an object.
-    #[serde(default, skip_serializing_if = "Pairs::is_empty")]
-    pub headers: Pairs,
-}
-
-/// How an MCP server is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum McpTransport {
-    /// A child process of the agent.
-    Stdio,
-    /// Streamable HTTP.
-    Http,
-    /// Server-sent events.
-    Sse,
-}
-
-/// Names with values: an object, or ACP's array of `{name, value}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Pairs {
-    /// `{"NAME": "value"}`
-    Object(BTreeMap<String, String>),
-    /// `[{"name": "NAME", "value": "value"}]`
-    Array(Vec<Pair>),
-}
-
-/// One entry of [`Pairs::Array`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Pair {
-    /// The name.
-    pub name: String,
-    /// Its value.
-    pub value: String,
-}
-
-impl Default for Pairs {
-    fn default() -> Self {
-        Self::Object(BTreeMap::new())
-    }
-}
-
-impl Pairs {
-    /// Whether there is no pair.
-    pub fn is_empty(&self) -> bool {
-        match self {
-            Self::Object(map) => map.is_empty(),
-            Self::Array(pairs) => pairs.is_empty(),
-        }
-    }
-
-    /// The pairs, whichever form they came in.
-    pub fn iter(&self) -> Box<dyn Iterator<Item = (&str, &str)> + '_> {
-        match self {
-            Self::Object(map) => Box::new(map.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
-            Self::Array(pairs) => {
-                Box::new(pairs.iter().map(|pair| (pair.name.as_str(), pair.value.as_str())))
-            }
-        }
-    }
-}
-
 /// A tool that the front end runs: the model calls it, the client gets a `tool_use` with `executor: "client"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClientTool {
     /// 1–64 of `A-Z a-z 0-9 _ -`; the model sees it as `mcp__client__NAME`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9_-]{1,64}$"))]
     pub name: String,
     /// What it does, for the model.
     pub description: String,
     /// JSON Schema of its input; an object schema.
+    #[schemars(extend("type" = "object", "properties" = {"type": {"const": "object"}}, "required" = ["type"]))]
     pub input_schema: Json<'static>,
 }
 
@@ -173,12 +93,14 @@ pub struct ClientTool {
 pub struct ConfigUpdateFields {
     /// The model.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub model: Option<String>,
     /// Who is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub permission_mode: Option<PermissionMode>,
     /// Most agent steps a turn may take, 1 to 1000; needs a restart of the agent between turns.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
     pub max_turns: Option<u32>,
     /// Most tokens of thinking.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,12 +4,24 @@
 //! ones. Strings and passed-on JSON are borrowed where the source allows it ([`Text`], [`Json`]), so the same types serve
 //! the hot path (a view of the agent's line) and embedders (`'static`).
 
+mod assistant;
 mod client;
 mod config;
+mod mcp;
+pub(super) mod read;
+mod replies;
+mod rules;
 mod server;
+mod shape;
+mod start;
 mod values;
 
+pub use assistant::*;
 pub use client::*;
 pub use config::*;
+pub use mcp::{McpServer, McpTransport, Pair, Pairs};
+pub use replies::*;
+pub use rules::*;
 pub use server::*;
+pub use start::*;
 pub use values::{Json, Text};

@@ -1,12 +1,14 @@
 //! Server → client messages: session events (they carry `seq`) and replies.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Json, PermissionMode, SessionConfig, Text};
+use super::{
+    AssistantMessageComplete, AssistantMessageDelta, AssistantMessageStart, Decision, Json, NewSessionReply,
+    SessionConfig, SessionInfo, SessionList, Text, shape,
+};
 use crate::protocol::{ErrorCode, WarningCode};
 
 /// The common fields around a server message.
@@ -82,80 +84,69 @@ pub enum ServerMessage<'a> {
     Heartbeat(super::Empty),
 }
 
+impl ServerMessage<'_> {
+    /// Every `type` that the server may send.
+    pub const TYPES: &'static [&'static str] = &[
+        "user_message",
+        "assistant_message_start",
+        "assistant_message_delta",
+        "assistant_message_complete",
+        "tool_use",
+        "tool_result",
+        "permission_request",
+        "permission_resolved",
+        "status_update",
+        "interrupted",
+        "cancelled",
+        "config_updated",
+        "result",
+        "warning",
+        "error",
+        "session_ended",
+        "agent_event",
+        "session_info",
+        "session_list",
+        "new_session",
+        "config_response",
+        "heartbeat",
+    ];
+
+    /// The `type` on the wire.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::UserMessage(_) => "user_message",
+            Self::AssistantMessageStart(_) => "assistant_message_start",
+            Self::AssistantMessageDelta(_) => "assistant_message_delta",
+            Self::AssistantMessageComplete(_) => "assistant_message_complete",
+            Self::ToolUse(_) => "tool_use",
+            Self::ToolResult(_) => "tool_result",
+            Self::PermissionRequest(_) => "permission_request",
+            Self::PermissionResolved(_) => "permission_resolved",
+            Self::StatusUpdate(_) => "status_update",
+            Self::Interrupted(_) => "interrupted",
+            Self::Cancelled(_) => "cancelled",
+            Self::ConfigUpdated(_) => "config_updated",
+            Self::Result(_) => "result",
+            Self::Warning(_) => "warning",
+            Self::Error(_) => "error",
+            Self::SessionEnded(_) => "session_ended",
+            Self::AgentEvent(_) => "agent_event",
+            Self::SessionInfo(_) => "session_info",
+            Self::SessionList(_) => "session_list",
+            Self::NewSession(_) => "new_session",
+            Self::ConfigResponse(_) => "config_response",
+            Self::Heartbeat(_) => "heartbeat",
+        }
+    }
+}
+
 /// `user_message` event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UserMessageEvent<'a> {
     /// As the client sent it: a string or an array of content blocks.
+    #[schemars(with = "shape::Content")]
     pub content: Json<'a>,
     /// As the client sent it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent_tool_use_id: Option<Cow<'a, str>>,
-}
-
-/// `assistant_message_start` event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct AssistantMessageStart<'a> {
-    /// The model that speaks; `<synthetic>` for the agent's own error texts.
-    pub model: Cow<'a, str>,
-    /// Set on messages of a subagent: the tool use that started it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent_tool_use_id: Option<Cow<'a, str>>,
-}
-
-/// `assistant_message_delta` event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct AssistantMessageDelta<'a> {
-    /// The piece.
-    pub delta: Delta<'a>,
-    /// As in the start.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent_tool_use_id: Option<Cow<'a, str>>,
-}
-
-/// A piece of a message of the model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "delta_type", rename_all = "snake_case")]
-pub enum Delta<'a> {
-    /// Text; a message's text is these, joined.
-    Text {
-        /// The piece.
-        text: Text<'a>,
-    },
-    /// Thinking.
-    Thinking {
-        /// The piece.
-        thinking: Text<'a>,
-    },
-    /// A tool call, whole; sent once its input is complete.
-    ToolUse {
-        /// The call's id.
-        tool_use_id: Cow<'a, str>,
-        /// The tool.
-        tool_name: Cow<'a, str>,
-        /// Its input, an object.
-        tool_input: Json<'a>,
-    },
-    /// A piece of a tool call's input, as JSON text that is complete only when joined.
-    ToolInput {
-        /// The call's id.
-        tool_use_id: Cow<'a, str>,
-        /// The tool.
-        tool_name: Cow<'a, str>,
-        /// The piece.
-        partial_json: Text<'a>,
-    },
-}
-
-/// `assistant_message_complete` event.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct AssistantMessageComplete<'a> {
-    /// The API's stop reason, or `interrupted`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stop_reason: Option<Cow<'a, str>>,
-    /// The API's usage object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<Json<'a>>,
-    /// As in the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_tool_use_id: Option<Cow<'a, str>>,
 }
@@ -178,6 +169,7 @@ pub struct ToolUse<'a> {
     /// The tool.
     pub tool_name: Cow<'a, str>,
     /// Its input, an object.
+    #[schemars(with = "shape::AnyObject")]
     pub tool_input: Json<'a>,
     /// Set on calls of a subagent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,6 +189,7 @@ pub struct ToolResult<'a> {
     pub is_error: bool,
     /// The original blocks, where they are not only text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<shape::ContentBlock>>")]
     pub blocks: Option<Json<'a>>,
     /// Set on results of a subagent's calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -224,6 +217,7 @@ pub struct PermissionContext<'a> {
     /// How dangerous it is held to be.
     pub risk_level: RiskLevel,
     /// The agent's suggestions of rules, as it made them: a menu, not a bundle.
+    #[schemars(with = "Vec<shape::AgentRuleUpdate>")]
     pub suggestions: Vec<Json<'a>>,
     /// Why the agent asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -239,6 +233,7 @@ pub struct PermissionRequest<'a> {
     /// The tool.
     pub tool_name: Cow<'a, str>,
     /// The input it would run with.
+    #[schemars(with = "shape::AnyObject")]
     pub tool_input: Json<'a>,
     /// The call.
     pub tool_use_id: Cow<'a, str>,
@@ -416,12 +411,14 @@ pub struct TurnResult<'a> {
     pub total_cost_usd: Option<f64>,
     /// The API's usage object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<shape::AnyObject>")]
     pub usage: Option<Json<'a>>,
     /// The API's last stop reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<Cow<'a, str>>,
     /// Tool calls that were denied, as the agent lists them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<shape::AnyObject>>")]
     pub permission_denials: Option<Json<'a>>,
 }
 
@@ -470,167 +467,6 @@ pub struct SessionEnded {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AgentEvent<'a> {
     /// The agent's message, untouched.
+    #[schemars(with = "shape::AnyObject")]
     pub event: Json<'a>,
-}
-
-/// Whether a session lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Liveness {
-    /// In use.
-    Active,
-    /// Kept; wakes up on the next `session_start`.
-    Dormant,
-    /// Over.
-    Ended,
-}
-
-/// The verdict on a replay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Replay {
-    /// None was asked for: live events only.
-    None,
-    /// Every event after `last_seq` follows.
-    Ok,
-    /// The oldest are no longer kept; the replay starts at `first_seq`.
-    Gap,
-    /// Another epoch; all that is kept follows.
-    Reset,
-}
-
-/// Whether a session's agent process is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AgentState {
-    /// No process.
-    #[default]
-    Stopped,
-    /// Waits for a free slot.
-    Waiting,
-    /// Is being started.
-    Starting,
-    /// Ready or at work.
-    Running,
-}
-
-/// The agent, as far as it is known.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct AgentInfo {
-    /// Whether its process is there.
-    pub state: AgentState,
-    /// Version of Claude Code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// Names of its tools.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tools: Option<Json<'static>>,
-    /// Its MCP servers and their state.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mcp_servers: Option<Json<'static>>,
-    /// Its slash commands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub slash_commands: Option<Json<'static>>,
-}
-
-/// The server, as `session_info` shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ServerInfo {
-    /// `claude-ws`.
-    pub name: String,
-    /// Version of the gateway.
-    pub version: String,
-    /// Version of the protocol.
-    pub protocol: u32,
-    /// Time between heartbeats, milliseconds.
-    pub heartbeat_ms: u64,
-    /// Largest client frame, bytes.
-    pub max_message_bytes: u64,
-}
-
-/// `session_info` reply.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SessionInfo<'a> {
-    /// Whether the session lives.
-    pub status: Liveness,
-    /// What it is doing.
-    pub state: SessionStatus,
-    /// Whether this very `session_start` made it.
-    pub created: bool,
-    /// Working directory.
-    pub cwd: Cow<'a, str>,
-    /// Model, where known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<Cow<'a, str>>,
-    /// Who is asked.
-    pub permission_mode: PermissionMode,
-    /// The front end's pairs.
-    pub metadata: BTreeMap<String, String>,
-    /// Turns that have ended.
-    pub num_turns: u64,
-    /// Cost of the session so far, US dollars.
-    pub total_cost_usd: f64,
-    /// Unix milliseconds.
-    pub created_at: u64,
-    /// Names this run of sequence numbers.
-    pub epoch: Cow<'a, str>,
-    /// Oldest event that can be replayed; `last_seq + 1` where there is none.
-    pub first_seq: u64,
-    /// Newest event; 0 where there is none.
-    pub last_seq: u64,
-    /// The verdict on the replay that was asked for.
-    pub replay: Replay,
-    /// The open `permission_request` messages, whole.
-    pub pending_permissions: Vec<Json<'a>>,
-    /// Ids of queued user messages, in order.
-    pub queued: Vec<Cow<'a, str>>,
-    /// The agent.
-    pub agent: AgentInfo,
-    /// The server.
-    pub server: ServerInfo,
-}
-
-/// `session_list` reply.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SessionList {
-    /// Newest first.
-    pub sessions: Vec<SessionSummary>,
-}
-
-/// One session of the list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SessionSummary {
-    /// The session.
-    pub session_id: String,
-    /// Whether it lives.
-    pub status: Liveness,
-    /// What it is doing.
-    pub state: SessionStatus,
-    /// Working directory.
-    pub cwd: String,
-    /// Unix milliseconds.
-    pub created_at: u64,
-    /// Unix milliseconds of the last command or event.
-    pub last_active_at: u64,
-    /// Turns that have ended.
-    pub num_turns: u64,
-    /// Cost so far, US dollars.
-    pub total_cost_usd: f64,
-    /// The front end's pairs.
-    pub metadata: BTreeMap<String, String>,
-    /// Number of open prompts.
-    pub pending_permissions: u64,
-}
-
-/// `new_session` reply.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct NewSessionReply {
-    /// Working directory, symlinks resolved.
-    pub cwd: String,
-    /// Names this run of sequence numbers.
-    pub epoch: String,
-    /// Unix milliseconds.
-    pub created_at: u64,
-    /// Who is asked.
-    pub permission_mode: PermissionMode,
 }

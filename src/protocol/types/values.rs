@@ -33,6 +33,11 @@ impl<'a> Json<'a> {
         self.0.get()
     }
 
+    /// The JSON text as serde's raw value.
+    pub fn raw(&self) -> &RawValue {
+        &self.0
+    }
+
     /// The same value without the borrow.
     pub fn into_owned(self) -> Json<'static> {
         Json(Cow::Owned(self.0.into_owned()))
@@ -44,6 +49,7 @@ impl<'a> Json<'a> {
     }
 
     /// An empty object, `{}`.
+    #[expect(clippy::missing_panics_doc, reason = "`{}` is JSON")]
     pub fn empty_object() -> Json<'static> {
         Json(Cow::Owned(RawValue::from_string("{}".to_owned()).expect("`{}` is JSON")))
     }

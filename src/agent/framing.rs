@@ -1,0 +1,329 @@
+//! Bytes of a pipe to whole lines: a state machine without I/O.
+//!
+//! May assume only that lines end with a newline (a carriage return before it is dropped). Must not know what a line
+//! means. Any chunking of the same bytes gives the same lines and the same skips in the same order.
+
+use std::collections::VecDeque;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// How much one read asks for: measured best for 255-byte lines, and small enough to be one memory page run.
+pub const READ_SIZE: usize = 16 << 10;
+
+/// A buffer that grew beyond this for a long line is given back once the line is out.
+const KEEP_CAPACITY: usize = 4 * READ_SIZE;
+
+/// What the framer found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// One or more whole lines.
+    Lines(Lines),
+    /// A line over the limit, passed over.
+    Skipped {
+        /// Its length without the line end.
+        bytes: u64,
+    },
+}
+
+/// A run of whole lines, shared with nobody and copied by nobody: one slice of the read buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lines(Bytes);
+
+impl Lines {
+    /// Lines from bytes that were framed elsewhere (tests, recorded streams). A last line without an end counts.
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The lines, without their ends. Empty ones are left out.
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { rest: &self.0 }
+    }
+
+    /// How many bytes they are, ends included: what holding on to them costs.
+    pub fn byte_len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<'a> IntoIterator for &'a Lines {
+    type Item = &'a [u8];
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterator over [`Lines`].
+#[derive(Debug, Clone)]
+pub struct Iter<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while !self.rest.is_empty() {
+            let line = match memchr::memchr(b'\n', self.rest) {
+                Some(end) => {
+                    let line = &self.rest[..end];
+                    self.rest = &self.rest[end + 1..];
+                    line
+                }
+                None => std::mem::take(&mut self.rest),
+            };
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if !line.is_empty() {
+                return Some(line);
+            }
+        }
+        None
+    }
+}
+
+/// The state machine. Use: fill [`Framer::buffer`], call [`Framer::advance`] with what is new, take frames until none
+/// is left; at the end of the stream [`Framer::finish`].
+#[derive(Debug)]
+pub struct Framer {
+    /// The unfinished line, and behind it what was read last.
+    buffer: BytesMut,
+    /// How much of the buffer is known to hold no newline.
+    scanned: usize,
+    max_line: usize,
+    /// Within a line over the limit: how much of it was thrown away.
+    skipping: Option<u64>,
+    ready: VecDeque<Frame>,
+}
+
+impl Framer {
+    /// A framer for lines of up to `max_line` bytes.
+    pub fn new(max_line: usize) -> Self {
+        Self {
+            buffer: BytesMut::with_capacity(READ_SIZE),
+            scanned: 0,
+            max_line,
+            skipping: None,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Where the next read goes: at most [`READ_SIZE`] bytes.
+    pub fn buffer(&mut self) -> impl BufMut + '_ {
+        self.buffer.reserve(READ_SIZE);
+        (&mut self.buffer).limit(READ_SIZE)
+    }
+
+    /// The next frame that is complete.
+    pub fn next_frame(&mut self) -> Option<Frame> {
+        self.ready.pop_front()
+    }
+
+    /// Looks at what was read into [`Framer::buffer`].
+    pub fn advance(&mut self) {
+        if self.skipping.is_some() && !self.skip_to_line_end() {
+            return;
+        }
+        let fresh = &self.buffer[self.scanned..];
+        if let Some(last) = memchr::memrchr(b'\n', fresh) {
+            let whole = self.scanned + last + 1;
+            self.emit(whole);
+        }
+        self.scanned = self.buffer.len();
+        // A line of exactly the limit may still be followed by `\r\n`, but by nothing else.
+        if self.unfinished_len() > self.max_line {
+            self.skipping = Some(self.buffer.len() as u64);
+            self.reset_buffer(&[]);
+        }
+    }
+
+    /// The end of the stream: a last line without an end is a line too.
+    pub fn finish(&mut self) {
+        if let Some(bytes) = self.skipping.take() {
+            self.ready.push_back(Frame::Skipped { bytes });
+        } else if !self.buffer.is_empty() {
+            let whole = self.buffer.len();
+            self.emit(whole);
+            self.scanned = 0;
+        }
+    }
+
+    /// Length of the unfinished line as it counts against the limit.
+    fn unfinished_len(&self) -> usize {
+        self.buffer.strip_suffix(b"\r").unwrap_or(&self.buffer).len()
+    }
+
+    /// Throws away the rest of a line over the limit. False if its end is not there yet.
+    fn skip_to_line_end(&mut self) -> bool {
+        let skipped = self.skipping.unwrap_or(0);
+        let Some(end) = memchr::memchr(b'\n', &self.buffer) else {
+            self.skipping = Some(skipped + self.buffer.len() as u64);
+            self.buffer.clear();
+            self.scanned = 0;
+            return false;
+        };
+        self.ready.push_back(Frame::Skipped { bytes: skipped + end as u64 });
+        self.skipping = None;
+        let _ = self.buffer.split_to(end + 1);
+        self.scanned = 0;
+        true
+    }
+
+    /// Takes the first `whole` bytes, which end with a line end (or with the stream), out as frames.
+    fn emit(&mut self, whole: usize) {
+        let grown = self.buffer.capacity() > KEEP_CAPACITY;
+        let batch = self.buffer.split_to(whole).freeze();
+        if grown {
+            // Otherwise the rest would keep the long line's allocation alive.
+            let rest = std::mem::take(&mut self.buffer);
+            self.reset_buffer(&rest);
+        }
+        // Only a batch longer than the limit can hold a line longer than the limit.
+        if batch.len() <= self.max_line {
+            self.push_lines(batch);
+        } else {
+            self.push_checked(&batch);
+        }
+    }
+
+    fn push_checked(&mut self, batch: &Bytes) {
+        let mut run = 0;
+        let mut start = 0;
+        while start < batch.len() {
+            let end = memchr::memchr(b'\n', &batch[start..]).map_or(batch.len(), |at| start + at);
+            let next = (end + 1).min(batch.len());
+            let line = &batch[start..end];
+            if line.strip_suffix(b"\r").unwrap_or(line).len() > self.max_line {
+                self.push_lines(batch.slice(run..start));
+                self.ready.push_back(Frame::Skipped { bytes: line.len() as u64 });
+                run = next;
+            }
+            start = next;
+        }
+        self.push_lines(batch.slice(run..));
+    }
+
+    fn push_lines(&mut self, bytes: Bytes) {
+        let lines = Lines(bytes);
+        if lines.iter().next().is_some() {
+            self.ready.push_back(Frame::Lines(lines));
+        }
+    }
+
+    fn reset_buffer(&mut self, rest: &[u8]) {
+        self.buffer = BytesMut::with_capacity(READ_SIZE + rest.len());
+        self.buffer.extend_from_slice(rest);
+        self.scanned = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BufMut;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Seen {
+        Line(Vec<u8>),
+        Skip(u64),
+    }
+
+    fn run<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, max_line: usize) -> Vec<Seen> {
+        let mut framer = Framer::new(max_line);
+        let mut seen = Vec::new();
+        for chunk in chunks {
+            for part in chunk.chunks(READ_SIZE) {
+                framer.buffer().put_slice(part);
+                framer.advance();
+                drain(&mut framer, &mut seen);
+            }
+        }
+        framer.finish();
+        drain(&mut framer, &mut seen);
+        seen
+    }
+
+    fn drain(framer: &mut Framer, seen: &mut Vec<Seen>) {
+        while let Some(frame) = framer.next_frame() {
+            match frame {
+                Frame::Lines(lines) => seen.extend(lines.iter().map(|line| Seen::Line(line.to_vec()))),
+                Frame::Skipped { bytes } => seen.push(Seen::Skip(bytes)),
+            }
+        }
+    }
+
+    /// The same in the most naive way.
+    fn model(stream: &[u8], max_line: usize) -> Vec<Seen> {
+        stream
+            .split(|byte| *byte == b'\n')
+            .filter_map(|raw| {
+                let line = raw.strip_suffix(b"\r").unwrap_or(raw);
+                if line.len() > max_line {
+                    Some(Seen::Skip(raw.len() as u64))
+                } else if line.is_empty() {
+                    None
+                } else {
+                    Some(Seen::Line(line.to_vec()))
+                }
+            })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn any_chunking_gives_the_same_lines(
+            stream in proptest::collection::vec(
+                prop_oneof![3 => Just(b'\n'), 2 => Just(b'\r'), 8 => Just(b'a'), 3 => any::<u8>()], 0..300),
+            cuts in proptest::collection::vec(0usize..40, 0..60),
+            max_line in 1usize..30,
+        ) {
+            let mut rest = &stream[..];
+            let mut chunks = Vec::new();
+            for cut in cuts {
+                let (chunk, tail) = rest.split_at(cut.min(rest.len()));
+                chunks.push(chunk);
+                rest = tail;
+            }
+            chunks.push(rest);
+            prop_assert_eq!(run(chunks, max_line), model(&stream, max_line));
+        }
+    }
+
+    #[test]
+    fn a_last_line_without_an_end_is_a_line() {
+        assert_eq!(run([&b"a\r\n\r\n\nb"[..]], 10), [Seen::Line(b"a".to_vec()), Seen::Line(b"b".to_vec())]);
+    }
+
+    #[test]
+    fn memory_falls_back_after_a_giant_line() {
+        let mut framer = Framer::new(64 << 20);
+        let mut giant = vec![b'x'; 3 << 20];
+        giant.extend_from_slice(b"\nrest");
+        for part in giant.chunks(READ_SIZE) {
+            framer.buffer().put_slice(part);
+            framer.advance();
+        }
+        let Some(Frame::Lines(lines)) = framer.next_frame() else { panic!("no line") };
+        assert_eq!(lines.iter().map(<[u8]>::len).collect::<Vec<_>>(), [3 << 20]);
+        assert!(framer.buffer.capacity() <= 2 * READ_SIZE, "{}", framer.buffer.capacity());
+        framer.finish();
+        assert_eq!(framer.next_frame(), Some(Frame::Lines(Lines::new(&b"rest"[..]))));
+    }
+
+    #[test]
+    fn skipping_holds_no_memory() {
+        let mut framer = Framer::new(100);
+        for _ in 0..1000 {
+            framer.buffer().put_slice(&[b'x'; READ_SIZE]);
+            framer.advance();
+            assert!(framer.buffer.capacity() <= KEEP_CAPACITY);
+        }
+        framer.buffer().put_slice(b"\nok\n");
+        framer.advance();
+        assert_eq!(framer.next_frame(), Some(Frame::Skipped { bytes: 1000 * READ_SIZE as u64 }));
+        assert_eq!(framer.next_frame(), Some(Frame::Lines(Lines::new(&b"ok\n"[..]))));
+    }
+}

@@ -1,0 +1,173 @@
+//! The agent's stdin: a queue with a bound in bytes, and the task that writes it.
+//!
+//! Sender: anyone with the agent's handle, never waiting. Reader: one writer task. Full: the line is refused and the
+//! sender told. Closed: lines are refused; what was taken before the close is still written, then the pipe is closed.
+//! Must not know what a line means.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::sync::Notify;
+
+use super::launch::SendError;
+
+/// The sending side.
+#[derive(Debug, Clone)]
+pub(super) struct StdinQueue {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Rung after every change of the state; the writer task alone waits.
+    changed: Notify,
+    max_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: VecDeque<Bytes>,
+    /// Of `lines` and of the line that is being written.
+    bytes: usize,
+    closed: bool,
+}
+
+impl StdinQueue {
+    pub(super) fn new(max_bytes: usize) -> Self {
+        let shared = Shared { state: Mutex::new(State::default()), changed: Notify::new(), max_bytes };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Queues a line. One that is larger than the bound is taken when nothing else waits.
+    pub(super) fn send(&self, line: Bytes) -> Result<(), SendError> {
+        let mut state = self.shared.state.lock();
+        if state.closed {
+            return Err(SendError::Closed);
+        }
+        if state.bytes > 0 && state.bytes + line.len() > self.shared.max_bytes {
+            return Err(SendError::Full);
+        }
+        state.push(line);
+        drop(state);
+        self.shared.changed.notify_one();
+        Ok(())
+    }
+
+    /// Queues a last line, whatever the bound, and closes.
+    pub(super) fn finish(&self, last: Bytes) {
+        let mut state = self.shared.state.lock();
+        if !state.closed {
+            state.push(last);
+            state.closed = true;
+        }
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    /// Closes and forgets what was not written: the agent is gone or reads no more.
+    pub(super) fn abandon(&self) {
+        let mut state = self.shared.state.lock();
+        *state = State { closed: true, ..State::default() };
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    /// The next line, or `None` when closed and empty.
+    async fn next(&self) -> Option<Bytes> {
+        loop {
+            {
+                let mut state = self.shared.state.lock();
+                if let Some(line) = state.lines.pop_front() {
+                    return Some(line);
+                }
+                if state.closed {
+                    return None;
+                }
+            }
+            self.shared.changed.notified().await;
+        }
+    }
+
+    fn written(&self, bytes: usize) {
+        let mut state = self.shared.state.lock();
+        state.bytes = state.bytes.saturating_sub(bytes);
+    }
+}
+
+impl State {
+    fn push(&mut self, line: Bytes) {
+        self.bytes += line.len();
+        self.lines.push_back(line);
+    }
+}
+
+/// Writes the queue into the pipe until it is closed and empty, or the agent has closed its end. Ends by dropping the
+/// pipe, which the agent sees as the end of its input.
+pub(super) async fn write(queue: StdinQueue, mut pipe: impl AsyncWrite + Unpin) {
+    while let Some(line) = queue.next().await {
+        let written = pipe.write_all(&line).await;
+        queue.written(line.len());
+        if let Err(error) = written {
+            log::debug!("the agent's stdin is closed: {error}");
+            queue.abandon();
+            return;
+        }
+    }
+    // A pipe needs no flush; other writers might.
+    let _ = pipe.shutdown().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_taken_is_written_in_order_and_then_the_pipe_closes() {
+        let queue = StdinQueue::new(100);
+        let (near, mut far) = tokio::io::duplex(4);
+        queue.send("one\n".into()).unwrap();
+        queue.send("two\n".into()).unwrap();
+        queue.finish("last\n".into());
+        assert_eq!(queue.send("late\n".into()), Err(SendError::Closed));
+        let mut seen = String::new();
+        tokio::join!(write(queue, near), async { far.read_to_string(&mut seen).await.unwrap() });
+        assert_eq!(seen, "one\ntwo\nlast\n");
+    }
+
+    #[tokio::test]
+    async fn the_bound_counts_bytes_and_a_larger_line_goes_alone() {
+        let queue = StdinQueue::new(10);
+        queue.send(vec![b'x'; 50].into()).unwrap();
+        assert_eq!(queue.send("y".into()), Err(SendError::Full));
+        let (near, mut far) = tokio::io::duplex(100);
+        let mut buffer = [0; 50];
+        let writer = write(queue.clone(), near);
+        tokio::pin!(writer);
+        tokio::select! {
+            () = &mut writer => panic!("ended early"),
+            read = far.read_exact(&mut buffer) => { read.unwrap(); }
+        }
+        queue.send("y".into()).unwrap();
+        queue.finish("z".into());
+        writer.await;
+        let mut rest = String::new();
+        far.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "yz");
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_closed_its_input_closes_the_queue() {
+        let queue = StdinQueue::new(10);
+        let (near, far) = tokio::io::duplex(1);
+        drop(far);
+        queue.send("abc".into()).unwrap();
+        write(queue.clone(), near).await;
+        assert_eq!(queue.send("x".into()), Err(SendError::Closed));
+    }
+}

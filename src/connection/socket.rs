@@ -1,0 +1,244 @@
+//! A WebSocket over a [`Wire`], shared by the futures of one task.
+//!
+//! tungstenite's state machine owns no stream, so it is driven here directly: reader and writer run in one task and share its
+//! waker, which spares `WebSocketStream`'s waker proxies, and the state (with its buffers) can be replaced by a fresh one when
+//! nothing is in it.
+
+use std::{
+    future::poll_fn,
+    io::{self, Read, Write},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    time::Instant,
+};
+use tokio_tungstenite::tungstenite::{
+    Error, Message, Utf8Bytes,
+    error::ProtocolError,
+    protocol::{Role, WebSocketConfig, WebSocketContext},
+};
+
+use super::{End, wire::Wire};
+use crate::protocol::codes::CloseCode;
+
+/// The read buffer: tungstenite zero-fills what is free of it at every read, and each idle connection keeps it.
+const READ_BUFFER: usize = 4096;
+/// Messages of this size leave buffers behind that are worth freeing.
+const LARGE: usize = 16 << 10;
+
+/// What the peer did.
+#[derive(Debug)]
+pub(super) enum Event {
+    Text(Utf8Bytes),
+    Binary(Bytes),
+    /// A ping (its pong is on the way) or a pong.
+    Control,
+    /// There will be no more.
+    End(End),
+}
+
+/// Nothing can be written any more; the reader learns why.
+#[derive(Debug)]
+pub(super) struct Broken;
+
+/// The moments that the watchdog asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// When the peer was last heard.
+    pub(super) heard: Instant,
+    /// Since when the socket takes nothing, while there is something to write.
+    pub(super) blocked: Option<Instant>,
+}
+
+#[derive(Debug)]
+pub(super) struct Socket<IO> {
+    // Held for the time of one poll, never contended: all users are futures of one task.
+    inner: Mutex<Inner<IO>>,
+}
+
+#[derive(Debug)]
+struct Inner<IO> {
+    wire: Wire<IO>,
+    state: WebSocketContext,
+    config: WebSocketConfig,
+    /// The last write found the socket full: flush before the next message.
+    full: bool,
+    /// All that was read has been handed out.
+    drained: bool,
+    /// Large messages have passed since the state was fresh.
+    bloated: bool,
+    /// Bytes of messages since the last complete flush.
+    unflushed: usize,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
+    pub(super) fn new(wire: Wire<IO>, max_message_bytes: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER)
+            .max_message_size(Some(max_message_bytes))
+            .max_frame_size(Some(max_message_bytes));
+        let state = WebSocketContext::new(Role::Server, Some(config));
+        let inner = Inner { wire, state, config, full: false, drained: false, bloated: false, unflushed: 0 };
+        Self { inner: Mutex::new(inner) }
+    }
+
+    /// The next thing the peer does. Cancel safe. After [`Event::End`], reads on towards the end of the close handshake.
+    pub(super) async fn next(&self) -> Event {
+        poll_fn(|cx| self.inner.lock().poll_next(cx)).await
+    }
+
+    /// Queues a message; waits only while the socket is full and there is a buffer's worth to write.
+    pub(super) async fn feed(&self, message: Message) -> Result<(), Broken> {
+        let mut message = Some(message);
+        poll_fn(|cx| {
+            let mut inner = self.inner.lock();
+            if inner.full && inner.poll_flush(cx)?.is_pending() {
+                return Poll::Pending;
+            }
+            Poll::Ready(message.take().map_or(Ok(()), |message| inner.write(message, cx)))
+        })
+        .await
+    }
+
+    /// Writes all that is queued.
+    pub(super) async fn flush(&self) -> Result<(), Broken> {
+        poll_fn(|cx| self.inner.lock().poll_flush(cx)).await
+    }
+
+    pub(super) fn times(&self) -> Times {
+        let inner = self.inner.lock();
+        Times { heard: inner.wire.heard, blocked: inner.wire.blocked.then_some(inner.wire.taken) }
+    }
+
+    /// Frees what large messages left behind, if nothing is being read or written.
+    pub(super) async fn slim(&self) {
+        poll_fn(|cx| {
+            self.inner.lock().slim(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Ends the write half; then what the peer still sends is thrown away, up to `max` bytes.
+    pub(super) async fn hang_up(self, max: usize) {
+        let mut wire = self.inner.into_inner().wire;
+        if wire.shutdown().await.is_err() {
+            return;
+        }
+        let mut left = max;
+        let mut space = [0; 1024];
+        while left > 0 {
+            let mut buf = ReadBuf::new(&mut space);
+            match poll_fn(|cx| Pin::new(wire.raw()).poll_read(cx, &mut buf)).await {
+                Ok(()) if !buf.filled().is_empty() => left = left.saturating_sub(buf.filled().len()),
+                _ => return,
+            }
+        }
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let result = self.state.read(&mut Blocking { wire: &mut self.wire, cx });
+        self.drained = false;
+        Poll::Ready(match result {
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.drained = true;
+                return Poll::Pending;
+            }
+            Ok(Message::Text(text)) => {
+                self.bloated |= text.len() > LARGE;
+                Event::Text(text)
+            }
+            Ok(Message::Binary(bytes)) => {
+                self.bloated |= bytes.len() > LARGE;
+                Event::Binary(bytes)
+            }
+            Ok(Message::Close(frame)) => Event::End(End::PeerClosed(frame.map(|frame| frame.code.into()))),
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Event::Control,
+            Err(error) => Event::End(self.end(&error)),
+        })
+    }
+
+    /// RFC 6455, section 7.4.1.
+    fn end(&self, error: &Error) -> End {
+        match (self.wire.violation(), error) {
+            (Some(code), _) => End::Violation(code),
+            (None, Error::Utf8(_)) => End::Violation(CloseCode::InvalidPayload),
+            (None, Error::Capacity(_)) => End::Violation(CloseCode::TooBig),
+            (None, Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => End::PeerGone,
+            (None, Error::Protocol(_)) => End::Violation(CloseCode::Protocol),
+            (None, _) => End::PeerGone,
+        }
+    }
+
+    fn write(&mut self, message: Message, cx: &mut Context<'_>) -> Result<(), Broken> {
+        self.unflushed += message.len();
+        self.bloated |= self.unflushed > LARGE;
+        match self.state.write(&mut Blocking { wire: &mut self.wire, cx }, message) {
+            Ok(()) => Ok(()),
+            // The message was taken over all the same; the next one waits.
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.full = true;
+                Ok(())
+            }
+            Err(_) => Err(Broken),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        match self.state.flush(&mut Blocking { wire: &mut self.wire, cx }) {
+            Ok(()) | Err(Error::ConnectionClosed) => {
+                self.full = false;
+                self.unflushed = 0;
+                Poll::Ready(Ok(()))
+            }
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            Err(_) => Poll::Ready(Err(Broken)),
+        }
+    }
+
+    fn slim(&mut self, cx: &mut Context<'_>) {
+        let idle = self.drained && self.wire.at_rest() && self.state.can_write();
+        if self.bloated && idle && matches!(self.poll_flush(cx), Poll::Ready(Ok(()))) {
+            self.state = WebSocketContext::new(Role::Server, Some(self.config));
+            self.bloated = false;
+        }
+    }
+}
+
+/// The wire as a non-blocking `std` stream, for the time of one poll.
+struct Blocking<'a, 'c, IO> {
+    wire: &'a mut Wire<IO>,
+    cx: &'a mut Context<'c>,
+}
+
+fn or_would_block<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
+    match poll {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+impl<IO: AsyncRead + Unpin> Read for Blocking<'_, '_, IO> {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let mut buf = ReadBuf::new(space);
+        or_would_block(Pin::new(&mut *self.wire).poll_read(self.cx, &mut buf))?;
+        Ok(buf.filled().len())
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Write for Blocking<'_, '_, IO> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        or_would_block(Pin::new(&mut *self.wire).poll_write(self.cx, bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        or_would_block(Pin::new(&mut *self.wire).poll_flush(self.cx))
+    }
+}

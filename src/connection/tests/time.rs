@@ -1,0 +1,111 @@
+//! Heartbeats and stalls.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::*;
+
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_closed_with_4000_after_two_heartbeats() {
+    let mut link = simple();
+    sleep(Duration::from_secs(2)).await;
+    link.say("last words").await;
+    let last = Instant::now();
+    assert_eq!(link.hear().await, "last words");
+    assert_eq!(link.next().await.unwrap(), (PING, vec![]));
+    assert_eq!(last.elapsed() + Duration::from_secs(2), HEARTBEAT);
+    assert_eq!(link.hear().await, "beat");
+    assert_eq!(link.next().await.unwrap().0, PING);
+    assert_eq!(link.hear().await, "beat");
+    link.expect_close(4000).await;
+    let waited = last.elapsed();
+    assert!(waited >= HEARTBEAT * 2 && waited < HEARTBEAT * 2 + Duration::from_millis(10), "{waited:?}");
+    link.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pongs_and_bytes_of_a_slow_message_are_signs_of_life() {
+    let mut link = simple();
+    for _ in 0..10 {
+        assert_eq!(link.next().await.unwrap().0, PING);
+        assert_eq!(link.hear().await, "beat");
+        link.send(PONG, "").await;
+    }
+    for byte in frame(TEXT, b"slowly") {
+        link.peer.write_all(&[byte]).await.unwrap();
+        sleep(Duration::from_secs(20)).await;
+    }
+    loop {
+        match link.next().await.unwrap() {
+            (TEXT, text) if text == b"slowly" => break,
+            (TEXT | PING, _) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_is_not_silent_while_its_message_is_being_handled() {
+    let mut link = simple();
+    link.say("wait").await;
+    link.probe.hears("wait").await;
+    sleep(HEARTBEAT * 10).await;
+    link.probe.release.notify_one();
+    link.say("done").await;
+    loop {
+        match link.next().await.unwrap() {
+            (TEXT, text) if text == b"done" => break,
+            (TEXT | PING, _) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_takes_nothing_is_dropped_after_the_send_timeout() {
+    let mut link = start(Probe::default(), Settings::default(), 512);
+    link.say("flood 1").await;
+    let blocked = Instant::now();
+    let alive = async {
+        loop {
+            sleep(Duration::from_secs(10)).await;
+            if link.peer.write_all(&frame(PONG, b"")).await.is_err() {
+                break;
+            }
+        }
+    };
+    alive.await;
+    assert_eq!(link.task.await.unwrap(), End::Stalled);
+    assert!(blocked.elapsed() >= Duration::from_secs(30) && blocked.elapsed() <= Duration::from_secs(41));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_takes_a_little_is_kept() {
+    let settings = Settings { heartbeat: Duration::from_hours(10), ..Settings::default() };
+    let mut link = start(Probe::default(), settings, 64);
+    link.say("flood 2").await;
+    let mut taken = 0;
+    while taken < 2 * 1004 {
+        sleep(Duration::from_secs(29)).await;
+        let mut byte = [0; 64];
+        taken += link.peer.read(&mut byte).await.unwrap();
+    }
+    link.say("still here").await;
+    assert_eq!(link.hear().await, "still here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_dead_socket_ends_in_bounded_time() {
+    // It takes nothing and says nothing: found silent first, and the close frame cannot be delivered.
+    let settings = Settings { heartbeat: Duration::from_secs(5), ..Settings::default() };
+    let close = settings.close_timeout + settings.linger;
+    let mut link = start(Probe::default(), settings, 512);
+    link.say("flood 1").await;
+    let started = Instant::now();
+    let end = (&mut link.task).await.unwrap();
+    assert_eq!(end.code(), 4000);
+    assert!(started.elapsed() <= Duration::from_secs(11) + close, "{:?}", started.elapsed());
+}

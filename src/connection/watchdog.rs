@@ -1,0 +1,67 @@
+//! Time: heartbeats, silent peers, sockets that take nothing, and the wish to close from above.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Duration, Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{End, Settings, outbox::Shared, socket::Socket};
+use crate::protocol::codes::CloseCode;
+
+/// Shorter times than this would only burn CPU.
+const SHORTEST: Duration = Duration::from_millis(5);
+
+pub(super) struct Watchdog<'a, IO> {
+    pub(super) socket: &'a Socket<IO>,
+    pub(super) settings: &'a Settings,
+    pub(super) shared: &'a Shared,
+    pub(super) busy: &'a AtomicBool,
+    pub(super) beat: &'a AtomicBool,
+    pub(super) going_away: &'a CancellationToken,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Watchdog<'_, IO> {
+    /// Runs until the peer is given up.
+    pub(super) async fn run(self) -> End {
+        tokio::select! {
+            end = self.watch() => end,
+            end = async {
+                self.going_away.cancelled().await;
+                self.shared.end(End::Ours(CloseCode::GoingAway, "server is going away"));
+                std::future::pending().await
+            } => end,
+        }
+    }
+
+    async fn watch(&self) -> End {
+        let heartbeat = self.settings.heartbeat.max(SHORTEST);
+        let patience = self.settings.send_timeout.max(SHORTEST);
+        let mut next_beat = Instant::now() + heartbeat;
+        // A reader that is in a handler does not read: the peer is not to blame until it does again.
+        let mut excused = Instant::now();
+        loop {
+            let times = self.socket.times();
+            let now = Instant::now();
+            if self.busy.load(Ordering::Relaxed) {
+                excused = now;
+            }
+            let silent_at = times.heard.max(excused) + heartbeat * 2;
+            let stalled_at = times.blocked.unwrap_or(now) + patience;
+            if now >= stalled_at {
+                return End::Stalled;
+            }
+            if now >= silent_at {
+                return End::Ours(CloseCode::HeartbeatTimeout, "no sign of life");
+            }
+            if now >= next_beat {
+                next_beat = now + heartbeat;
+                self.beat.store(true, Ordering::Relaxed);
+                self.shared.wake.notify_one();
+            }
+            sleep_until(next_beat.min(silent_at).min(stalled_at)).await;
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! The socket under the WebSocket: counts, notes progress, and lets no byte of a bad frame through.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+
+use super::{
+    scanner::{Scanner, Violation},
+    stats::Stats,
+};
+use crate::protocol::codes::CloseCode;
+
+/// A socket as tungstenite sees it.
+#[derive(Debug)]
+pub(super) struct Wire<IO> {
+    io: IO,
+    /// What came together with the request head.
+    early: Bytes,
+    scanner: Scanner,
+    violation: Option<CloseCode>,
+    stats: Arc<Stats>,
+    /// When the peer was last heard.
+    pub(super) heard: Instant,
+    /// When it last took a byte.
+    pub(super) taken: Instant,
+    /// A write found the socket full, and none has succeeded since.
+    pub(super) blocked: bool,
+}
+
+impl<IO> Wire<IO> {
+    pub(super) fn new(io: IO, early: Bytes, scanner: Scanner, stats: Arc<Stats>) -> Self {
+        let now = Instant::now();
+        Self { io, early, scanner, violation: None, stats, heard: now, taken: now, blocked: false }
+    }
+
+    /// Why reading ended with an error, where it was the peer's fault.
+    pub(super) fn violation(&self) -> Option<CloseCode> {
+        self.violation
+    }
+
+    /// What was read so far are whole messages.
+    pub(super) fn at_rest(&self) -> bool {
+        self.scanner.at_rest() && self.early.is_empty()
+    }
+
+    /// The socket itself, for reading past the end of the protocol.
+    pub(super) fn raw(&mut self) -> &mut IO {
+        &mut self.io
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Wire<IO> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.violation.is_some() {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        let before = buf.filled().len();
+        if this.early.is_empty() {
+            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        } else {
+            let len = this.early.len().min(buf.remaining());
+            buf.put_slice(&this.early[..len]);
+            this.early.advance(len);
+        }
+        let new = &buf.filled()[before..];
+        if new.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        this.heard = Instant::now();
+        this.stats.bytes_in.fetch_add(new.len() as u64, Relaxed);
+        let frames = this.scanner.frames();
+        let verdict = this.scanner.scan(new);
+        this.stats.frames_in.fetch_add(this.scanner.frames() - frames, Relaxed);
+        if let Err(Violation { at, code }) = verdict {
+            // The messages before the bad frame are still handled; the next read reports it.
+            this.violation = Some(code);
+            buf.set_filled(before + at);
+            if at == 0 {
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.io).poll_write(cx, buf);
+        match &result {
+            Poll::Ready(Ok(len)) => {
+                this.taken = Instant::now();
+                this.blocked = false;
+                this.stats.bytes_out.fetch_add(*len as u64, Relaxed);
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending if this.blocked => {}
+            Poll::Pending => {
+                // What was sent before this write says nothing about how long the socket has been full.
+                this.taken = Instant::now();
+                this.blocked = true;
+            }
+        }
+        result
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+    }
+}

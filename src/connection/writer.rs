@@ -1,0 +1,167 @@
+//! Writes: the only future that queues messages for the socket while the connection is open.
+
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{sleep, timeout},
+};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+use super::{
+    End, Service, Settings, Stats,
+    cursors::{Cursors, Turn},
+    outbox::{Item, Source},
+    socket::{Broken, Socket},
+};
+use crate::protocol::codes::CloseCode;
+
+/// Items of each queue that are written before it is the cursors' turn.
+const QUEUE_TURN: usize = 64;
+
+pub(super) struct Writer<'a, S, IO> {
+    pub(super) socket: &'a Socket<IO>,
+    pub(super) service: &'a S,
+    pub(super) settings: &'a Settings,
+    pub(super) stats: &'a Arc<Stats>,
+    pub(super) source: Source,
+    /// Set by the watchdog, which then wakes the writer.
+    pub(super) beat: &'a AtomicBool,
+    pub(super) cursors: Cursors,
+    /// Frames of one turn; empty between turns.
+    pub(super) batch: Vec<Utf8Bytes>,
+}
+
+impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
+    /// Runs until the connection shall end. A broken socket is the reader's to explain.
+    pub(super) async fn run(mut self) -> End {
+        let shared = Arc::clone(&self.source.shared);
+        // A peer that does not take what is being written must not put off the end.
+        let overdue = async {
+            let end = shared.ended().await;
+            sleep(self.settings.close_timeout).await;
+            end
+        };
+        let writing = async {
+            loop {
+                if let Some(end) = shared.ending() {
+                    // Bounded: what a peer does not take in time, it asks for again when it comes back.
+                    let _ = timeout(self.settings.close_timeout, self.rest(end)).await;
+                    return end;
+                }
+                if self.burst().await.is_err() {
+                    return pending().await;
+                }
+                if self.cursors.waiting() == 0 {
+                    self.wait().await;
+                }
+            }
+        };
+        tokio::select! {
+            end = writing => end,
+            end = overdue => end,
+        }
+    }
+
+    /// All that can be written now, every cursor having one turn, and one flush.
+    async fn burst(&mut self) -> Result<(), Broken> {
+        self.beat().await?;
+        for _ in 0..QUEUE_TURN {
+            let Ok(item) = self.source.queue.try_recv() else { break };
+            self.item(item).await?;
+        }
+        for _ in 0..QUEUE_TURN {
+            let Ok(notice) = self.source.notices.try_recv() else { break };
+            self.feed(Message::Text(notice)).await?;
+        }
+        self.cursors.look(&self.source.shared.doorbell);
+        for _ in 0..self.cursors.waiting() {
+            self.turn().await?;
+        }
+        self.socket.flush().await
+    }
+
+    /// What is left before an orderly close: the queue, and for a peer that did nothing wrong, the events.
+    async fn rest(&mut self, end: End) -> Result<(), Broken> {
+        while let Ok(item) = self.source.queue.try_recv() {
+            self.item(item).await?;
+        }
+        self.cursors.look(&self.source.shared.doorbell);
+        let friendly = matches!(end, End::Ours(CloseCode::Normal | CloseCode::GoingAway, _));
+        while friendly && self.cursors.waiting() > 0 {
+            self.turn().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for something to write.
+    async fn wait(&mut self) {
+        tokio::select! {
+            Some(item) = self.source.queue.recv() => {
+                // A broken socket shows at the next burst.
+                let _ = self.item(item).await;
+            }
+            Some(notice) = self.source.notices.recv() => {
+                let _ = self.feed(Message::Text(notice)).await;
+            }
+            () = self.cursors.rung(&self.source.shared.doorbell) => {}
+            () = self.source.shared.wake.notified() => {}
+        }
+    }
+
+    async fn item(&mut self, item: Item) -> Result<(), Broken> {
+        match item {
+            Item::Attach(cursor) => self.cursors.attach(*cursor),
+            Item::Detach(session) => self.cursors.detach(&session),
+            Item::Frame(_) | Item::Binary(_) => {
+                let Some(message) = item.into_message() else { return Ok(()) };
+                let len = message.len();
+                let fed = self.feed(message).await;
+                self.source.shared.release(len);
+                return fed;
+            }
+        }
+        Ok(())
+    }
+
+    async fn turn(&mut self) -> Result<(), Broken> {
+        let turn = self.cursors.turn(&mut self.batch, self.settings.cursor_bytes).await;
+        let mut batch = std::mem::take(&mut self.batch);
+        for frame in batch.drain(..) {
+            self.feed(Message::Text(frame)).await?;
+        }
+        self.batch = batch;
+        if let Turn::Gap { session, first_seq } = turn
+            && let Some(notice) = self.service.gap(&session, first_seq)
+        {
+            self.feed(Message::Text(notice)).await?;
+        }
+        Ok(())
+    }
+
+    async fn beat(&mut self) -> Result<(), Broken> {
+        if !self.beat.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.socket.slim().await;
+        self.batch.shrink_to(16);
+        self.feed(Message::Ping(Bytes::new())).await?;
+        match self.service.heartbeat() {
+            Some(frame) => self.feed(Message::Text(frame)).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn feed(&self, message: Message) -> Result<(), Broken> {
+        self.socket.feed(message).await?;
+        self.stats.frames_out.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}

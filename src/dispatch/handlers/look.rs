@@ -1,0 +1,64 @@
+//! Messages that only look.
+
+use crate::dispatch::Context;
+use crate::protocol::parse::FrameError;
+use crate::protocol::{
+    AgentInfo, Empty, Liveness, PermissionMode, Replay, ServerMessage, SessionInfo, SessionList,
+    SessionSummary,
+};
+use crate::session::{Answer, Command, Found};
+
+pub(in crate::dispatch) async fn session_info(context: &Context<'_>) -> Result<Answer, FrameError> {
+    let Empty {} = context.body()?;
+    match context.dispatch.registry.find(context.session_id(), context.owner) {
+        Found::Live(_) => context.command(|| Command::Info).await,
+        Found::Dormant(summary) | Found::Ended(summary) => Ok(at_rest(context, &summary)),
+        Found::Unknown => Err(context.unknown_session()),
+    }
+}
+
+/// What is known of a session that has no task.
+fn at_rest(context: &Context<'_>, summary: &SessionSummary) -> Answer {
+    let info = SessionInfo {
+        status: summary.status,
+        state: summary.state,
+        created: false,
+        cwd: summary.cwd.as_str().into(),
+        model: None,
+        permission_mode: PermissionMode::default(),
+        metadata: summary.metadata.clone(),
+        num_turns: summary.num_turns,
+        total_cost_usd: summary.total_cost_usd,
+        created_at: summary.created_at,
+        epoch: "".into(),
+        first_seq: 1,
+        last_seq: 0,
+        replay: Replay::None,
+        pending_permissions: Vec::new(),
+        queued: Vec::new(),
+        agent: AgentInfo::default(),
+        server: context.dispatch.registry.shared().server.clone(),
+    };
+    debug_assert!(info.status != Liveness::Active, "a session at rest");
+    context.answer(&ServerMessage::SessionInfo(Box::new(info)))
+}
+
+pub(in crate::dispatch) async fn session_list(context: &Context<'_>) -> Result<Answer, FrameError> {
+    let Empty {} = context.body()?;
+    let sessions = context.dispatch.registry.list(context.owner);
+    Ok(context.answer(&ServerMessage::SessionList(SessionList { sessions })))
+}
+
+pub(in crate::dispatch) async fn heartbeat(context: &Context<'_>) -> Result<Answer, FrameError> {
+    let Empty {} = context.body()?;
+    let request_id = context.header.id.as_deref();
+    let message = ServerMessage::Heartbeat(Empty {});
+    Ok(context.dispatch.timed_frame(context.session_id(), request_id, &message).into())
+}
+
+impl Context<'_> {
+    /// One reply to this message.
+    pub(super) fn answer(&self, message: &ServerMessage<'_>) -> Answer {
+        self.dispatch.frame(self.header.session_id.as_deref(), self.header.id.as_deref(), message).into()
+    }
+}

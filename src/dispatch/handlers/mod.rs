@@ -1,0 +1,61 @@
+//! One small function for each message: read the body, say what is wanted, give the answer.
+
+pub(super) mod look;
+pub(super) mod open;
+pub(super) mod work;
+
+use std::borrow::Cow;
+
+use super::Context;
+use crate::protocol::ErrorCode;
+use crate::protocol::parse::{Body, FrameError, parse_body};
+use crate::session::{Answer, Command, Found, SessionHandle};
+
+/// A session that is just changing (going to rest, being removed) is looked for again this often.
+const TRIES: usize = 5;
+
+impl Context<'_> {
+    /// The message's body.
+    fn body<T: Body>(&self) -> Result<T, FrameError> {
+        parse_body(&self.header, self.text, &self.dispatch.limits)
+    }
+
+    /// The message's `id`.
+    fn id(&self) -> String {
+        self.header.id.clone().map(Cow::into_owned).unwrap_or_default()
+    }
+
+    /// The message's `session_id`; empty where it is optional and absent.
+    fn session_id(&self) -> &str {
+        self.header.session_id.as_deref().unwrap_or_default()
+    }
+
+    fn error(&self, code: ErrorCode, message: impl Into<String>) -> FrameError {
+        FrameError::of(&self.header, code, message.into())
+    }
+
+    /// Has the session take in a command.
+    async fn command(&self, command: impl Fn() -> Command) -> Result<Answer, FrameError> {
+        for _ in 0..TRIES {
+            let handle = self.live_session()?;
+            if let Some(answer) = handle.command(self.client, self.id(), command()).await {
+                return Ok(answer);
+            }
+        }
+        Err(self.error(ErrorCode::Internal, "the session does not answer"))
+    }
+
+    fn live_session(&self) -> Result<SessionHandle, FrameError> {
+        match self.dispatch.registry.find(self.session_id(), self.owner) {
+            Found::Live(handle) => Ok(handle),
+            Found::Ended(_) => Err(self.error(ErrorCode::SessionEnded, "the session has ended")),
+            Found::Dormant(_) => Err(self
+                .error(ErrorCode::UnknownSession, "the session is dormant; wake it up with session_start")),
+            Found::Unknown => Err(self.unknown_session()),
+        }
+    }
+
+    fn unknown_session(&self) -> FrameError {
+        self.error(ErrorCode::UnknownSession, format!("no session {:?}", self.session_id()))
+    }
+}

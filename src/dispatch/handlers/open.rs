@@ -1,0 +1,124 @@
+//! Messages that create a session or attach to one.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::TRIES;
+use crate::dispatch::Context;
+use crate::protocol::parse::FrameError;
+use crate::protocol::{
+    ErrorCode, NewSession, NewSessionReply, PermissionMode, ServerMessage, SessionConfig, SessionStart,
+    StartOptions,
+};
+use crate::session::state::{Attach, ReplayFrom};
+use crate::session::{Answer, Command, OpenError};
+
+pub(in crate::dispatch) async fn session_start(context: &Context<'_>) -> Result<Answer, FrameError> {
+    let SessionStart { mut options, position } = context.body()?;
+    let id: Arc<str> = match context.session_id() {
+        "" => Uuid::new_v4().to_string().into(),
+        id => id.into(),
+    };
+    if let Some(cwd) = &options.cwd {
+        // Resolved before anything is compared with it.
+        options.cwd = Some(context.directory(cwd, ErrorCode::InvalidCwd, "cwd")?);
+    }
+    let from = ReplayFrom { last_seq: position.last_seq, epoch: position.epoch };
+    attach(context, &id, &options, &from).await.map(|(answer, _)| answer)
+}
+
+pub(in crate::dispatch) async fn new_session(context: &Context<'_>) -> Result<Answer, FrameError> {
+    let NewSession { cwd, mcp_servers } = context.body()?;
+    let cwd = context.directory(&cwd, ErrorCode::InvalidCwd, "cwd")?;
+    let options =
+        StartOptions { cwd: Some(cwd.clone()), mcp_servers: Some(mcp_servers), ..StartOptions::default() };
+    let id: Arc<str> = Uuid::new_v4().to_string().into();
+    let (answer, created_at) = attach(context, &id, &options, &ReplayFrom::default()).await?;
+    let epoch = answer.cursor.as_ref().map(|cursor| cursor.epoch().to_owned()).unwrap_or_default();
+    let reply = NewSessionReply { cwd, epoch, created_at, permission_mode: PermissionMode::default() };
+    let request_id = context.header.id.as_deref();
+    let frame = context.dispatch.frame(Some(&id), request_id, &ServerMessage::NewSession(reply));
+    // The same as `session_info` would say of a session that is a moment old.
+    Ok(Answer { frames: vec![frame], cursor: answer.cursor })
+}
+
+/// Opens the session and attaches; gives the answer, and when the session was made.
+async fn attach(
+    context: &Context<'_>,
+    id: &Arc<str>,
+    options: &StartOptions,
+    from: &ReplayFrom,
+) -> Result<(Answer, u64), FrameError> {
+    for _ in 0..TRIES {
+        let config = || config(context, options);
+        let opened = context.dispatch.registry.open(id, context.owner, config).await;
+        let (handle, created) = opened.map_err(|refused: Refused| refused.for_client(context))?;
+        let options = (!created && !options.is_empty()).then(|| Box::new(options.clone()));
+        let attach = Attach { from: from.clone(), options, created };
+        if let Some(answer) = handle.command(context.client, context.id(), Command::Attach(attach)).await {
+            return Ok((answer, handle.summary().created_at));
+        }
+    }
+    Err(context.error(ErrorCode::Internal, "the session does not answer"))
+}
+
+/// The configuration of a new session: paths resolved and allowed, the mode permitted.
+fn config(context: &Context<'_>, options: &StartOptions) -> Result<SessionConfig, Refused> {
+    let mut config = options.clone().into_config();
+    if config.permission_mode == PermissionMode::Bypass
+        && !context.dispatch.registry.shared().limits.allow_bypass
+    {
+        let text = "permission mode \"bypass\" needs a server that runs with --allow-bypass";
+        return Err(Refused::Frame(context.error(ErrorCode::Forbidden, text)));
+    }
+    if config.cwd.is_none() {
+        config.cwd = Some(context.dispatch.roots.first().to_owned());
+    }
+    for dir in &mut config.add_dirs {
+        *dir = context.directory(dir, ErrorCode::InvalidCwd, "add_dirs")?;
+    }
+    Ok(config)
+}
+
+/// Why there is no session to attach to.
+enum Refused {
+    Frame(FrameError),
+    Open(OpenError),
+}
+
+impl From<FrameError> for Refused {
+    fn from(error: FrameError) -> Self {
+        Self::Frame(error)
+    }
+}
+
+impl From<OpenError> for Refused {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl Refused {
+    fn for_client(self, context: &Context<'_>) -> FrameError {
+        let problem = match self {
+            Self::Frame(error) => return error,
+            Self::Open(problem) => problem,
+        };
+        let code = match problem {
+            OpenError::Unknown => return context.unknown_session(),
+            OpenError::Ended => ErrorCode::SessionEnded,
+            OpenError::TooMany(_) => ErrorCode::Capacity,
+            OpenError::Draining => ErrorCode::AgentUnavailable,
+            OpenError::Store => ErrorCode::Internal,
+        };
+        context.error(code, problem.to_string())
+    }
+}
+
+impl Context<'_> {
+    /// A directory that the client named, resolved, if it may be used.
+    pub(super) fn directory(&self, path: &str, code: ErrorCode, field: &str) -> Result<String, FrameError> {
+        self.dispatch.roots.resolve(path).map_err(|problem| self.error(code, format!("{field}: {problem}")))
+    }
+}

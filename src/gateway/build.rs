@@ -1,0 +1,228 @@
+//! From a configuration to a gateway.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::{Gateway, GatewayService};
+use crate::agent::{self, AgentLimits, BadInstance, Instance, Spawner};
+use crate::config::{Config, DataDir};
+use crate::connection;
+use crate::dispatch::{BadRoot, Dispatch, WorkspaceRoots};
+use crate::protocol::parse::FrameLimits;
+use crate::protocol::{self, ServerInfo};
+use crate::server::{
+    self, AllowedOrigins, BadOrigin, BadProxy, BadTokens, TokenStore, Tokens, TrustedProxies,
+};
+use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared};
+use crate::store::{self, DataDirError, OpenError, SqliteStore, Store, StoreError, StoredSession};
+
+/// Bytes of events that may wait for the store, over all sessions.
+const STORE_BACKLOG: usize = 256 << 20;
+/// How long `claude --version` may take.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the sweep of an earlier run's processes may take.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Why a gateway cannot be put together. The texts say what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A workspace root is unusable.
+    #[error(transparent)]
+    Root(#[from] BadRoot),
+    /// The data directory is unusable.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The store cannot be read.
+    #[error("cannot read the stored sessions: {0}")]
+    Read(#[from] StoreError),
+    /// The tokens file is unusable.
+    #[error(transparent)]
+    Tokens(#[from] BadTokens),
+    /// An origin that is none.
+    #[error(transparent)]
+    Origin(#[from] BadOrigin),
+    /// A proxy that is none.
+    #[error(transparent)]
+    Proxy(#[from] BadProxy),
+    /// The data directory's id is no id.
+    #[error(transparent)]
+    Instance(#[from] BadInstance),
+    /// The system refuses a thread or a directory.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
+    let tasks = TaskTracker::new();
+    let roots = WorkspaceRoots::new(&config.workspace_roots)?;
+    let tokens = config.doors.token_file.as_deref().map(Tokens::load).transpose()?;
+    let home = Home::open(&config.data_dir).await?;
+    let shared = Arc::new(shared(&config, &home, &tasks)?);
+    let limits = &config.limits;
+    let registry = Registry::new(shared, home.sessions, limits.max_sessions_per_owner, tasks.clone());
+    let dispatch = Dispatch {
+        registry: Arc::clone(&registry),
+        limits: FrameLimits { depth: limits.max_json_depth, ..FrameLimits::default() },
+        roots,
+        max_attached: limits.max_attached,
+    };
+    Ok(Gateway {
+        service: Arc::new(GatewayService::new(dispatch, config.console)),
+        registry,
+        store: home.store,
+        settings: server_settings(&config, tokens)?,
+        drain: config.times.drain,
+        sweeper: Sweeper { instance: home.instance, scratch_dir: home.scratch_dir },
+        retention: super::retention(limits, config.times.retention),
+        tasks,
+        done: CancellationToken::new(),
+    })
+}
+
+/// What outlives the process: the store, and the name by which leftover processes are known.
+struct Home {
+    instance: Instance,
+    scratch_dir: PathBuf,
+    store: Option<Arc<dyn Store>>,
+    sessions: Vec<StoredSession>,
+}
+
+impl Home {
+    async fn open(data_dir: &DataDir) -> Result<Self, BuildError> {
+        let DataDir::Path(path) = data_dir else {
+            let id = Uuid::new_v4().to_string();
+            let scratch_dir = std::env::temp_dir().join(format!("claude-ws-{id}"));
+            return Ok(Self {
+                instance: Instance::new(&id)?,
+                scratch_dir,
+                store: None,
+                sessions: Vec::new(),
+            });
+        };
+        let dir = store::DataDir::open(path)?;
+        let instance = Instance::new(&dir.instance_id().to_string())?;
+        let scratch_dir = path.join("agents");
+        // Before anything is resumed: an agent of a gateway that was killed may still be writing its transcript.
+        sweep(instance.clone(), scratch_dir.clone()).await;
+        let store = SqliteStore::open(dir, STORE_BACKLOG)?;
+        let sessions = store.sessions().await?;
+        log::info!("store: {}, {} sessions", path.display(), sessions.len());
+        Ok(Self { instance, scratch_dir, store: Some(Arc::new(store)), sessions })
+    }
+}
+
+/// Ends every process that carries the gateway's marker.
+#[derive(Debug, Clone)]
+pub struct Sweeper {
+    instance: Instance,
+    scratch_dir: PathBuf,
+}
+
+impl Sweeper {
+    /// Does it, on this thread; some milliseconds where nothing resists.
+    pub fn sweep(&self) {
+        let _ = agent::sweep(&self.instance, Some(&self.scratch_dir), SWEEP);
+    }
+}
+
+async fn sweep(instance: Instance, scratch_dir: PathBuf) {
+    let swept = tokio::task::spawn_blocking(move || agent::sweep(&instance, Some(&scratch_dir), SWEEP)).await;
+    match swept {
+        Ok(swept) if swept.killed > 0 || swept.left > 0 => {
+            log::warn!("ended {} processes of an earlier run; {} would not go", swept.killed, swept.left);
+        }
+        Ok(_) => {}
+        Err(problem) => log::error!("the sweep of an earlier run's processes failed: {problem}"),
+    }
+}
+
+fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, BuildError> {
+    let (limits, times) = (&config.limits, &config.times);
+    let run = Uuid::new_v4().simple().to_string();
+    Ok(Shared {
+        limits: Arc::new(SessionLimits {
+            max_queue: limits.max_queue,
+            permission_timeout: times.permission_timeout,
+            client_tool_timeout: times.client_tool_timeout,
+            start_timeout: times.agent_start,
+            interrupt_timeout: times.interrupt,
+            agent_idle: times.agent_idle,
+            session_grace: times.session_grace,
+            retention: times.retention,
+            allow_bypass: config.allow_bypass,
+            stored: home.store.is_some(),
+            default_model: config.model.clone(),
+            ..SessionLimits::default()
+        }),
+        server: ServerInfo {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: protocol::VERSION,
+            heartbeat_ms: u64::try_from(times.heartbeat.as_millis()).unwrap_or(u64::MAX),
+            max_message_bytes: limits.max_message_bytes as u64,
+        },
+        pool: AgentPool::new(limits.max_agents, limits.max_waiting),
+        launcher: Launcher {
+            spawner: Arc::new(Spawner::new(tasks.clone())?),
+            program: config.claude_bin.clone(),
+            env: config.agent_env.clone(),
+            env_remove: config.agent_env_remove.clone(),
+            instance: home.instance.clone(),
+            scratch_dir: home.scratch_dir.clone(),
+            limits: AgentLimits { max_line: limits.max_agent_line, ..AgentLimits::default() },
+        },
+        store: home.store.clone(),
+        log_window: limits.log_window,
+        run: run[..8].to_owned(),
+        replies: AtomicU64::new(0),
+    })
+}
+
+fn server_settings(config: &Config, tokens: Option<Tokens>) -> Result<server::Settings, BuildError> {
+    let (limits, times) = (&config.limits, &config.times);
+    Ok(server::Settings {
+        max_connections: limits.max_connections,
+        max_per_address: limits.max_connections_per_address,
+        header_timeout: times.header,
+        max_header_bytes: limits.max_header_bytes,
+        tokens: tokens.map(|tokens| Arc::new(TokenStore::new(tokens))),
+        origins: AllowedOrigins::parse(config.doors.origins.iter().map(String::as_str))?,
+        proxies: TrustedProxies::parse(config.doors.proxies.iter().map(String::as_str))?,
+        connection: Arc::new(connection::Settings {
+            max_message_bytes: limits.max_message_bytes,
+            heartbeat: times.heartbeat,
+            send_timeout: times.send,
+            max_frame_rate: limits.max_frame_rate,
+            ..connection::Settings::default()
+        }),
+        ..server::Settings::default()
+    })
+}
+
+/// What `claude --version` says.
+pub(super) async fn claude_version(program: &Path) -> Result<String, String> {
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
+    let output = match tokio::time::timeout(VERSION_TIMEOUT, command.output()).await {
+        Ok(Ok(output)) => output,
+        Ok(Err(problem)) => return Err(format!("cannot run {}: {problem}", program.display())),
+        Err(_) => return Err(format!("{} --version does not come to an end", program.display())),
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    match said.split_whitespace().next() {
+        Some(version) if output.status.success() => Ok(version.to_owned()),
+        _ => Err(format!("{} --version failed ({})", program.display(), output.status)),
+    }
+}

@@ -1,0 +1,89 @@
+//! `--demo`: the model is replaced by a script, everything else is the real thing.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Config, DataDir};
+use crate::scripted_model::{ENV_REMOVE, Script, ScriptError, ScriptedModel};
+
+/// Why there is no demo.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    /// The script's file cannot be read.
+    #[error("cannot read {0}: {1}")]
+    File(PathBuf, io::Error),
+    /// The script is none.
+    #[error("{0}: {1}")]
+    Script(PathBuf, ScriptError),
+    /// The system refuses a socket or a directory.
+    #[error("cannot set the demo up: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A running demo; dropping it ends the scripted model.
+#[derive(Debug)]
+pub struct Demo {
+    model: ScriptedModel,
+    stop: CancellationToken,
+    /// Claude Code's private configuration, where nothing is kept.
+    _config_dir: Option<RemovedDir>,
+}
+
+impl Demo {
+    /// Starts the scripted model and points the agents of `config` at it: they send nothing outside, and neither read nor
+    /// write the user's own Claude configuration. `script`: a file; none: the built-in script.
+    pub async fn start(
+        config: &mut Config,
+        script: Option<&Path>,
+        tasks: &TaskTracker,
+    ) -> Result<Self, DemoError> {
+        let script = match script {
+            None => Script::builtin(),
+            Some(path) => {
+                let text =
+                    std::fs::read_to_string(path).map_err(|problem| DemoError::File(path.into(), problem))?;
+                Script::from_json(&text).map_err(|problem| DemoError::Script(path.into(), problem))?
+            }
+        };
+        let stop = CancellationToken::new();
+        let model = ScriptedModel::start(script, tasks, stop.clone()).await?;
+        let (config_dir, removed) = match &config.data_dir {
+            // Kept beside the sessions, whose conversations are in it.
+            DataDir::Path(data) => (data.join("demo-claude"), None),
+            DataDir::Ephemeral => {
+                let dir = std::env::temp_dir().join(format!("claude-ws-demo-{}", uuid::Uuid::new_v4()));
+                (dir.clone(), Some(RemovedDir(dir)))
+            }
+        };
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config_dir)?;
+        config.agent_env.extend(model.env(&config_dir));
+        config.agent_env_remove.extend(ENV_REMOVE.iter().map(Into::into));
+        Ok(Self { model, stop, _config_dir: removed })
+    }
+
+    /// The scripted model: what it was asked.
+    pub fn model(&self) -> &ScriptedModel {
+        &self.model
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A directory that goes with its owner.
+#[derive(Debug)]
+struct RemovedDir(PathBuf);
+
+impl Drop for RemovedDir {
+    fn drop(&mut self) {
+        // What cannot be removed is left to the system's own cleaning of the temporary directory.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,100 @@
+//! The service behind connections: what comes in goes to the dispatch table, what it answers goes out.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hyper::http::request::Parts;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::routes;
+use crate::connection::{Outbox, Peer, Refusal, Service, Verdict};
+use crate::dispatch::Dispatch;
+use crate::protocol::{Empty, ServerMessage, Warning, WarningCode};
+use crate::server::{Application, Reply};
+use crate::session::{Answer, Client, ClientId};
+
+/// The gateway as connections see it.
+#[derive(Debug)]
+pub struct GatewayService {
+    dispatch: Dispatch,
+    with_console: bool,
+    /// Cancelled when the gateway drains.
+    unready: CancellationToken,
+}
+
+/// One connection, as the gateway sees it.
+#[derive(Debug)]
+pub struct Connected {
+    client: Client,
+    owner: Arc<str>,
+}
+
+impl GatewayService {
+    pub(super) fn new(dispatch: Dispatch, with_console: bool) -> Self {
+        Self { dispatch, with_console, unready: CancellationToken::new() }
+    }
+
+    /// Cancel it when no new session can be served.
+    pub(super) fn ready_flag(&self) -> CancellationToken {
+        self.unready.clone()
+    }
+
+    async fn deliver(&self, answer: Answer, outbox: &Outbox) {
+        for frame in answer.frames {
+            // Gone: the connection is closing, and the answer with it.
+            let _ = outbox.frame(frame).await;
+        }
+        if let Some(cursor) = answer.cursor {
+            let _ = outbox.attach(cursor).await;
+        }
+    }
+}
+
+impl Service for GatewayService {
+    type Client = Connected;
+
+    fn connected(&self, peer: &Peer, outbox: &Outbox) -> Result<Connected, Refusal> {
+        let client =
+            Client { id: ClientId(peer.id), notices: outbox.notices(), doorbell: outbox.doorbell().clone() };
+        Ok(Connected { client, owner: Arc::clone(&peer.owner) })
+    }
+
+    async fn text(&self, client: &mut Connected, frame: Utf8Bytes, outbox: &Outbox) -> Verdict {
+        let handled = self.dispatch.text(&client.client, &client.owner, &frame).await;
+        self.deliver(handled.answer, outbox).await;
+        match handled.bad {
+            None => Verdict::Good,
+            Some(_) => Verdict::Bad,
+        }
+    }
+
+    async fn binary(&self, _: &mut Connected, _: Bytes, outbox: &Outbox) -> Verdict {
+        let _ = outbox.frame(self.dispatch.unsupported_frame()).await;
+        Verdict::Bad
+    }
+
+    async fn rate_limited(&self, _: &mut Connected, frame: Option<&Utf8Bytes>, outbox: &Outbox) {
+        let _ = outbox.frame(self.dispatch.rate_limited(frame.map(Utf8Bytes::as_str))).await;
+    }
+
+    fn heartbeat(&self) -> Option<Utf8Bytes> {
+        Some(self.dispatch.timed_frame("", None, &ServerMessage::Heartbeat(Empty {})))
+    }
+
+    fn gap(&self, session: &str, first_seq: u64) -> Option<Utf8Bytes> {
+        let text = format!("events before {first_seq} are no longer kept; the stream goes on there");
+        let warning = Warning { code: WarningCode::Gap, message: text.into() };
+        Some(self.dispatch.frame(Some(session), None, &ServerMessage::Warning(warning)))
+    }
+}
+
+impl Application for GatewayService {
+    fn http(&self, request: &Parts) -> Option<Reply> {
+        routes::answer(request, self.with_console)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        if self.unready.is_cancelled() { Err("the server is going down".to_owned()) } else { Ok(()) }
+    }
+}

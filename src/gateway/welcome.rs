@@ -1,0 +1,44 @@
+//! What the command says to the person who starts it.
+
+use std::fmt::Write;
+
+use crate::config::{Config, DataDir};
+use crate::server::BindAddr;
+
+/// What is served, where, with which Claude Code.
+pub fn text(address: &BindAddr, config: &Config, claude: &str, demo: bool) -> String {
+    let mut text = format!("claude-ws {} is ready\n", env!("CARGO_PKG_VERSION"));
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<10} {value}");
+    };
+    match address {
+        BindAddr::Unix(path) => line("socket", &path.display().to_string()),
+        BindAddr::Tcp(address) => {
+            line("WebSocket", &format!("ws://{address}/ws"));
+            if config.console {
+                line("console", &format!("http://{address}/"));
+            }
+        }
+    }
+    line("Claude", &format!("{claude} ({})", config.claude_bin.display()));
+    if demo {
+        line("model", "a script (--demo): nothing leaves this machine; type \"help\" for what it knows");
+    }
+    let roots: Vec<_> = config.workspace_roots.iter().map(|root| root.display().to_string()).collect();
+    line("workspace", &roots.join(", "));
+    match &config.data_dir {
+        DataDir::Ephemeral => line("sessions", "in memory only (--ephemeral)"),
+        DataDir::Path(path) => line("sessions", &path.display().to_string()),
+    }
+    let doors = if config.doors.token_file.is_some() { "with a token" } else { "anyone on this machine" };
+    line("access", doors);
+    text
+}
+
+/// Why there is nothing to serve with, and the way out.
+pub fn no_claude(problem: &str) -> String {
+    format!(
+        "{problem}\n\nClaude Code is needed and was not found. Install it with\n\n    npm install -g @anthropic-ai/claude-code\n\n\
+         or name it with --claude-bin PATH (or CLAUDE_WS_CLAUDE_BIN)."
+    )
+}

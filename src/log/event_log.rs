@@ -1,0 +1,363 @@
+//! The log itself: one lock, held for a few entries at a time.
+
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{
+    cursor::{Cursor, Progress},
+    doorbell::{Bell, Doorbell},
+    feed::Feed,
+    window::{Window, cost},
+};
+use crate::store::{Entry, Record, SessionKey, Store};
+
+/// Where a new cursor starts.
+#[derive(Debug, Clone, Copy)]
+pub enum From<'a> {
+    /// With the next event.
+    Live,
+    /// After the last event that the client has.
+    After {
+        /// Its seq; 0: the client has none.
+        seq: u64,
+        /// The epoch that it came from. Absent: taken to match.
+        epoch: Option<&'a str>,
+    },
+}
+
+/// What a new cursor will read (PROTOCOL.md, rule 1).
+///
+/// A client whose `last_seq` is *ahead* of the log, in the same epoch, saw events that the store had not committed when the
+/// gateway died: it has a tail that exists nowhere else. That is a [`Reset`](Self::Reset): it gets all that is kept, from the
+/// first event on, so that it agrees with everyone else again. Nothing that the log holds is withheld from it; taking its position as
+/// it is would withhold whatever gets those seqs. (A restored log goes on well past the lost tail, see
+/// [`EventLog::restore`], so that a client that comes back *later* is not ahead, and gets exactly what it has not seen.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Live events only.
+    None,
+    /// Every event after the client's.
+    Ok,
+    /// The oldest that the client needs are no longer kept; the replay starts at `first_seq`.
+    Gap,
+    /// The client's position means nothing here: everything that is kept, from `first_seq` on.
+    Reset,
+}
+
+/// A new cursor and what is true at the instant of its making.
+#[derive(Debug)]
+pub struct Attached {
+    /// Read it until it is caught up; the doorbell rings only from then on.
+    pub cursor: Cursor,
+    /// What it will read.
+    pub verdict: Verdict,
+    /// See [`EventLog::first_seq`].
+    pub first_seq: u64,
+    /// See [`EventLog::last_seq`].
+    pub last_seq: u64,
+}
+
+/// What is to be stored together with a batch of entries: none of it becomes durable before the entries, and all of it with the
+/// last of them.
+#[derive(Debug, Default)]
+pub struct Journal {
+    /// Replaces the session's record.
+    pub record: Option<Record>,
+    /// Ids of client messages that must not be run again, also after a restart.
+    pub message_ids: Vec<String>,
+}
+
+/// A session's events. Shared; appended to by one task only.
+pub struct EventLog {
+    key: SessionKey,
+    epoch: Arc<str>,
+    window_bytes: usize,
+    pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) state: Mutex<State>,
+    /// The bells that an append is ringing; kept for its capacity. Locked before `state`, and by the writer only.
+    ringing: Mutex<Vec<Arc<Bell>>>,
+    /// Sent under the lock of `state`, so that its values are in the order of what they count.
+    cursors: watch::Sender<usize>,
+    this: Weak<Self>,
+}
+
+pub(super) struct State {
+    pub(super) window: Window,
+    /// Events up to and including this seq are kept nowhere.
+    pub(super) floor: u64,
+    /// Seq of the first event after `floor`, where there is one and it is known.
+    pub(super) first: Option<u64>,
+    armed: Vec<Arc<Bell>>,
+    closed: bool,
+    pub(super) feed: Feed,
+}
+
+impl State {
+    fn first_seq(&self) -> u64 {
+        self.first.unwrap_or_else(|| self.window.first())
+    }
+}
+
+/// What a look into the window gave.
+pub(super) enum Here {
+    Done(Progress),
+    /// The cursor stands before the window, which began after `floor`.
+    Below {
+        floor: u64,
+        store: Arc<dyn Store>,
+    },
+}
+
+impl EventLog {
+    /// An empty log. `window_bytes`: how much of it is kept in memory, see the [module](super).
+    pub fn new(
+        key: SessionKey,
+        epoch: String,
+        window_bytes: usize,
+        store: Option<Arc<dyn Store>>,
+    ) -> Arc<Self> {
+        Self::restore(key, epoch, window_bytes, store, 1, 0)
+    }
+
+    /// The log of a session that the store knows: events from `first_seq` to `last_seq` are there and not in memory.
+    ///
+    /// The next event's seq must be greater than any that was given out in this epoch, also by a gateway that died before it could
+    /// store them: `StoredSession::next_seq` keeps that distance.
+    pub fn restore(
+        key: SessionKey,
+        epoch: String,
+        window_bytes: usize,
+        store: Option<Arc<dyn Store>>,
+        first_seq: u64,
+        last_seq: u64,
+    ) -> Arc<Self> {
+        let state = State {
+            window: Window::after(last_seq),
+            floor: first_seq.saturating_sub(1).min(last_seq),
+            first: (first_seq <= last_seq).then_some(first_seq),
+            armed: Vec::new(),
+            closed: false,
+            feed: Feed::after(last_seq),
+        };
+        Arc::new_cyclic(|this| Self {
+            key,
+            epoch: epoch.into(),
+            window_bytes,
+            store,
+            state: Mutex::new(state),
+            ringing: Mutex::default(),
+            cursors: watch::Sender::new(0),
+            this: this.clone(),
+        })
+    }
+
+    /// The session's id.
+    pub fn key(&self) -> &SessionKey {
+        &self.key
+    }
+
+    /// Names this life of the session: seqs of different epochs have nothing to do with each other.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// Seq of the oldest event that is kept; one more than [`last_seq`](Self::last_seq) when none is.
+    pub fn first_seq(&self) -> u64 {
+        self.state.lock().first_seq()
+    }
+
+    /// Seq of the newest event there ever was; 0 before the first.
+    pub fn last_seq(&self) -> u64 {
+        self.state.lock().window.last()
+    }
+
+    /// Bytes in memory, as the window counts them.
+    pub fn memory(&self) -> usize {
+        self.state.lock().window.bytes()
+    }
+
+    /// Adds the entries of `batch`, in order, and wakes each cursor that had read everything once. Leaves `batch` empty.
+    pub fn append(&self, batch: &mut Vec<Entry>) {
+        self.append_with(batch, Journal::default());
+    }
+
+    /// As [`append`](Self::append), and gives the store what belongs to these entries; `batch` may be empty. After
+    /// [`close`](Self::close) nothing is added any more, but the journal is still kept.
+    pub fn append_with(&self, batch: &mut Vec<Entry>, journal: Journal) {
+        let mut ringing = self.ringing.lock();
+        let mut state = self.state.lock();
+        let mut added = 0;
+        for entry in batch.drain(..) {
+            if state.closed || entry.seq <= state.window.last() {
+                let last = state.window.last();
+                ::log::error!(
+                    "session {}: event {} after {last} or after the end: dropped",
+                    self.key,
+                    entry.seq
+                );
+                debug_assert!(state.closed, "seqs increase");
+                continue;
+            }
+            added += cost(&entry);
+            state.first.get_or_insert(entry.seq);
+            state.window.push(entry);
+        }
+        if let Some(store) = &self.store {
+            let last = state.window.last();
+            state.feed.add(added, journal, last, store.backlog());
+        }
+        self.trim(&mut state);
+        if added > 0 {
+            let State { armed, .. } = &mut *state;
+            Bell::disarm_all(armed, &mut ringing);
+        }
+        let last = state.window.last();
+        let dirty = self.store.is_some() && state.feed.mark_dirty(last);
+        drop(state);
+        ringing.drain(..).for_each(Bell::ring);
+        if dirty {
+            self.tell_store();
+        }
+    }
+
+    /// A cursor that starts at `from`. Verdict, seqs and cursor are of one instant: no append comes between them.
+    pub fn attach(self: &Arc<Self>, from: From<'_>, doorbell: &Doorbell) -> Attached {
+        let bell = doorbell.bell();
+        let state = self.state.lock();
+        let last_seq = state.window.last();
+        let floor = state.floor;
+        let (verdict, after) = match from {
+            From::Live => (Verdict::None, last_seq),
+            From::After { epoch: Some(epoch), .. } if epoch != &*self.epoch => (Verdict::Reset, floor),
+            From::After { seq, .. } if seq > last_seq => (Verdict::Reset, floor),
+            From::After { seq, .. } if seq < floor => (Verdict::Gap, floor),
+            From::After { seq, .. } => (Verdict::Ok, seq),
+        };
+        self.cursors.send_modify(|count| *count += 1);
+        let first_seq = state.first_seq();
+        drop(state);
+        Attached { cursor: Cursor::new(Arc::clone(self), bell, after), verdict, first_seq, last_seq }
+    }
+
+    /// Nothing follows: cursors deliver what is left and then say [`Progress::Closed`]. Closing twice is the same as once.
+    pub fn close(&self) {
+        let mut ringing = self.ringing.lock();
+        let mut state = self.state.lock();
+        let State { armed, closed, .. } = &mut *state;
+        *closed = true;
+        Bell::disarm_all(armed, &mut ringing);
+        drop(state);
+        ringing.drain(..).for_each(Bell::ring);
+    }
+
+    /// How many cursors there are.
+    pub fn cursors(&self) -> usize {
+        *self.cursors.borrow()
+    }
+
+    /// The number of cursors, and every change of it: `changed().await` on the receiver ends for each change after the receiver
+    /// was made or last looked at, also for one that came before the call (several may be seen as one).
+    pub fn changed(&self) -> watch::Receiver<usize> {
+        self.cursors.subscribe()
+    }
+
+    /// For a session that goes to sleep: what the store holds leaves the memory, and what stays is copied into buffers of its own
+    /// size, so that no chunk of the encoder is held by a small frame.
+    pub fn compact(&self) {
+        let mut state = self.state.lock();
+        if self.store.is_some() {
+            state.drop_durable(0);
+        }
+        state.window.compact();
+        state.armed.shrink_to_fit();
+    }
+
+    pub(super) fn detach(&self, bell: &Arc<Bell>) {
+        let mut state = self.state.lock();
+        state.armed.retain(|armed| !Arc::ptr_eq(armed, bell));
+        self.cursors.send_modify(|count| *count -= 1);
+        drop(state);
+        bell.silence();
+    }
+
+    pub(super) fn read_window(
+        &self,
+        after: &mut u64,
+        bell: &Arc<Bell>,
+        out: &mut Vec<Utf8Bytes>,
+        max_bytes: usize,
+    ) -> Here {
+        let mut state = self.state.lock();
+        let floor = state.window.floor();
+        if *after < floor {
+            if let Some(store) = self.kept_by(&state) {
+                return Here::Below { floor, store: Arc::clone(store) };
+            }
+            *after = floor;
+            return Here::Done(Progress::Gap { first_seq: state.window.first() });
+        }
+        let mut bytes = 0;
+        for entry in state.window.after_seq(*after) {
+            bytes += entry.frame.len();
+            if bytes > max_bytes && bytes > entry.frame.len() {
+                return Here::Done(Progress::More);
+            }
+            out.push(entry.frame.clone());
+            *after = entry.seq;
+        }
+        Here::Done(if state.closed {
+            Progress::Closed
+        } else {
+            bell.arm(&mut state.armed);
+            Progress::CaughtUp
+        })
+    }
+
+    /// Seq of the first event after `after`, which is the floor of the window or was so a moment ago.
+    pub(super) fn first_after(&self, after: u64) -> u64 {
+        self.state.lock().window.first().max(after + 1)
+    }
+
+    pub(super) fn tell_store(&self) {
+        if let (Some(store), Some(this)) = (&self.store, self.this.upgrade()) {
+            store.dirty(this);
+        }
+    }
+
+    /// The store, unless the session was deleted from it.
+    fn kept_by(&self, state: &State) -> Option<&Arc<dyn Store>> {
+        self.store.as_ref().filter(|_| !state.feed.is_deleted())
+    }
+
+    /// Drops what the window has no room for.
+    pub(super) fn trim(&self, state: &mut State) {
+        match self.kept_by(state) {
+            None => {
+                while state.window.surplus(self.window_bytes).is_some() {
+                    state.window.pop();
+                }
+                state.floor = state.window.floor();
+                state.first = None;
+            }
+            Some(store) => {
+                state.drop_durable(self.window_bytes);
+                if store.backlog().is_over() {
+                    state.drop_unstored(self.window_bytes, store.backlog());
+                }
+            }
+        }
+    }
+}
+
+/// Without the events: what people write does not belong into the gateway's log.
+impl fmt::Debug for EventLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLog").field("key", &self.key).field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,231 @@
+//! What the store has not got yet: the log's side of [`Source`].
+
+use std::{collections::VecDeque, mem};
+
+use super::{
+    event_log::{EventLog, Journal, State},
+    window::{Window, cost},
+};
+use crate::store::{Backlog, Batch, Entry, Record, SessionKey, Source};
+
+/// How far the store is. `durable <= pulled <= last`.
+#[derive(Debug)]
+pub(super) struct Feed {
+    /// Committed up to and including this seq.
+    durable: u64,
+    /// Handed to the store up to and including this seq.
+    pulled: u64,
+    /// Cost of the entries that were not pulled yet. This and `in_flight` are what the backlog counts.
+    waiting: usize,
+    /// Pulled and not committed: last seq and cost of each pull.
+    in_flight: VecDeque<(u64, usize)>,
+    /// Entries up to here were dropped before they could be pulled.
+    lost_through: Option<u64>,
+    /// Newest record, and the seq that it must not overtake.
+    record: Option<(u64, Record)>,
+    /// Message ids, and the seq that each must not overtake.
+    message_ids: VecDeque<(u64, String)>,
+    delete: Deletion,
+    /// The store was told and has not pulled us dry since.
+    dirty: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deletion {
+    No,
+    Wanted,
+    /// Nothing is to be stored any more.
+    Passed,
+}
+
+/// How many message ids of one session wait while the store stalls; the oldest beyond that are forgotten.
+const MAX_MESSAGE_IDS: usize = 4096;
+
+impl Feed {
+    pub(super) fn after(last: u64) -> Self {
+        Self {
+            durable: last,
+            pulled: last,
+            waiting: 0,
+            in_flight: VecDeque::new(),
+            lost_through: None,
+            record: None,
+            message_ids: VecDeque::new(),
+            delete: Deletion::No,
+            dirty: false,
+        }
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.delete != Deletion::No
+    }
+
+    /// Entries that cost `bytes` were appended; `last` is the log's last seq with them.
+    pub(super) fn add(&mut self, bytes: usize, journal: Journal, last: u64, backlog: &Backlog) {
+        if self.is_deleted() {
+            return;
+        }
+        self.waiting += bytes;
+        backlog.add(bytes);
+        if let Some(record) = journal.record {
+            self.record = Some((last, record));
+        }
+        for id in journal.message_ids {
+            if self.message_ids.len() == MAX_MESSAGE_IDS {
+                self.message_ids.pop_front();
+            }
+            self.message_ids.push_back((last, id));
+        }
+    }
+
+    /// `true` when the store must be told that there is something to pull.
+    pub(super) fn mark_dirty(&mut self, last: u64) -> bool {
+        let news = match self.delete {
+            Deletion::No => self.pulled < last || self.record.is_some() || !self.message_ids.is_empty(),
+            Deletion::Wanted => true,
+            Deletion::Passed => false,
+        };
+        // A source that is dirty is told once more only after it was pulled dry.
+        news && !mem::replace(&mut self.dirty, true)
+    }
+
+    fn delete(&mut self, backlog: &Backlog) {
+        if !self.is_deleted() {
+            self.delete = Deletion::Wanted;
+            self.record = None;
+            self.message_ids.clear();
+            backlog.sub(mem::take(&mut self.waiting));
+        }
+    }
+
+    fn is_durable(&self, entry: &Entry) -> bool {
+        entry.seq <= self.durable
+    }
+
+    /// `entry` leaves the window although it is not durable. What was pulled is not lost: the store still has it in its hands.
+    fn give_up(&mut self, entry: &Entry, backlog: &Backlog) {
+        if entry.seq > self.pulled {
+            self.pulled = entry.seq;
+            self.lost_through = Some(entry.seq);
+            backlog.note_loss();
+            self.waiting -= cost(entry);
+            backlog.sub(cost(entry));
+        }
+    }
+
+    fn pull(&mut self, window: &Window, batch: &mut Batch, max_bytes: usize) -> bool {
+        match self.delete {
+            Deletion::No => {}
+            Deletion::Wanted => {
+                batch.delete = true;
+                self.delete = Deletion::Passed;
+                self.dirty = false;
+                return false;
+            }
+            Deletion::Passed => {
+                self.dirty = false;
+                return false;
+            }
+        }
+        let mut bytes = 0;
+        for entry in window.after_seq(self.pulled.max(window.floor())) {
+            if bytes >= max_bytes {
+                break;
+            }
+            bytes += cost(entry);
+            self.pulled = entry.seq;
+            batch.entries.push(entry.clone());
+        }
+        if bytes > 0 {
+            batch.lost_through = self.lost_through.take();
+            self.waiting -= bytes;
+            self.in_flight.push_back((self.pulled, bytes));
+        }
+        while let Some((_, id)) = self.message_ids.pop_front_if(|(after, _)| *after <= self.pulled) {
+            batch.message_ids.push(id);
+        }
+        if let Some((_, record)) = self.record.take_if(|(after, _)| *after <= self.pulled) {
+            batch.record = Some(record);
+        }
+        self.dirty = self.pulled < window.last();
+        self.dirty
+    }
+
+    fn committed(&mut self, seq: u64, backlog: &Backlog) {
+        self.durable = self.durable.max(seq);
+        while let Some((_, bytes)) = self.in_flight.pop_front_if(|(last, _)| *last <= seq) {
+            backlog.sub(bytes);
+        }
+    }
+}
+
+impl State {
+    /// Drops durable entries until the window fits into `max_bytes`.
+    pub(super) fn drop_durable(&mut self, max_bytes: usize) {
+        while self.window.surplus(max_bytes).is_some_and(|entry| self.feed.is_durable(entry)) {
+            self.window.pop();
+        }
+    }
+
+    /// Drops entries, durable or not, until the window fits into `max_bytes`.
+    pub(super) fn drop_unstored(&mut self, max_bytes: usize, backlog: &Backlog) {
+        while self.window.surplus(max_bytes).is_some() {
+            let nothing_stored = self.feed.pulled <= self.floor;
+            let Some(entry) = self.window.pop() else { break };
+            self.feed.give_up(&entry, backlog);
+            if nothing_stored {
+                self.floor = entry.seq;
+                self.first = Some(self.window.first()).filter(|first| *first <= self.window.last());
+            }
+        }
+    }
+}
+
+impl EventLog {
+    /// The session is removed: closes the log, and has the store delete all that it holds of it, in order with what was stored
+    /// before. Nothing is stored from now on.
+    pub fn delete(&self) {
+        self.close();
+        let Some(store) = &self.store else { return };
+        let mut state = self.state.lock();
+        state.feed.delete(store.backlog());
+        let last = state.window.last();
+        let dirty = state.feed.mark_dirty(last);
+        drop(state);
+        if dirty {
+            self.tell_store();
+        }
+    }
+}
+
+impl Source for EventLog {
+    fn key(&self) -> &SessionKey {
+        Self::key(self)
+    }
+
+    fn epoch(&self) -> &str {
+        Self::epoch(self)
+    }
+
+    fn pull(&self, batch: &mut Batch, max_bytes: usize) -> bool {
+        let State { window, feed, .. } = &mut *self.state.lock();
+        feed.pull(window, batch, max_bytes)
+    }
+
+    fn committed(&self, seq: u64) {
+        let Some(store) = &self.store else { return };
+        let mut state = self.state.lock();
+        state.feed.committed(seq, store.backlog());
+        self.trim(&mut state);
+    }
+}
+
+impl Drop for EventLog {
+    fn drop(&mut self) {
+        if let Some(store) = &self.store {
+            let feed = &self.state.get_mut().feed;
+            let held = feed.waiting + feed.in_flight.iter().map(|(_, bytes)| bytes).sum::<usize>();
+            store.backlog().sub(held);
+        }
+    }
+}

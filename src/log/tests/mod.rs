@@ -1,0 +1,192 @@
+//! Unit tests of log, cursors and doorbell without a store.
+
+mod fake;
+mod random;
+mod storm;
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{Cursor, CursorId, Doorbell, ENTRY_OVERHEAD, Entry, EventLog, From, Progress, Verdict};
+
+fn entry(seq: u64, len: usize) -> Entry {
+    Entry { seq, frame: frame(seq, len) }
+}
+
+/// A frame that tells its seq, at least `len` bytes long.
+fn frame(seq: u64, len: usize) -> Utf8Bytes {
+    Utf8Bytes::from(format!("{seq}:{}", "x".repeat(len)))
+}
+
+fn seq_of(frame: &Utf8Bytes) -> u64 {
+    frame.split(':').next().unwrap().parse().unwrap()
+}
+
+fn log(window: usize) -> Arc<EventLog> {
+    EventLog::new("s".into(), "e".to_owned(), window, None)
+}
+
+fn append(log: &EventLog, seqs: impl IntoIterator<Item = u64>) {
+    log.append(&mut seqs.into_iter().map(|seq| entry(seq, 10)).collect());
+}
+
+/// One read, which must not have to wait.
+fn read(cursor: &mut Cursor, max_bytes: usize) -> (Vec<u64>, Progress) {
+    let mut out = Vec::new();
+    let progress =
+        cursor.read(&mut out, max_bytes).now_or_never().expect("a read of the window does not wait");
+    (out.iter().map(seq_of).collect(), progress)
+}
+
+fn take(doorbell: &Doorbell) -> Vec<CursorId> {
+    let mut news = Vec::new();
+    doorbell.take(&mut news);
+    news
+}
+
+fn after(seq: u64) -> From<'static> {
+    From::After { seq, epoch: None }
+}
+
+#[test]
+fn live_cursor_sees_only_what_follows() {
+    let (log, bell) = (log(1 << 20), Doorbell::new());
+    append(&log, [1, 2]);
+    let mut attached = log.attach(From::Live, &bell);
+    assert_eq!((attached.verdict, attached.first_seq, attached.last_seq), (Verdict::None, 1, 2));
+    assert_eq!(read(&mut attached.cursor, 1000), (vec![], Progress::CaughtUp));
+    append(&log, [5]);
+    assert_eq!(read(&mut attached.cursor, 1000), (vec![5], Progress::CaughtUp));
+}
+
+#[test]
+fn verdicts_follow_rule_one() {
+    let (log, bell) = (log(3 * (13 + ENTRY_OVERHEAD)), Doorbell::new());
+    append(&log, [10, 20, 30, 40, 50, 60]);
+    assert_eq!((log.first_seq(), log.last_seq()), (40, 60));
+    for (seq, epoch, verdict, seqs) in [
+        (60, Some("e"), Verdict::Ok, vec![]),
+        (50, None, Verdict::Ok, vec![60]),
+        (30, Some("e"), Verdict::Ok, vec![40, 50, 60]),
+        (31, Some("e"), Verdict::Ok, vec![40, 50, 60]),
+        (29, Some("e"), Verdict::Gap, vec![40, 50, 60]),
+        (0, None, Verdict::Gap, vec![40, 50, 60]),
+        (61, Some("e"), Verdict::Reset, vec![40, 50, 60]),
+        (u64::MAX, None, Verdict::Reset, vec![40, 50, 60]),
+        (60, Some("other"), Verdict::Reset, vec![40, 50, 60]),
+    ] {
+        let mut attached = log.attach(From::After { seq, epoch }, &bell);
+        assert_eq!(attached.verdict, verdict, "after {seq} of {epoch:?}");
+        assert_eq!(read(&mut attached.cursor, 1000), (seqs, Progress::CaughtUp), "after {seq} of {epoch:?}");
+    }
+}
+
+#[test]
+fn bell_rings_once_for_who_has_read_everything() {
+    let (log, bell) = (log(1 << 20), Doorbell::new());
+    let mut cursor = log.attach(From::Live, &bell).cursor;
+    append(&log, [1]);
+    assert!(take(&bell).is_empty(), "a cursor that was never read is not rung");
+    assert_eq!(read(&mut cursor, 1000).1, Progress::CaughtUp);
+    append(&log, [2]);
+    append(&log, [3]);
+    assert_eq!(take(&bell), [cursor.id()]);
+    append(&log, [4]);
+    assert!(take(&bell).is_empty(), "it still has news that it knows of");
+    assert_eq!(read(&mut cursor, 1), (vec![2], Progress::More));
+    append(&log, [5]);
+    assert!(take(&bell).is_empty());
+    assert_eq!(read(&mut cursor, 1000), (vec![3, 4, 5], Progress::CaughtUp));
+    append(&log, []);
+    assert!(take(&bell).is_empty(), "an empty batch is no news");
+}
+
+#[test]
+fn reads_keep_to_their_budget_but_a_large_frame_comes_alone() {
+    let (log, bell) = (log(1 << 20), Doorbell::new());
+    log.append(&mut vec![entry(1, 8), entry(2, 8), entry(3, 500), entry(4, 8)]);
+    let mut cursor = log.attach(after(0), &bell).cursor;
+    assert_eq!(read(&mut cursor, 25), (vec![1, 2], Progress::More));
+    assert_eq!(read(&mut cursor, 25), (vec![3], Progress::More));
+    assert_eq!(read(&mut cursor, 0), (vec![4], Progress::CaughtUp));
+}
+
+#[test]
+fn frame_larger_than_the_window_reaches_who_keeps_up() {
+    let (log, bell) = (log(1000), Doorbell::new());
+    let mut cursor = log.attach(From::Live, &bell).cursor;
+    log.append(&mut vec![entry(1, 5000), entry(2, 10)]);
+    assert_eq!(read(&mut cursor, 100), (vec![1], Progress::More));
+    log.append(&mut vec![entry(3, 2000)]);
+    assert_eq!(log.first_seq(), 3, "what follows fills the window");
+    assert_eq!(read(&mut cursor, 100), (vec![], Progress::Gap { first_seq: 3 }));
+    assert_eq!(read(&mut cursor, 100), (vec![3], Progress::CaughtUp));
+}
+
+#[test]
+fn close_delivers_what_is_left_and_rings() {
+    let (log, bell) = (log(1 << 20), Doorbell::new());
+    let mut idle = log.attach(From::Live, &bell).cursor;
+    assert_eq!(read(&mut idle, 100).1, Progress::CaughtUp);
+    append(&log, [1, 2]);
+    log.close();
+    log.close();
+    assert_eq!(take(&bell), [idle.id()]);
+    assert_eq!(read(&mut idle, 1), (vec![1], Progress::More));
+    assert_eq!(read(&mut idle, 100), (vec![2], Progress::Closed));
+    assert_eq!(read(&mut idle, 100), (vec![], Progress::Closed));
+    append(&log, [3]);
+    let mut late = log.attach(after(1), &bell);
+    assert_eq!((late.verdict, read(&mut late.cursor, 100)), (Verdict::Ok, (vec![2], Progress::Closed)));
+}
+
+#[test]
+fn dropped_cursors_are_counted_and_silent() {
+    let (log, bell) = (log(1 << 20), Doorbell::new());
+    let mut changed = log.changed();
+    let mut first = log.attach(From::Live, &bell).cursor;
+    let second = log.attach(From::Live, &bell).cursor;
+    assert_eq!(log.cursors(), 2);
+    assert_eq!(read(&mut first, 100).1, Progress::CaughtUp);
+    append(&log, [1]);
+    drop(first);
+    assert!(take(&bell).is_empty(), "also when it rang before it was dropped");
+    drop(second);
+    changed.changed().now_or_never().expect("a change from before the call is seen").unwrap();
+    assert_eq!(*changed.borrow_and_update(), 0);
+    assert!(changed.changed().now_or_never().is_none());
+}
+
+#[test]
+fn restored_log_goes_on_after_a_jump() {
+    let bell = Doorbell::new();
+    let log = EventLog::restore("s".into(), "e".to_owned(), 1000, None, 3, 7);
+    assert_eq!((log.first_seq(), log.last_seq()), (3, 7));
+    append(&log, [1_000_007]);
+    assert_eq!(log.attach(after(9), &bell).verdict, Verdict::Ok);
+    assert_eq!(log.attach(after(1_000_008), &bell).verdict, Verdict::Reset);
+}
+
+#[test]
+fn compact_keeps_the_frames() {
+    let (log, bell) = (log(1 << 20), Doorbell::new());
+    append(&log, [1, 2]);
+    log.compact();
+    assert_eq!(read(&mut log.attach(after(0), &bell).cursor, 100), (vec![1, 2], Progress::CaughtUp));
+}
+
+/// It was taken from the newest event when the oldest ones had been lost unstored.
+#[test]
+fn first_seq_is_right_after_a_loss() {
+    let store = fake::FakeStore::new(0);
+    let log = EventLog::new("s".into(), "e".to_owned(), 3 * (13 + ENTRY_OVERHEAD), Some(store));
+    append(&log, [10, 20, 30, 40, 50]);
+    assert_eq!(log.first_seq(), 30);
+    append(&log, [60]);
+    assert_eq!(log.first_seq(), 40);
+    let mut attached = log.attach(after(10), &Doorbell::new());
+    assert_eq!((attached.verdict, attached.first_seq), (Verdict::Gap, 40));
+    assert_eq!(read(&mut attached.cursor, 1000), (vec![40, 50, 60], Progress::CaughtUp));
+}

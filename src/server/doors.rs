@@ -1,0 +1,89 @@
+//! Who may come in: token, then Origin and Host.
+
+use std::{net::IpAddr, sync::Arc};
+
+use hyper::{
+    HeaderMap, StatusCode, Version,
+    header::{AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, WWW_AUTHENTICATE},
+    http::request::Parts,
+};
+
+use super::{Settings, answer::Problem, handshake::offered};
+
+/// Before the token in a subprotocol's name, for browsers, which cannot set headers.
+const SUBPROTOCOL: &str = "bearer.";
+
+/// What a server knows of the socket that a request came through.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    /// `None`: a unix socket.
+    pub(super) address: Option<IpAddr>,
+    /// The server listens on a loopback address.
+    pub(super) on_loopback: bool,
+}
+
+/// The caller's name, `""` where no tokens are set.
+pub(super) fn owner(settings: &Settings, headers: &HeaderMap) -> Result<Arc<str>, Problem> {
+    let Some(tokens) = &settings.tokens else { return Ok("".into()) };
+    token(headers).and_then(|token| tokens.owner(token)).ok_or_else(|| {
+        Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid token is required")
+            .with(WWW_AUTHENTICATE, "Bearer")
+    })
+}
+
+/// The token that the request carries: in `Authorization`, or as a subprotocol. Never in the URL, which ends up in logs.
+fn token(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut lines = headers.get_all(AUTHORIZATION).iter();
+    if let Some(line) = lines.next() {
+        let (scheme, token) = line.as_bytes().split_at_checked(7)?;
+        if scheme.eq_ignore_ascii_case(b"bearer ") {
+            return lines.next().is_none().then(|| token.trim_ascii());
+        }
+    }
+    let mut tokens = offered(headers.get_all(SEC_WEBSOCKET_PROTOCOL))
+        .filter_map(|protocol| protocol.strip_prefix(SUBPROTOCOL));
+    let token = tokens.next()?;
+    tokens.next().is_none().then_some(token.as_bytes())
+}
+
+/// The request names its host as HTTP wants it: exactly once, though not on unix sockets.
+pub(super) fn host(peer: Peer, request: &Parts) -> Result<Option<&str>, Problem> {
+    let bad = || Problem::new(StatusCode::BAD_REQUEST, "bad_request", "one valid Host header is required");
+    let mut lines = request.headers.get_all(HOST).iter();
+    let host = match (lines.next(), lines.next()) {
+        (None, _) if peer.address.is_none() || request.version < Version::HTTP_11 => None,
+        (Some(host), None) => Some(host.to_str().map_err(|_| bad())?),
+        _ => return Err(bad()),
+    };
+    // RFC 9112, section 3.2.2: the host of an absolute target overrides.
+    Ok(request.uri.authority().map(hyper::http::uri::Authority::as_str).or(host))
+}
+
+/// Without tokens a loopback server trusts whoever reaches it, so it must not be reached through a name that somebody else's
+/// DNS points to 127.0.0.1.
+pub(super) fn rebinding(settings: &Settings, peer: Peer, host: Option<&str>) -> Result<(), Problem> {
+    let exposed = settings.tokens.is_none() && peer.on_loopback;
+    if !exposed || host.is_none_or(|host| settings.origins.knows_host(host)) {
+        return Ok(());
+    }
+    let text = "this server is only reachable as localhost (see --allow-origin and --auth-token-file)";
+    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden_host", text))
+}
+
+/// A page of another host may not come in unless it is named.
+pub(super) fn origin(settings: &Settings, headers: &HeaderMap, host: Option<&str>) -> Result<(), Problem> {
+    let mut lines = headers.get_all(ORIGIN).iter();
+    let allowed = match (lines.next(), lines.next()) {
+        (None, _) => true,
+        (Some(origin), None) => origin.to_str().is_ok_and(|origin| settings.origins.allows(origin, host)),
+        (Some(_), Some(_)) => false,
+    };
+    if allowed {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "forbidden_origin",
+        "this Origin is not allowed (see --allow-origin)",
+    ))
+}

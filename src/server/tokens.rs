@@ -1,0 +1,206 @@
+//! Tokens: who may come in, and under which name.
+//!
+//! A file has one token a line, `name:token` or just a token; `#` begins a comment line. What is kept in memory are the tokens'
+//! SHA-256 digests, and a comparison always looks at all of them, so its time says nothing about any.
+
+use std::{fmt, fs, io, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+
+use parking_lot::RwLock;
+use sha2::{Digest, Sha256};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+
+/// The file's size, at most; a larger one is not a tokens file.
+const MAX_FILE: u64 = 1 << 20;
+/// Longest name and token.
+const MAX_LEN: usize = 256;
+
+/// The entries of one tokens file.
+pub struct Tokens {
+    entries: Vec<([u8; 32], Arc<str>)>,
+}
+
+/// A tokens file that cannot be used. Names lines, never tokens.
+#[derive(Debug, thiserror::Error)]
+pub enum BadTokens {
+    /// The file cannot be read.
+    #[error("cannot read the tokens file: {0}")]
+    Io(#[from] io::Error),
+    /// Larger than 1 MiB.
+    #[error("the tokens file is larger than 1 MiB")]
+    TooLarge,
+    /// Not UTF-8.
+    #[error("the tokens file is not UTF-8")]
+    NotText,
+    /// A line that is neither `name:token` nor a token.
+    #[error("line {line} of the tokens file: {problem}")]
+    Line {
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// No token at all: nobody could come in.
+    #[error("the tokens file has no token in it")]
+    Empty,
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Tokens({})", self.entries.len())
+    }
+}
+
+impl Tokens {
+    /// Reads the file. Logs a warning when others than its owner can read it.
+    pub fn load(path: &Path) -> Result<Self, BadTokens> {
+        let meta = fs::metadata(path)?;
+        if meta.len() > MAX_FILE {
+            return Err(BadTokens::TooLarge);
+        }
+        if meta.is_file() && meta.permissions().mode() & 0o004 != 0 {
+            log::warn!("everybody on this machine can read the tokens file {}: chmod 600 it", path.display());
+        }
+        let text = String::from_utf8(fs::read(path)?).map_err(|_| BadTokens::NotText)?;
+        Self::parse(&text)
+    }
+
+    /// Reads a file's text.
+    pub fn parse(text: &str) -> Result<Self, BadTokens> {
+        let mut entries: Vec<([u8; 32], Arc<str>)> = Vec::new();
+        for (at, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (digest, name) = entry(line).map_err(|problem| BadTokens::Line { line: at + 1, problem })?;
+            if entries.iter().any(|(known, _)| *known == digest) {
+                return Err(BadTokens::Line { line: at + 1, problem: "this token is there twice" });
+            }
+            entries.push((digest, name));
+        }
+        if entries.is_empty() { Err(BadTokens::Empty) } else { Ok(Self { entries }) }
+    }
+
+    /// The name of who has this token.
+    pub fn owner(&self, token: &[u8]) -> Option<Arc<str>> {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        let (mut found, mut at) = (Choice::from(0), 0_u32);
+        for (index, (known, _)) in (0_u32..).zip(&self.entries) {
+            let same = known.ct_eq(&digest);
+            at.conditional_assign(&index, same);
+            found |= same;
+        }
+        bool::from(found).then(|| Arc::clone(&self.entries[at as usize].1))
+    }
+}
+
+/// The digest and the name of one line.
+fn entry(line: &str) -> Result<([u8; 32], Arc<str>), &'static str> {
+    let (name, token) = match line.split_once(':') {
+        Some((name, token)) => (Some(name.trim()), token.trim()),
+        None => (None, line),
+    };
+    // A token is also sent as a subprotocol's name, which is an RFC 7230 token.
+    if token.is_empty() || token.len() > MAX_LEN || !token.bytes().all(is_token_char) {
+        return Err("a token has 1 to 256 of A-Z a-z 0-9 and !#$%&'*+-.^_`|~");
+    }
+    let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    let name = match name {
+        None => format!("token-{}", hex(&digest[..6])).into(),
+        Some(name) if name.is_empty() || name.len() > MAX_LEN => {
+            return Err("a name has 1 to 256 characters");
+        }
+        Some(name) if name.chars().any(char::is_control) => {
+            return Err("a name has no control characters");
+        }
+        Some(name) => name.into(),
+    };
+    Ok((digest, name))
+}
+
+/// RFC 7230, `tchar`.
+pub(super) fn is_token_char(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
+
+/// Tokens that can be replaced while the server runs (SIGHUP).
+#[derive(Debug)]
+pub struct TokenStore(RwLock<Arc<Tokens>>);
+
+impl TokenStore {
+    /// Begins with these.
+    pub fn new(tokens: Tokens) -> Self {
+        Self(RwLock::new(Arc::new(tokens)))
+    }
+
+    /// From now on only these count, for connections to come.
+    pub fn replace(&self, tokens: Tokens) {
+        *self.0.write() = Arc::new(tokens);
+    }
+
+    /// The name of who has this token.
+    pub fn owner(&self, token: &[u8]) -> Option<Arc<str>> {
+        let tokens = Arc::clone(&self.0.read());
+        tokens.owner(token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_bare_tokens() {
+        let tokens = Tokens::parse("# ours\n\nalice: s3cret \nbob:other\r\nalone\nbob:second\n").unwrap();
+        assert_eq!(tokens.owner(b"s3cret").unwrap().as_ref(), "alice");
+        assert_eq!(tokens.owner(b"other").unwrap(), tokens.owner(b"second").unwrap());
+        // The first 12 digits of sha256("alone").
+        let alone = tokens.owner(b"alone").unwrap();
+        assert!(alone.starts_with("token-") && alone.len() == 18 && !alone.contains("alone"), "{alone}");
+        assert_eq!(alone, Tokens::parse("alone").unwrap().owner(b"alone").unwrap());
+        for wrong in [&b""[..], b"s3cre", b"s3cret ", b"alice", b"alice:s3cret", b"\xff"] {
+            assert!(tokens.owner(wrong).is_none());
+        }
+    }
+
+    #[test]
+    fn errors_name_the_line_and_never_the_token() {
+        for (text, line) in [
+            ("ok\nname:\n", 2),
+            (":secret\n", 1),
+            ("a:sec ret", 1),
+            ("a:sécret", 1),
+            ("a:secret\nb:secret", 2),
+            ("a:sec:ret", 1),
+        ] {
+            let error = Tokens::parse(text).unwrap_err().to_string();
+            assert!(error.contains(&format!("line {line} ")), "{error}");
+            assert!(!error.contains("sec"), "{error}");
+        }
+        assert!(matches!(Tokens::parse("# none\n"), Err(BadTokens::Empty)));
+    }
+
+    #[test]
+    fn files_are_loaded_and_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        assert!(matches!(Tokens::load(&path), Err(BadTokens::Io(_))));
+        fs::write(&path, "a:one").unwrap();
+        let store = TokenStore::new(Tokens::load(&path).unwrap());
+        assert!(store.owner(b"one").is_some());
+        fs::write(&path, "a:two").unwrap();
+        store.replace(Tokens::load(&path).unwrap());
+        assert!(store.owner(b"one").is_none() && store.owner(b"two").is_some());
+        fs::write(&path, b"\xff\xfe").unwrap();
+        assert!(matches!(Tokens::load(&path), Err(BadTokens::NotText)));
+        assert!(!format!("{store:?}").contains("two"));
+    }
+}

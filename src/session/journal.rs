@@ -1,0 +1,124 @@
+//! The session's pen: numbers events, encodes each once, and holds them until the task appends them to the log.
+
+use std::collections::HashSet;
+
+use crate::log::Entry;
+use crate::protocol::encode::{Encoder, Header};
+use crate::protocol::{EventSink, MessageId, ServerMessage};
+
+/// Encoded events that are not in the log yet, and the counters behind `seq` and `id`.
+#[derive(Debug)]
+pub struct Journal {
+    encoder: Encoder,
+    next_id: u64,
+    next_seq: u64,
+    /// Unix milliseconds of the input that is being handled.
+    now: u64,
+    /// The client message that the running turn stems from.
+    turn: Option<String>,
+    entries: Vec<Entry>,
+    /// Calls whose `tool_use` was seen and whose `tool_result` was not.
+    running_tools: HashSet<String>,
+}
+
+/// Where a journal goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Number of the next `msg-N`.
+    pub next_id: u64,
+    /// The next `seq`; 0 counts as 1.
+    pub next_seq: u64,
+}
+
+impl Journal {
+    /// An empty journal of `session_id` that goes on at `position`.
+    pub fn new(session_id: &str, position: Position) -> Self {
+        Self {
+            encoder: Encoder::new(session_id),
+            next_id: position.next_id,
+            next_seq: position.next_seq.max(1),
+            now: 0,
+            turn: None,
+            entries: Vec::new(),
+            running_tools: HashSet::new(),
+        }
+    }
+
+    /// Sets the time that the next events carry, Unix milliseconds.
+    pub fn set_time(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    /// That time.
+    pub fn time(&self) -> u64 {
+        self.now
+    }
+
+    /// Sets the client message that the next events stem from.
+    pub fn set_turn(&mut self, request_id: Option<String>) {
+        self.turn = request_id;
+    }
+
+    /// Emits one event that stems from `request_id` instead of the running turn.
+    pub fn event_for(&mut self, request_id: Option<&str>, message: &ServerMessage<'_>) -> MessageId {
+        let id = self.next_id();
+        self.append(id, request_id, message);
+        id
+    }
+
+    /// Events that wait for the log.
+    pub fn entries(&mut self) -> &mut Vec<Entry> {
+        &mut self.entries
+    }
+
+    /// The event that was emitted last and is not in the log yet.
+    pub fn last_frame(&self) -> Option<&str> {
+        self.entries.last().map(|entry| entry.frame.as_str())
+    }
+
+    /// Where a journal would go on after this one.
+    pub fn position(&self) -> Position {
+        Position { next_id: self.next_id, next_seq: self.next_seq }
+    }
+
+    /// Whether a tool is running.
+    pub fn tool_is_running(&self) -> bool {
+        !self.running_tools.is_empty()
+    }
+
+    /// Forgets running tools: the turn is over, none of them reports any more.
+    pub fn forget_tools(&mut self) {
+        self.running_tools.clear();
+    }
+
+    fn append(&mut self, id: MessageId, request_id: Option<&str>, message: &ServerMessage<'_>) {
+        let header =
+            Header { id: id.into(), request_id, seq: Some(self.next_seq), timestamp: Some(self.now) };
+        let frame = self.encoder.encode(&header, message);
+        self.entries.push(Entry { seq: self.next_seq, frame });
+        self.next_seq += 1;
+        match message {
+            ServerMessage::ToolUse(call) => {
+                self.running_tools.insert(call.tool_use_id.to_string());
+            }
+            ServerMessage::ToolResult(result) => {
+                self.running_tools.remove(&*result.tool_use_id);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl EventSink for Journal {
+    fn next_id(&mut self) -> MessageId {
+        let id = MessageId(self.next_id);
+        self.next_id += 1;
+        id
+    }
+
+    fn emit(&mut self, id: MessageId, message: &ServerMessage<'_>) {
+        let turn = self.turn.take();
+        self.append(id, turn.as_deref(), message);
+        self.turn = turn;
+    }
+}

@@ -1,0 +1,143 @@
+//! What is shown of a session: `session_info`, the list's entry, the record.
+
+use super::{Life, SessionState};
+use crate::agent::wire;
+use crate::log::Verdict;
+use crate::protocol::{
+    AgentInfo, Json, Liveness, Replay, ServerInfo, SessionInfo, SessionStatus, SessionSummary,
+};
+use crate::session::record::{QueuedRecord, Record, Unfinished};
+
+/// What the log says at the instant of a `session_info`.
+#[derive(Debug, Clone)]
+pub struct Snapshot<'a> {
+    /// The log's epoch.
+    pub epoch: &'a str,
+    /// Oldest event that can be replayed.
+    pub first_seq: u64,
+    /// Newest event.
+    pub last_seq: u64,
+    /// The verdict on the replay.
+    pub verdict: Verdict,
+    /// Whether this very message made the session.
+    pub created: bool,
+}
+
+impl SessionState {
+    /// The body of `session_info`.
+    pub fn session_info(&self, at: &Snapshot<'_>, server: &ServerInfo) -> SessionInfo<'_> {
+        SessionInfo {
+            status: self.liveness(),
+            state: self.status,
+            created: at.created,
+            cwd: self.config.cwd.as_deref().unwrap_or_default().into(),
+            model: self.config.model.as_deref().map(Into::into),
+            permission_mode: self.config.permission_mode,
+            metadata: self.config.metadata.clone(),
+            num_turns: self.num_turns,
+            total_cost_usd: self.total_cost(),
+            created_at: self.created_at,
+            epoch: at.epoch.to_owned().into(),
+            first_seq: at.first_seq,
+            last_seq: at.last_seq,
+            replay: match at.verdict {
+                Verdict::None => Replay::None,
+                Verdict::Ok => Replay::Ok,
+                Verdict::Gap => Replay::Gap,
+                Verdict::Reset => Replay::Reset,
+            },
+            pending_permissions: self.prompts.frames().cloned().collect(),
+            queued: self.queue.iter().map(|queued| queued.id.as_str().into()).collect(),
+            agent: AgentInfo { state: self.agent.state(), ..self.info.clone() },
+            server: server.clone(),
+        }
+    }
+
+    /// The session's entry in `session_list`.
+    pub fn summary(&self) -> SessionSummary {
+        SessionSummary {
+            session_id: self.id.to_string(),
+            status: self.liveness(),
+            state: self.status,
+            cwd: self.config.cwd.clone().unwrap_or_default(),
+            created_at: self.created_at,
+            last_active_at: self.last_active_at.max(self.journal.time()),
+            num_turns: self.num_turns,
+            total_cost_usd: self.total_cost(),
+            metadata: self.config.metadata.clone(),
+            pending_permissions: self.prompts.len() as u64,
+        }
+    }
+
+    /// Everything that is kept of the session.
+    pub fn record(&self) -> Record {
+        let unfinished = self.unfinished();
+        Record {
+            config: self.config.clone(),
+            rules: self.rules.clone(),
+            always: self.prompts.always(),
+            conversation: self.agent.conversation,
+            conversation_started: self.agent.conversation_started,
+            agent: self.info.clone(),
+            created_at: self.created_at,
+            last_active_at: self.last_active_at,
+            num_turns: self.num_turns,
+            cost_usd: self.total_cost(),
+            broken: self.broken.clone(),
+            clean: self.life == Life::Closed && unfinished.is_empty(),
+            unfinished,
+            next_id: self.journal.position().next_id,
+        }
+    }
+
+    fn unfinished(&self) -> Unfinished {
+        Unfinished {
+            turn: self.turn.as_ref().map(|turn| turn.id.clone()),
+            since_seq: self.turn.as_ref().map_or(0, |turn| turn.since_seq),
+            queued: self
+                .queue
+                .iter()
+                .map(|queued| QueuedRecord {
+                    id: queued.id.clone(),
+                    content: queued.input.content.clone(),
+                    parent_tool_use_id: queued.input.parent_tool_use_id.clone(),
+                })
+                .collect(),
+            prompts: self.prompts.ids().map(str::to_owned).collect(),
+        }
+    }
+
+    fn liveness(&self) -> Liveness {
+        match self.life {
+            Life::Active | Life::Draining { .. } => Liveness::Active,
+            Life::Dormant | Life::Closing(super::Closing::Dormant) => Liveness::Dormant,
+            Life::Closing(_) | Life::Closed => Liveness::Ended,
+        }
+    }
+
+    fn total_cost(&self) -> f64 {
+        self.cost.earlier + self.cost.current
+    }
+
+    /// Whether an agent is up and has nothing to do.
+    pub fn is_idle(&self) -> bool {
+        self.status == SessionStatus::Idle
+    }
+}
+
+impl AgentInfo {
+    /// Takes over what the agent says of itself; true if something is new.
+    pub(super) fn update(&mut self, init: &wire::Init<'_>) -> bool {
+        let own = |raw: wire::Raw<'_>| raw.0.map(|raw| Json::borrowed(raw).into_owned());
+        let new = Self {
+            state: self.state,
+            version: init.claude_code_version.text().map(Into::into),
+            tools: own(init.tools),
+            mcp_servers: own(init.mcp_servers),
+            slash_commands: own(init.slash_commands),
+        };
+        let changed = new != *self;
+        *self = new;
+        changed
+    }
+}

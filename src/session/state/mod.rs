@@ -1,0 +1,417 @@
+//! The session as a state machine: an [`Input`] comes in, events go into the journal, [`Effect`]s go out.
+//!
+//! It does no I/O, reads no clock and starts nothing; the session task does what the effects say and feeds back what comes
+//! of it. So every interleaving of clients, agent and time can be played through in a test.
+//!
+//! | file | what it decides |
+//! | --- | --- |
+//! | `turns` | queue, start and end of turns, interrupt, resume, cancel |
+//! | `agent` | the agent's life: slot, start, lines, exit, sleep |
+//! | `prompts` | permission prompts and questions, from asked to answered |
+//! | `rules` | permission rules of the session |
+//! | `settings` | `config_update` |
+//! | `client_tools` | tools that the front end runs |
+//! | `info` | what `session_info` and `session_list` show |
+
+mod agent;
+mod client_tools;
+mod info;
+mod model;
+mod prompts;
+mod rules;
+mod settings;
+mod turns;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::converter::{Converter, ConverterOptions};
+use crate::log::Entry;
+use crate::protocol::{
+    AgentInfo, ErrorCode, ErrorMessage, EventSink, MessageId, ServerMessage, SessionConfig, SessionStatus,
+    StatusUpdate, Warning, WarningCode,
+};
+
+use super::journal::{Journal, Position};
+use super::record::Seen;
+use agent::AgentLife;
+use client_tools::ClientTools;
+pub use info::Snapshot;
+pub use model::*;
+use prompts::Prompts;
+pub use rules::RuleBook;
+use settings::Settings;
+pub use turns::{Broken, TurnInput};
+use turns::{Queued, Turn};
+
+/// One session. See the module's head.
+#[derive(Debug)]
+pub struct SessionState {
+    id: Arc<str>,
+    limits: Arc<SessionLimits>,
+    config: SessionConfig,
+    rules: RuleBook,
+    journal: Journal,
+    converter: Converter,
+    now: Now,
+
+    life: Life,
+    status: SessionStatus,
+    turn: Option<Turn>,
+    queue: VecDeque<Queued>,
+    /// The last turn, where it did not come to its end.
+    broken: Option<Broken>,
+    seen: Seen,
+
+    agent: AgentLife,
+    info: AgentInfo,
+    prompts: Prompts,
+    client_tools: ClientTools,
+    settings: Settings,
+    /// What each control request of ours that is not answered yet was for.
+    asked: HashMap<String, Asked>,
+    next_control: u64,
+
+    /// Attached connections.
+    attached: usize,
+    /// Since when nobody is attached.
+    alone_since: Option<std::time::Instant>,
+
+    created_at: u64,
+    last_active_at: u64,
+    num_turns: u64,
+    cost: Cost,
+
+    effects: Vec<Effect>,
+}
+
+/// What a control request that we sent was for.
+#[derive(Debug)]
+enum Asked {
+    Initialize,
+    Interrupt,
+    Setting(u64),
+    Rules,
+}
+
+/// Whether the session goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Active,
+    /// Nobody has been there for long; wakes up when somebody is. (With a store, a dormant session has no state machine.)
+    Dormant,
+    /// Takes nothing new and lets its turn come to an end, until the instant given.
+    Draining {
+        until: std::time::Instant,
+    },
+    /// Waits for the agent's end, then closes.
+    Closing(Closing),
+    Closed,
+}
+
+/// Cost as the agent counts it: a process counts from zero (or from what it restored).
+#[derive(Debug, Clone, Copy, Default)]
+struct Cost {
+    /// Of earlier processes, US dollars.
+    earlier: f64,
+    /// Of the process that runs.
+    current: f64,
+}
+
+impl SessionState {
+    /// A session as `birth` describes it: new, or taken up again from its record.
+    pub fn new(birth: Birth, limits: Arc<SessionLimits>, now: Now) -> Self {
+        let record = birth.record;
+        let mut journal = Journal::new(&birth.id, birth.position);
+        journal.set_time(now.unix_ms);
+        Self {
+            id: birth.id,
+            converter: Converter::new(converter_options(&record.config)),
+            rules: record.rules,
+            client_tools: ClientTools::new(&record.config.client_tools),
+            config: record.config,
+            journal,
+            now,
+            life: Life::Active,
+            status: SessionStatus::Idle,
+            turn: None,
+            queue: VecDeque::new(),
+            broken: record.broken,
+            seen: birth.seen,
+            agent: AgentLife::new(record.conversation, record.conversation_started),
+            info: record.agent,
+            prompts: Prompts::new(record.always),
+            settings: Settings::default(),
+            asked: HashMap::new(),
+            next_control: 0,
+            attached: 0,
+            alone_since: Some(now.instant),
+            created_at: record.created_at,
+            last_active_at: record.last_active_at,
+            num_turns: record.num_turns,
+            cost: Cost { earlier: record.cost_usd, current: 0.0 },
+            limits,
+            effects: vec![Effect::Persist],
+        }
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// A fresh event id: `msg-0`, `msg-1`, …
+    pub fn next_message_id(&mut self) -> MessageId {
+        self.journal.next_id()
+    }
+
+    /// What the session is doing, as the last `status_update` said.
+    pub fn status(&self) -> SessionStatus {
+        self.status
+    }
+
+    /// The configuration as it now is.
+    pub fn config(&self) -> &SessionConfig {
+        &self.config
+    }
+
+    /// Takes one input in. Events and effects wait until they are taken.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        self.set_time(now);
+        match input {
+            Input::Command { client, id, command } => self.command(client, id, command),
+            Input::Slot(outcome) => self.slot(outcome),
+            Input::Waiting { ahead } => self.waiting(ahead),
+            Input::Spawned(outcome) => self.spawned(outcome),
+            Input::Skipped { bytes } => self.line_skipped(bytes),
+            Input::Exited(exit) => self.exited(&exit),
+            Input::Unresponsive => self.unresponsive(),
+            Input::Sleep => self.sleep_if_idle(),
+            Input::Attached(count) => self.attached_changed(count),
+            Input::Drain { until } => self.drain(until),
+            Input::StoreHealth { ok } => self.store_health(ok),
+            Input::Tick => self.tick(),
+        }
+        self.sync_status();
+    }
+
+    /// Takes one line of the agent's stdout in: the hot path.
+    pub fn line(&mut self, line: &[u8], now: Now) {
+        self.set_time(now);
+        self.agent_line(line);
+        self.sync_status();
+    }
+
+    /// Events that wait for the log, in order.
+    pub fn entries(&mut self) -> &mut Vec<Entry> {
+        self.journal.entries()
+    }
+
+    /// Effects that wait to be run, in order.
+    pub fn effects(&mut self) -> &mut Vec<Effect> {
+        &mut self.effects
+    }
+
+    /// Where the journal stands.
+    pub fn position(&self) -> Position {
+        self.journal.position()
+    }
+
+    /// When [`Input::Tick`] is due; `None`: never.
+    pub fn deadline(&self) -> Option<std::time::Instant> {
+        [
+            self.turn_deadline(),
+            self.agent_deadline(),
+            self.prompts.deadline(),
+            self.client_tools.deadline(),
+            self.grace_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn tick(&mut self) {
+        self.turn_tick();
+        self.agent_tick();
+        self.prompt_tick();
+        self.client_tool_tick();
+        self.grace_tick();
+    }
+
+    fn set_time(&mut self, now: Now) {
+        self.now = now;
+        self.journal.set_time(now.unix_ms);
+    }
+
+    fn command(&mut self, client: ClientId, id: String, command: Command) {
+        let asker = Asker { client, id };
+        if let Some(refusal) = self.refusal(&command) {
+            self.reply(&asker, refusal);
+            return;
+        }
+        self.last_active_at = self.now.unix_ms;
+        if self.life == Life::Dormant && !matches!(command, Command::Info | Command::ConfigQuery) {
+            self.life = Life::Active;
+            self.alone_since = Some(self.now.instant);
+        }
+        match command {
+            Command::Attach(attach) => self.attach(asker, attach),
+            Command::Info => self.effects.push(Effect::Info(asker)),
+            Command::ConfigQuery => self.config_query(&asker),
+            Command::End { reason } => self.end(asker, reason.as_deref()),
+            Command::UserMessage(message) => self.user_message(asker, message),
+            Command::PermissionResponse(answer) => self.permission_response(asker, answer),
+            Command::PermissionUpdate(update) => self.permission_update(asker, update),
+            Command::ToolResult(result) => self.client_tool_result(asker, result),
+            Command::Interrupt { reason } => self.interrupt(asker, reason.as_deref()),
+            Command::Resume => self.resume(asker),
+            Command::Cancel { target_id } => self.cancel(asker, &target_id),
+            Command::ConfigUpdate(fields) => self.config_update(asker, fields),
+        }
+    }
+
+    /// Why a command cannot be taken now, if so.
+    fn refusal(&self, command: &Command) -> Option<ServerMessage<'static>> {
+        let refused = match (self.life, command) {
+            (Life::Active | Life::Dormant, _) | (_, Command::Info | Command::ConfigQuery) => return None,
+            (Life::Closing(Closing::Ended(_)) | Life::Closed, _) => {
+                (ErrorCode::SessionEnded, "the session has ended")
+            }
+            (Life::Draining { .. }, Command::UserMessage(_) | Command::Resume) | (Life::Closing(_), _) => {
+                (ErrorCode::AgentUnavailable, "the server is going down; send it again after the reconnect")
+            }
+            (Life::Draining { .. }, _) => return None,
+        };
+        Some(error(refused.0, refused.1))
+    }
+
+    fn attach(&mut self, asker: Asker, attach: Attach) {
+        let ignored = attach.options.map(|sent| sent.differing_from(&self.config)).unwrap_or_default();
+        self.effects.push(Effect::Attach {
+            asker: asker.clone(),
+            from: attach.from,
+            created: attach.created,
+        });
+        if !ignored.is_empty() {
+            let names = ignored.join(", ");
+            let text =
+                format!("the session exists with other options; not applied: {names} (see config_update)");
+            self.reply(&asker, warning(WarningCode::ConfigIgnored, text));
+        }
+        // The agent starts with the session, not with its first message.
+        if attach.created {
+            self.ensure_agent();
+        }
+    }
+
+    fn end(&mut self, asker: Asker, reason: Option<&str>) {
+        log::info!("session {}: ended by a client ({})", self.id, reason.unwrap_or("no reason given"));
+        self.close(Closing::Ended(crate::protocol::EndReason::Client), Some(asker.id));
+    }
+
+    /// The last events of a session; they wait for the agent's end, so that nothing of it runs when they are seen.
+    fn close(&mut self, closing: Closing, request_id: Option<String>) {
+        if matches!(self.life, Life::Closing(_) | Life::Closed) {
+            return;
+        }
+        self.life = Life::Closing(closing);
+        self.end_all_turns();
+        self.agent.closed_by = request_id;
+        self.stop_agent_then_close();
+    }
+
+    /// Called once the agent is gone.
+    fn closed(&mut self) {
+        let Life::Closing(closing) = self.life else { return };
+        self.life = Life::Closed;
+        if let Closing::Ended(reason) = closing {
+            let ended = ServerMessage::SessionEnded(crate::protocol::SessionEnded { reason });
+            let request_id = self.agent.closed_by.take();
+            self.journal.event_for(request_id.as_deref(), &ended);
+        }
+        self.effects.push(Effect::Persist);
+        self.effects.push(Effect::Close(closing));
+    }
+
+    fn drain(&mut self, until: std::time::Instant) {
+        if !matches!(self.life, Life::Active | Life::Dormant) {
+            return;
+        }
+        self.life = Life::Draining { until };
+        self.drain_step();
+    }
+
+    /// A draining session closes as soon as nothing runs.
+    fn drain_step(&mut self) {
+        let Life::Draining { until } = self.life else { return };
+        if self.turn.is_none() {
+            self.close(self.limits.closing_at_shutdown(), None);
+        } else if self.now.instant >= until {
+            self.interrupt_for_drain();
+        }
+    }
+
+    fn store_health(&mut self, ok: bool) {
+        if !ok {
+            self.warn(
+                WarningCode::StoreUnavailable,
+                "events are delivered, but cannot be stored at the moment",
+            );
+        }
+    }
+
+    /// Tells clients what the session is doing, if that has changed.
+    fn sync_status(&mut self) {
+        let status = if !self.prompts.is_empty() {
+            SessionStatus::WaitingPermission
+        } else if self.turn.is_none() && self.queue.is_empty() {
+            SessionStatus::Idle
+        } else if self.journal.tool_is_running() {
+            SessionStatus::ExecutingTool
+        } else {
+            SessionStatus::Thinking
+        };
+        if status != self.status && self.life != Life::Closed {
+            self.set_status(status, None);
+        }
+    }
+
+    fn set_status(&mut self, status: SessionStatus, message: Option<String>) {
+        self.status = status;
+        let update = StatusUpdate { status, message: message.map(Into::into) };
+        self.journal.event(&ServerMessage::StatusUpdate(update));
+    }
+
+    fn reply(&mut self, asker: &Asker, message: ServerMessage<'static>) {
+        self.effects.push(Effect::Reply { asker: asker.clone(), message: Box::new(message) });
+    }
+
+    fn warn(&mut self, code: WarningCode, text: impl Into<String>) {
+        self.journal.event(&warning(code, text));
+    }
+
+    fn control_id(&mut self, asked: Asked) -> String {
+        self.next_control += 1;
+        let id = format!("cws-{}", self.next_control);
+        self.asked.insert(id.clone(), asked);
+        id
+    }
+}
+
+fn converter_options(config: &SessionConfig) -> ConverterOptions {
+    ConverterOptions { agent_events: config.agent_events, ..ConverterOptions::default() }
+}
+
+/// An `error` message.
+pub(super) fn error(code: ErrorCode, message: impl Into<String>) -> ServerMessage<'static> {
+    ServerMessage::Error(ErrorMessage { code, message: message.into().into() })
+}
+
+/// A `warning` message.
+pub(super) fn warning(code: WarningCode, message: impl Into<String>) -> ServerMessage<'static> {
+    ServerMessage::Warning(Warning { code, message: message.into().into() })
+}

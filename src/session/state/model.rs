@@ -1,0 +1,299 @@
+//! What goes into the state machine and what comes out of it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::agent::Exit;
+use crate::protocol::{
+    ClientToolResult, ConfigUpdateFields, EndReason, MessageId, PermissionResponse, PermissionUpdate,
+    ServerMessage, SessionConfig, StartOptions, UserMessage,
+};
+use crate::session::journal::Position;
+use crate::session::record::{Record, Seen};
+
+/// The time of an input, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// For deadlines.
+    pub instant: Instant,
+    /// For people: Unix milliseconds.
+    pub unix_ms: u64,
+}
+
+/// One connection, as the session knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientId(pub u64);
+
+/// Who asked, and under which message id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asker {
+    /// The connection.
+    pub client: ClientId,
+    /// The `id` of its message.
+    pub id: String,
+}
+
+/// What a client wants of a session.
+#[derive(Debug)]
+pub enum Command {
+    /// `session_start`, `new_session`: attach.
+    Attach(Attach),
+    /// `session_info`.
+    Info,
+    /// `config_query`.
+    ConfigQuery,
+    /// `session_end`.
+    End {
+        /// For the log.
+        reason: Option<String>,
+    },
+    /// `user_message`.
+    UserMessage(UserMessage),
+    /// `permission_response`.
+    PermissionResponse(PermissionResponse),
+    /// `permission_update`.
+    PermissionUpdate(PermissionUpdate),
+    /// `tool_result`.
+    ToolResult(ClientToolResult),
+    /// `interrupt`.
+    Interrupt {
+        /// For the log.
+        reason: Option<String>,
+    },
+    /// `resume`.
+    Resume,
+    /// `cancel`.
+    Cancel {
+        /// A user message's or a prompt's id.
+        target_id: String,
+    },
+    /// `config_update`.
+    ConfigUpdate(ConfigUpdateFields),
+}
+
+/// From where a client wants events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReplayFrom {
+    /// The last event that it has; none: live events only.
+    pub last_seq: Option<u64>,
+    /// The epoch that it came from.
+    pub epoch: Option<String>,
+}
+
+/// How a client attaches.
+#[derive(Debug)]
+pub struct Attach {
+    /// What to replay.
+    pub from: ReplayFrom,
+    /// Options that came along, for a session that exists.
+    pub options: Option<Box<StartOptions>>,
+    /// Whether this very message made the session.
+    pub created: bool,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input {
+    /// A client wants something.
+    Command {
+        /// The connection.
+        client: ClientId,
+        /// The message's `id`.
+        id: String,
+        /// What it wants.
+        command: Command,
+    },
+    /// What became of [`Effect::AcquireSlot`].
+    Slot(SlotOutcome),
+    /// Still no slot.
+    Waiting {
+        /// Sessions that are served before this one.
+        ahead: usize,
+    },
+    /// What became of [`Effect::Spawn`].
+    Spawned(Result<(), String>),
+    /// The agent wrote a line longer than the limit.
+    Skipped {
+        /// Its length.
+        bytes: u64,
+    },
+    /// The agent's process is gone, and all that belonged to it.
+    Exited(Exit),
+    /// The agent takes no more input.
+    Unresponsive,
+    /// Another session needs the slot.
+    Sleep,
+    /// The number of attached connections changed.
+    Attached(usize),
+    /// The server goes down.
+    Drain {
+        /// When running turns are interrupted.
+        until: Instant,
+    },
+    /// The store began or ceased to fail.
+    StoreHealth {
+        /// Whether it works.
+        ok: bool,
+    },
+    /// A deadline has passed.
+    Tick,
+}
+
+/// What became of the wish for an agent slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlotOutcome {
+    /// There is a place.
+    Granted,
+    /// Too many sessions wait already (`--max-waiting`).
+    Refused,
+}
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Answer one connection (a message without `seq`).
+    Reply {
+        /// Who asked.
+        asker: Asker,
+        /// The answer.
+        message: Box<ServerMessage<'static>>,
+    },
+    /// Answer `session_info`.
+    Info(Asker),
+    /// Attach the connection to the log and answer `session_info` with the verdict.
+    Attach {
+        /// Who asked.
+        asker: Asker,
+        /// What to replay.
+        from: ReplayFrom,
+        /// Whether the session is new.
+        created: bool,
+    },
+    /// Tell attached connections what the agent is: `session_info` to each.
+    Announce,
+    /// Get in line for an agent slot.
+    AcquireSlot,
+    /// Leave that line, or give the slot back.
+    ReleaseSlot,
+    /// Whether the agent could be put to sleep now, for sessions that wait for a slot.
+    Idle(bool),
+    /// Start the agent.
+    Spawn(Box<LaunchPlan>),
+    /// Write one line to its stdin.
+    ToAgent(Bytes),
+    /// Stop it.
+    StopAgent {
+        /// Without the ladder.
+        now: bool,
+    },
+    /// Write the record.
+    Persist,
+    /// Remember that a message id was seen.
+    Remember(String),
+    /// The session's task is done.
+    Close(Closing),
+}
+
+/// Why a session's task ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Closing {
+    /// For good; the session is over.
+    Ended(EndReason),
+    /// It never ran a turn and nobody is there: as if it had never been.
+    Removed,
+    /// It rests in the store.
+    Dormant,
+}
+
+/// What an agent is to be started with.
+#[derive(Debug, Clone)]
+pub struct LaunchPlan {
+    /// The session's configuration.
+    pub config: SessionConfig,
+    /// The agent's settings (permission rules), JSON.
+    pub settings: String,
+    /// The conversation's id.
+    pub conversation: Uuid,
+    /// Whether the conversation exists.
+    pub resume: bool,
+}
+
+/// What a session begins with.
+#[derive(Debug)]
+pub struct Birth {
+    /// Its id.
+    pub id: Arc<str>,
+    /// Everything that is kept of it.
+    pub record: Record,
+    /// Where its journal goes on.
+    pub position: Position,
+    /// Message ids that were seen.
+    pub seen: Seen,
+}
+
+/// A message of the model that a gateway which died left open in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenMessage {
+    /// The id that its start and deltas have.
+    pub id: MessageId,
+    /// As in its start.
+    pub parent_tool_use_id: Option<String>,
+}
+
+/// Limits of a session. Each has a flag; see `config`.
+#[derive(Debug, Clone)]
+pub struct SessionLimits {
+    /// User messages that may wait (`--max-queue`); more: `error` `queue_full`.
+    pub max_queue: usize,
+    /// Prompts that may be open at once; more are denied.
+    pub max_prompts: usize,
+    /// How long a prompt stays open (`--permission-timeout`); none: for ever.
+    pub permission_timeout: Option<Duration>,
+    /// How long a client tool may take (`--client-tool-timeout`); none: for ever.
+    pub client_tool_timeout: Option<Duration>,
+    /// How long an agent may take to start (`--agent-start-timeout`).
+    pub start_timeout: Duration,
+    /// How long an agent may take to heed an interrupt before it is killed (`--interrupt-timeout`).
+    pub interrupt_timeout: Duration,
+    /// How long an agent stays up without a turn (`--agent-idle`).
+    pub agent_idle: Duration,
+    /// How long a session without connections stays up (`--session-grace`).
+    pub session_grace: Duration,
+    /// How long a dormant session is kept where there is no store (`--retention`); a store keeps its own time.
+    pub retention: Duration,
+    /// Whether `bypass` may be asked for (`--allow-bypass`).
+    pub allow_bypass: bool,
+    /// Whether sessions are kept in a store.
+    pub stored: bool,
+    /// Model of sessions that name none (`--model`).
+    pub default_model: Option<String>,
+}
+
+impl SessionLimits {
+    /// What becomes of a session when the server goes down.
+    pub fn closing_at_shutdown(&self) -> Closing {
+        if self.stored { Closing::Dormant } else { Closing::Ended(EndReason::Shutdown) }
+    }
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            max_queue: 64,
+            max_prompts: 256,
+            permission_timeout: None,
+            client_tool_timeout: None,
+            start_timeout: Duration::from_secs(60),
+            interrupt_timeout: Duration::from_secs(10),
+            agent_idle: Duration::from_secs(600),
+            session_grace: Duration::from_secs(600),
+            retention: Duration::from_secs(7 * 86_400),
+            allow_bypass: false,
+            stored: false,
+            default_model: None,
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! Permission prompts and questions: asked by the agent, answered by people, each by its own id.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::time::Instant;
+
+use serde_json::value::RawValue;
+
+use super::{Asker, Effect, SessionState, error};
+use crate::agent::{control, wire};
+use crate::protocol::{
+    Cancelled, ClientToolResult, Decision, ErrorCode, EventSink, Json, PermissionContext, PermissionRequest,
+    PermissionResolved, PermissionResponse, Resolution, ResolvedBy, RiskLevel, ServerMessage,
+};
+use crate::session::record::canonical;
+
+/// The tool by which the model asks people something.
+const QUESTION: &str = "AskUserQuestion";
+const DENIED: &str = "The user does not allow this.";
+const CANCELLED: &str = "The user cancelled this request.";
+const TIMED_OUT: &str = "Nobody answered the permission request in time.";
+
+/// Open prompts in the order they were asked, and the calls that need no asking any more.
+#[derive(Debug, Default)]
+pub(super) struct Prompts {
+    open: Vec<Prompt>,
+    /// Tool and canonical input of every `allow_always`.
+    always: HashSet<(String, String)>,
+}
+
+#[derive(Debug)]
+struct Prompt {
+    /// The event's id, by which clients answer.
+    id: String,
+    /// By which the agent is answered.
+    agent_id: String,
+    tool_name: String,
+    tool_input: Json<'static>,
+    tool_use_id: String,
+    suggestions: Vec<Json<'static>>,
+    /// The event as clients got it, for those who attach later.
+    frame: Json<'static>,
+    deadline: Option<Instant>,
+}
+
+impl Prompts {
+    pub(super) fn new(always: Vec<(String, String)>) -> Self {
+        Self { open: Vec::new(), always: always.into_iter().collect() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The open `permission_request` messages, oldest first.
+    pub(super) fn frames(&self) -> impl Iterator<Item = &Json<'static>> {
+        self.open.iter().map(|prompt| &prompt.frame)
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.open.iter().map(|prompt| prompt.id.as_str())
+    }
+
+    pub(super) fn always(&self) -> Vec<(String, String)> {
+        self.always.iter().cloned().collect()
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.open.iter().filter_map(|prompt| prompt.deadline).min()
+    }
+
+    fn take(&mut self, mut wanted: impl FnMut(&Prompt) -> bool) -> Option<Prompt> {
+        self.open.iter().position(|prompt| wanted(prompt)).map(|at| self.open.remove(at))
+    }
+}
+
+/// What the agent is told about a prompt.
+enum Verdict {
+    Allow { input: Option<Json<'static>>, updates: Vec<Json<'static>> },
+    Deny { message: String, interrupt: bool },
+}
+
+impl SessionState {
+    /// The agent asks whether a tool may run.
+    pub(super) fn prompted(&mut self, agent_id: &str, ask: &wire::CanUseTool<'_>) {
+        let input =
+            ask.input.object().map_or_else(Json::empty_object, |raw| Json::borrowed(raw).into_owned());
+        let tool_name = ask.tool_name.text().unwrap_or_default();
+        if self.client_tools.owns(&tool_name) {
+            // The front end that offered the tool is the one that runs it: it decides by running it or not.
+            self.effects.push(Effect::ToAgent(control::allow(agent_id, input.raw(), &[])));
+        } else if self.prompts.always.contains(&(tool_name.to_string(), canonical(input.get()))) {
+            self.effects.push(Effect::ToAgent(control::allow(agent_id, input.raw(), &[])));
+            let permission_id = self.next_message_id().to_string();
+            self.resolved(&permission_id, Resolution::Allow, ResolvedBy::Rule, None);
+        } else if self.prompts.len() >= self.limits.max_prompts {
+            log::warn!("session {}: too many prompts are open; one more was denied", self.id);
+            self.effects.push(Effect::ToAgent(control::deny(
+                agent_id,
+                "Too many permission requests are open.",
+                false,
+            )));
+        } else {
+            self.open_prompt(agent_id, &tool_name, ask, input);
+        }
+    }
+
+    fn open_prompt(
+        &mut self,
+        agent_id: &str,
+        tool_name: &str,
+        ask: &wire::CanUseTool<'_>,
+        input: Json<'static>,
+    ) {
+        let suggestions: Vec<Json<'static>> =
+            ask.permission_suggestions.0.iter().filter_map(|one| one.object()).map(own).collect();
+        let request = PermissionRequest {
+            tool_name: tool_name.into(),
+            tool_input: input.clone(),
+            tool_use_id: ask.tool_use_id.text().unwrap_or_default(),
+            context: PermissionContext {
+                description: description(tool_name, ask),
+                risk_level: risk(tool_name, &input),
+                suggestions: suggestions.clone(),
+                reason: ask.decision_reason.text(),
+                blocked_path: ask.blocked_path.text(),
+            },
+        };
+        let tool_use_id = request.tool_use_id.to_string();
+        let id = self.journal.event(&ServerMessage::PermissionRequest(request)).to_string();
+        let frame = self.journal.last_frame().unwrap_or("{}").to_owned();
+        self.prompts.open.push(Prompt {
+            id,
+            agent_id: agent_id.to_owned(),
+            tool_name: tool_name.to_owned(),
+            tool_input: input,
+            tool_use_id,
+            suggestions,
+            frame: Json::parse(frame).unwrap_or_else(|_| Json::empty_object()),
+            deadline: self.limits.permission_timeout.map(|timeout| self.now.instant + timeout),
+        });
+        self.effects.push(Effect::Idle(false));
+        self.effects.push(Effect::Persist);
+    }
+
+    /// `permission_response`.
+    pub(super) fn permission_response(&mut self, asker: Asker, answer: PermissionResponse) {
+        if let Some(updates) = &answer.updated_permissions
+            && let Err(refusal) = self.check_updates(updates)
+        {
+            self.reply(&asker, error(ErrorCode::Forbidden, refusal));
+            return;
+        }
+        let Some(prompt) = self.prompts.take(|prompt| prompt.id == answer.request_id) else {
+            self.reply(&asker, unknown_prompt(&answer.request_id));
+            return;
+        };
+        let decision = answer.decision;
+        let verdict = match decision {
+            Decision::Deny => Verdict::Deny {
+                message: answer
+                    .explanation
+                    .filter(|text| !text.is_empty())
+                    .unwrap_or_else(|| DENIED.to_owned()),
+                interrupt: answer.interrupt.unwrap_or(false),
+            },
+            Decision::Allow => Verdict::Allow {
+                input: answer.updated_input,
+                updates: answer.updated_permissions.unwrap_or_default(),
+            },
+            Decision::AllowAlways => {
+                let updates = answer.updated_permissions.unwrap_or_else(|| {
+                    let call = (prompt.tool_name.clone(), canonical(prompt.tool_input.get()));
+                    self.prompts.always.insert(call);
+                    self.updates_of_always(&prompt.suggestions)
+                });
+                Verdict::Allow { input: answer.updated_input, updates }
+            }
+        };
+        let stops_turn = matches!(verdict, Verdict::Deny { interrupt: true, .. });
+        self.answer(&prompt, verdict);
+        self.resolved(&prompt.id, decision.into(), ResolvedBy::Client, Some(&asker.id));
+        if stops_turn {
+            self.turn_is_being_stopped(asker);
+        }
+        self.prompt_closed();
+    }
+
+    /// `tool_result` for an open question: the answers are a JSON object, `{question: answer}` or `{"answers": {…}}`.
+    /// False if no prompt is open for that call.
+    pub(super) fn question_answered(&mut self, asker: &Asker, result: &ClientToolResult) -> bool {
+        let is_meant =
+            |prompt: &Prompt| prompt.tool_use_id == result.tool_use_id && prompt.tool_name == QUESTION;
+        if !self.prompts.open.iter().any(is_meant) {
+            return false;
+        }
+        let answers = if result.is_error { None } else { Some(answers_in(&result.content)) };
+        if let Some(Err(problem)) = answers {
+            self.reply(asker, error(ErrorCode::InvalidMessage, problem));
+            return true;
+        }
+        let Some(prompt) = self.prompts.take(is_meant) else { return false };
+        let (verdict, decision) = match answers {
+            Some(Ok(answers)) => {
+                let input = with_answers(&prompt.tool_input, answers);
+                (Verdict::Allow { input, updates: Vec::new() }, Resolution::Allow)
+            }
+            _ => {
+                let message =
+                    result.content.to::<String>().unwrap_or_else(|_| result.content.get().to_owned());
+                (Verdict::Deny { message, interrupt: false }, Resolution::Deny)
+            }
+        };
+        self.answer(&prompt, verdict);
+        self.resolved(&prompt.id, decision, ResolvedBy::Client, Some(&asker.id));
+        self.prompt_closed();
+        true
+    }
+
+    /// `cancel` of a prompt: it is denied. False if there is none of that id.
+    pub(super) fn cancel_prompt(&mut self, asker: &Asker, id: &str) -> bool {
+        let Some(prompt) = self.prompts.take(|prompt| prompt.id == id) else { return false };
+        self.answer(&prompt, Verdict::Deny { message: CANCELLED.to_owned(), interrupt: false });
+        self.resolved(id, Resolution::Deny, ResolvedBy::Client, Some(&asker.id));
+        let cancelled = Cancelled { target_id: id.into() };
+        self.journal.event_for(Some(&asker.id), &ServerMessage::Cancelled(cancelled));
+        self.prompt_closed();
+        true
+    }
+
+    /// The agent takes a question back: the turn was interrupted, or it found the answer itself.
+    pub(super) fn prompt_withdrawn(&mut self, agent_id: &str) {
+        self.client_tools.forget_call_of(agent_id);
+        let stopping = self.turn.as_ref().is_some_and(super::Turn::is_stopping);
+        if let Some(prompt) = self.prompts.take(|prompt| prompt.agent_id == agent_id) {
+            let by = if stopping { ResolvedBy::Interrupt } else { ResolvedBy::Agent };
+            self.resolved(&prompt.id, Resolution::Cancelled, by, None);
+            self.prompt_closed();
+        }
+    }
+
+    /// Nobody will answer any more.
+    pub(super) fn close_prompts(&mut self, by: ResolvedBy) {
+        for prompt in std::mem::take(&mut self.prompts.open) {
+            self.resolved(&prompt.id, Resolution::Cancelled, by, None);
+        }
+    }
+
+    pub(super) fn prompt_tick(&mut self) {
+        let now = self.now.instant;
+        let is_due = |prompt: &Prompt| prompt.deadline.is_some_and(|deadline| deadline <= now);
+        while let Some(prompt) = self.prompts.take(is_due) {
+            self.answer(&prompt, Verdict::Deny { message: TIMED_OUT.to_owned(), interrupt: false });
+            self.resolved(&prompt.id, Resolution::Deny, ResolvedBy::Timeout, None);
+            self.prompt_closed();
+        }
+    }
+
+    fn prompt_closed(&mut self) {
+        self.effects.push(Effect::Persist);
+        if self.turn.is_none() {
+            self.rest();
+        }
+    }
+
+    fn answer(&mut self, prompt: &Prompt, verdict: Verdict) {
+        let line = match verdict {
+            Verdict::Allow { input, updates } => {
+                self.remember_rules(&updates);
+                let input = input.unwrap_or_else(|| prompt.tool_input.clone());
+                let updates: Vec<_> = updates.iter().map(Json::raw).collect();
+                control::allow(&prompt.agent_id, input.raw(), &updates)
+            }
+            Verdict::Deny { message, interrupt } => control::deny(&prompt.agent_id, &message, interrupt),
+        };
+        self.effects.push(Effect::ToAgent(line));
+    }
+
+    pub(super) fn resolved(
+        &mut self,
+        id: &str,
+        decision: Resolution,
+        reason: ResolvedBy,
+        request_id: Option<&str>,
+    ) {
+        let resolved = ServerMessage::PermissionResolved(PermissionResolved {
+            permission_id: id.into(),
+            decision,
+            reason,
+        });
+        match request_id {
+            Some(_) => self.journal.event_for(request_id, &resolved),
+            None => self.journal.event(&resolved),
+        };
+    }
+}
+
+fn own(raw: &RawValue) -> Json<'static> {
+    Json::borrowed(raw).into_owned()
+}
+
+/// What the call does, in words: the agent's, else its name for the tool.
+fn description<'a>(tool_name: &str, ask: &wire::CanUseTool<'a>) -> Cow<'a, str> {
+    let said = ask.description.text().filter(|text| !text.is_empty()).or_else(|| ask.display_name.text());
+    said.filter(|text| !text.is_empty()).unwrap_or_else(|| tool_name.to_owned().into())
+}
+
+fn unknown_prompt(id: &str) -> ServerMessage<'static> {
+    let text = format!("no open permission request has the id {id:?}; it may have been answered already");
+    error(ErrorCode::UnknownRequest, text)
+}
+
+/// `medium` unless something says otherwise: a question changes nothing, and a call that leaves the sandbox is flagged by
+/// its own input.
+fn risk(tool: &str, input: &Json<'_>) -> RiskLevel {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Flags {
+        #[serde(default)]
+        dangerously_disable_sandbox: bool,
+    }
+    if tool == QUESTION {
+        RiskLevel::Low
+    } else if input.to::<Flags>().is_ok_and(|flags| flags.dangerously_disable_sandbox) {
+        RiskLevel::High
+    } else {
+        RiskLevel::Medium
+    }
+}
+
+type Object = serde_json::Map<String, serde_json::Value>;
+
+/// The answers in a `tool_result`: an object, or a string that holds one.
+fn answers_in(content: &Json<'_>) -> Result<Object, String> {
+    let inner = content.to::<String>();
+    let text = inner.as_deref().unwrap_or_else(|_| content.get());
+    let object: Object = serde_json::from_str(text).map_err(|_| {
+        "content: the answers to a question are a JSON object, {\"<question>\": \"<answer>\"}".to_owned()
+    })?;
+    match object.get("answers") {
+        Some(serde_json::Value::Object(answers)) => Ok(answers.clone()),
+        _ => Ok(object),
+    }
+}
+
+fn with_answers(input: &Json<'_>, answers: Object) -> Option<Json<'static>> {
+    let mut input: Object = input.to().unwrap_or_default();
+    input.insert("answers".to_owned(), serde_json::Value::Object(answers));
+    Json::of(&input).ok()
+}

@@ -1,0 +1,192 @@
+//! The session's permission rules. The agent's own matcher applies them; they are kept here so that a new process gets
+//! them too.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Asked, Asker, Effect, SessionState, error};
+use crate::agent::control;
+use crate::protocol::{
+    ConfigMessage, ErrorCode, Json, PermissionMode, PermissionUpdate, RuleBehavior, RuleSet, RuleUpdate,
+    ServerMessage, SessionConfig,
+};
+
+/// Rules that have no place in the configuration, in the agent's syntax (`Tool` or `Tool(content)`); what allows and denies
+/// stands in `allowed_tools` and `disallowed_tools`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RuleBook {
+    /// Rules that make the agent ask.
+    pub ask: Vec<String>,
+    /// Directories that were added.
+    pub directories: Vec<String>,
+}
+
+/// The agent's settings, as far as they are about rules.
+#[derive(Serialize)]
+struct Permissions<'a> {
+    allow: &'a [String],
+    deny: &'a [String],
+    ask: &'a [String],
+    #[serde(rename = "additionalDirectories")]
+    directories: &'a [String],
+}
+
+#[derive(Serialize)]
+struct AgentSettings<'a> {
+    permissions: Permissions<'a>,
+}
+
+impl RuleBook {
+    /// The session's rules as the agent's settings, JSON.
+    pub(super) fn settings(&self, config: &SessionConfig) -> Json<'static> {
+        let permissions = Permissions {
+            allow: &config.allowed_tools,
+            deny: &config.disallowed_tools,
+            ask: &self.ask,
+            directories: &self.directories,
+        };
+        Json::of(&AgentSettings { permissions }).unwrap_or_else(|_| Json::empty_object())
+    }
+
+    fn list<'a>(&'a mut self, config: &'a mut SessionConfig, behavior: RuleBehavior) -> &'a mut Vec<String> {
+        match behavior {
+            RuleBehavior::Allow => &mut config.allowed_tools,
+            RuleBehavior::Deny => &mut config.disallowed_tools,
+            RuleBehavior::Ask => &mut self.ask,
+        }
+    }
+
+    fn apply(&mut self, config: &mut SessionConfig, update: &RuleUpdate) {
+        match update {
+            RuleUpdate::AddRules(set) => add(self.list(config, set.behavior), texts(set)),
+            RuleUpdate::ReplaceRules(set) => *self.list(config, set.behavior) = texts(set).collect(),
+            RuleUpdate::RemoveRules(set) => {
+                let gone: Vec<String> = texts(set).collect();
+                self.list(config, set.behavior).retain(|rule| !gone.contains(rule));
+            }
+            RuleUpdate::AddDirectories { directories } => {
+                add(&mut self.directories, directories.iter().cloned())
+            }
+            RuleUpdate::RemoveDirectories { directories } => {
+                self.directories.retain(|directory| !directories.contains(directory));
+            }
+            RuleUpdate::SetMode { .. } => {}
+        }
+    }
+}
+
+fn add(list: &mut Vec<String>, more: impl Iterator<Item = String>) {
+    for item in more {
+        if !list.contains(&item) {
+            list.push(item);
+        }
+    }
+}
+
+fn texts(set: &RuleSet) -> impl Iterator<Item = String> + '_ {
+    set.rules.iter().map(|rule| match &rule.rule_content {
+        Some(content) => format!("{}({content})", rule.tool_name),
+        None => rule.tool_name.clone(),
+    })
+}
+
+impl SessionState {
+    /// `permission_update`.
+    pub(super) fn permission_update(&mut self, asker: Asker, update: PermissionUpdate) {
+        let asks_for_bypass =
+            |update: &RuleUpdate| matches!(update, RuleUpdate::SetMode { mode: PermissionMode::Bypass });
+        if !self.limits.allow_bypass && update.updates.iter().any(asks_for_bypass) {
+            self.reply(&asker, error(ErrorCode::Forbidden, BYPASS_REFUSED));
+            return;
+        }
+        for update in &update.updates {
+            self.rules.apply(&mut self.config, update);
+            if let RuleUpdate::SetMode { mode } = update {
+                self.set_mode(*mode);
+            }
+        }
+        self.rules_changed();
+        self.config_changed(Some(&asker.id));
+    }
+
+    /// Keeps what the running agent was told with an answer, for the agent after it.
+    pub(super) fn remember_rules(&mut self, updates: &[Json<'static>]) {
+        for update in updates.iter().filter_map(|update| update.to::<RuleUpdate>().ok()) {
+            self.rules.apply(&mut self.config, &update);
+        }
+    }
+
+    /// Tells the agent the rules as they now are.
+    fn rules_changed(&mut self) {
+        if self.agent.is_ready() {
+            let id = self.control_id(Asked::Rules);
+            let settings = self.rules.settings(&self.config);
+            self.effects.push(Effect::ToAgent(control::apply_flag_settings(&id, settings.raw())));
+        }
+    }
+
+    fn set_mode(&mut self, mode: PermissionMode) {
+        self.config.permission_mode = mode;
+        if self.agent.is_ready() {
+            let id = self.control_id(Asked::Rules);
+            self.effects
+                .push(Effect::ToAgent(control::set_permission_mode(&id, super::settings::agent_mode(mode))));
+        }
+    }
+
+    /// Event `config_updated`.
+    pub(super) fn config_changed(&mut self, request_id: Option<&str>) {
+        let event = ServerMessage::ConfigUpdated(ConfigMessage { config: self.config.clone() });
+        self.journal.event_for(request_id, &event);
+        self.effects.push(Effect::Persist);
+    }
+
+    /// What `allow_always` applies of the agent's suggestions, which are a menu and not a bundle: rules and directories,
+    /// for this session only; a mode only where nothing else is suggested.
+    pub(super) fn updates_of_always(&self, suggestions: &[Json<'static>]) -> Vec<Json<'static>> {
+        let is_kind = |suggestion: &&Json<'static>, kinds: &[&str]| {
+            suggestion.to::<Kind>().is_ok_and(|update| kinds.contains(&update.kind.as_str()))
+        };
+        let mut chosen: Vec<_> = suggestions
+            .iter()
+            .filter(|suggestion| is_kind(suggestion, &["addRules", "addDirectories"]))
+            .collect();
+        if let [only] = suggestions
+            && is_kind(&only, &["setMode"])
+            && self.check_updates(suggestions).is_ok()
+        {
+            chosen.push(only);
+        }
+        chosen.into_iter().filter_map(for_session).collect()
+    }
+
+    /// Whether a client may have these updates (the agent's form) applied; the error is for the client.
+    pub(super) fn check_updates(&self, updates: &[Json<'static>]) -> Result<(), String> {
+        let asks_for_bypass = |update: &Json<'static>| {
+            update.to::<Kind>().is_ok_and(|update| update.mode.as_deref() == Some("bypassPermissions"))
+        };
+        if !self.limits.allow_bypass && updates.iter().any(asks_for_bypass) {
+            return Err(BYPASS_REFUSED.to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Why `bypass` is refused.
+pub(super) const BYPASS_REFUSED: &str =
+    "permission mode \"bypass\" needs a server that runs with --allow-bypass";
+
+/// What matters here of an update in the agent's form.
+#[derive(Deserialize)]
+struct Kind {
+    #[serde(rename = "type")]
+    kind: String,
+    mode: Option<String>,
+}
+
+/// The same update, valid for this session only: no settings file is written.
+fn for_session(update: &Json<'static>) -> Option<Json<'static>> {
+    let mut object: serde_json::Map<String, serde_json::Value> = update.to().ok()?;
+    object.insert("destination".to_owned(), "session".into());
+    Json::of(&object).ok()
+}

@@ -1,0 +1,1 @@
+//! The state machine under tests that play clients, agent and time.

@@ -1,0 +1,447 @@
+//! The session's task: one select makes one event, the state machine takes it in, its effects are run.
+//!
+//! It owns everything of a session that does I/O: the agent's process, its slot, the log, the way back to clients.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Sleep;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::Shared;
+use super::handle::{Answer, Client, Mail, Request, SessionHandle};
+use super::pool::{Acquired, Slot};
+use super::state::{
+    Asker, ClientId, Closing, Effect, Input, Now, ReplayFrom, SessionState, SlotOutcome, Snapshot,
+};
+use crate::agent::{Agent, Output, SpawnError, Stop};
+use crate::log::{Doorbell, EventLog, From, Journal, Verdict};
+use crate::protocol::ServerMessage;
+use crate::protocol::encode::{Encoder, Header};
+use crate::store::{Status, StoreHealth, StoredSession};
+
+type Starting = Pin<Box<dyn Future<Output = Result<(Agent, mpsc::Receiver<Output>), SpawnError>> + Send>>;
+
+/// One session at work.
+pub(super) struct SessionTask {
+    shared: Arc<Shared>,
+    handle: SessionHandle,
+    state: SessionState,
+    log: Arc<EventLog>,
+    mailbox: mpsc::Receiver<Mail>,
+    attached: watch::Receiver<usize>,
+    store_health: Option<watch::Receiver<StoreHealth>>,
+    agent: Option<Agent>,
+    output: Option<mpsc::Receiver<Output>>,
+    starting: Option<Starting>,
+    slot: SlotState,
+    clients: HashMap<ClientId, Client>,
+    replies: Encoder,
+    /// The command that is being taken in, and what it is answered.
+    current: Option<(ClientId, Answer)>,
+    closing: Option<Closing>,
+}
+
+enum SlotState {
+    None,
+    InLine(oneshot::Receiver<Slot>),
+    Held(#[expect(dead_code, reason = "held for its drop, which gives the slot back")] Slot),
+}
+
+/// Everything that can wake a session up.
+enum Event {
+    Mail(Option<Mail>),
+    Output(Option<Output>),
+    Started(Result<(Agent, mpsc::Receiver<Output>), SpawnError>),
+    Slot(Option<Slot>),
+    Attached(usize),
+    StoreHealth(StoreHealth),
+    Deadline,
+}
+
+impl SessionTask {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        handle: SessionHandle,
+        mailbox: mpsc::Receiver<Mail>,
+        state: SessionState,
+        log: Arc<EventLog>,
+    ) -> Self {
+        Self {
+            replies: Encoder::new(&handle.id),
+            attached: log.changed(),
+            store_health: shared.store.as_ref().map(|store| store.health()),
+            shared,
+            handle,
+            state,
+            log,
+            mailbox,
+            agent: None,
+            output: None,
+            starting: None,
+            slot: SlotState::None,
+            clients: HashMap::new(),
+            current: None,
+            closing: None,
+        }
+    }
+
+    /// Runs until the session closes; gives what is left of it.
+    pub(super) async fn run(mut self) -> Finished {
+        let timer = tokio::time::sleep_until(tokio::time::Instant::now());
+        tokio::pin!(timer);
+        loop {
+            self.flush();
+            if let Some(closing) = self.closing {
+                return self.farewell(closing);
+            }
+            let event = self.next_event(timer.as_mut()).await;
+            self.handle_event(event);
+        }
+    }
+
+    async fn next_event(&mut self, mut timer: Pin<&mut Sleep>) -> Event {
+        let deadline = self.state.deadline().map(tokio::time::Instant::from_std);
+        if let Some(deadline) = deadline
+            && timer.deadline() != deadline
+        {
+            timer.as_mut().reset(deadline);
+        }
+        tokio::select! {
+            output = receive(&mut self.output) => Event::Output(output),
+            mail = self.mailbox.recv() => Event::Mail(mail),
+            started = start(&mut self.starting) => Event::Started(started),
+            slot = wait_in_line(&mut self.slot) => Event::Slot(slot),
+            Ok(()) = self.attached.changed() => Event::Attached(*self.attached.borrow_and_update()),
+            health = changed(&mut self.store_health) => Event::StoreHealth(health),
+            () = timer, if deadline.is_some() => Event::Deadline,
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        let now = now();
+        match event {
+            Event::Output(Some(Output::Lines(lines))) => {
+                for line in lines.iter() {
+                    self.state.line(line, now);
+                }
+            }
+            Event::Output(Some(Output::Skipped { bytes })) => {
+                self.state.handle(Input::Skipped { bytes }, now)
+            }
+            Event::Output(Some(Output::Exited(exit))) => {
+                self.forget_agent();
+                self.state.handle(Input::Exited(exit), now);
+            }
+            Event::Output(None) => {
+                // The driver always says `Exited`; a closed channel without it is its bug, and must not hang the session.
+                log::error!("session {}: the agent's output ended without its exit", self.handle.id);
+                self.forget_agent();
+                self.state.handle(Input::Exited(crate::agent::Exit::default()), now);
+            }
+            Event::Started(outcome) => self.started(outcome, now),
+            Event::Slot(Some(slot)) => {
+                self.slot = SlotState::Held(slot);
+                self.state.handle(Input::Slot(SlotOutcome::Granted), now);
+            }
+            Event::Slot(None) => {
+                self.slot = SlotState::None;
+                self.state.handle(Input::Slot(SlotOutcome::Refused), now);
+            }
+            Event::Mail(Some(Mail::Command(request))) => self.command(*request, now),
+            Event::Mail(Some(Mail::Sleep)) => self.state.handle(Input::Sleep, now),
+            Event::Mail(Some(Mail::Drain(until))) => self.state.handle(Input::Drain { until }, now),
+            // The registry dropped the session: the gateway is being torn down.
+            Event::Mail(None) => self.state.handle(Input::Drain { until: now.instant }, now),
+            Event::Attached(count) => self.attached_changed(count, now),
+            Event::StoreHealth(health) => {
+                self.state.handle(Input::StoreHealth { ok: health == StoreHealth::Good }, now);
+            }
+            Event::Deadline => self.state.handle(Input::Tick, now),
+        }
+    }
+
+    fn attached_changed(&mut self, count: usize, now: Now) {
+        self.clients.retain(|_, client| !client.notices.is_closed());
+        self.state.handle(Input::Attached(count), now);
+    }
+
+    fn command(&mut self, request: Request, now: Now) {
+        let Request { client, id, command, answer } = request;
+        let client_id = client.id;
+        self.clients.insert(client_id, client);
+        self.current = Some((client_id, Answer::default()));
+        self.state.handle(Input::Command { client: client_id, id, command }, now);
+        self.flush();
+        if let Some((_, given)) = self.current.take() {
+            // Nobody there any more: the cursor is dropped with the answer, and the log says so.
+            let _ = answer.send(given);
+        }
+    }
+
+    fn started(&mut self, outcome: Result<(Agent, mpsc::Receiver<Output>), SpawnError>, now: Now) {
+        self.starting = None;
+        let outcome = match outcome {
+            Ok((agent, output)) => {
+                log::info!("session {}: agent started, pid {}", self.handle.id, agent.pid());
+                self.agent = Some(agent);
+                self.output = Some(output);
+                Ok(())
+            }
+            Err(problem) => Err(problem.to_string()),
+        };
+        self.state.handle(Input::Spawned(outcome), now);
+    }
+
+    fn forget_agent(&mut self) {
+        self.agent = None;
+        self.output = None;
+    }
+
+    /// Appends what the state machine has written, then does what it wants, until it wants nothing more.
+    fn flush(&mut self) {
+        loop {
+            let effects = std::mem::take(self.state.effects());
+            self.append(&effects);
+            if effects.is_empty() {
+                break;
+            }
+            for effect in effects {
+                self.run_effect(effect);
+            }
+        }
+        *self.handle.summary.lock() = self.state.summary();
+    }
+
+    fn append(&mut self, effects: &[Effect]) {
+        let mut journal = Journal::default();
+        if self.shared.store.is_some() {
+            for effect in effects {
+                match effect {
+                    Effect::Persist => journal.record = Some(self.record()),
+                    Effect::Remember(id) => journal.message_ids.push(id.clone()),
+                    _ => {}
+                }
+            }
+        }
+        if self.state.entries().is_empty() && journal.record.is_none() && journal.message_ids.is_empty() {
+            return;
+        }
+        self.log.append_with(self.state.entries(), journal);
+    }
+
+    fn record(&self) -> crate::store::Record {
+        let record = self.state.record();
+        crate::store::Record {
+            owner: self.handle.owner.to_string(),
+            created_at: record.created_at,
+            last_active_at: record.last_active_at,
+            status: match self.closing {
+                Some(Closing::Ended(_)) => Status::Ended,
+                Some(_) => Status::Dormant,
+                None => Status::Active,
+            },
+            state: serde_json::to_string(&record).unwrap_or_default(),
+        }
+    }
+
+    fn run_effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Reply { asker, message } => self.reply(&asker, &message),
+            Effect::Info(asker) => self.info(&asker),
+            Effect::Attach { asker, from, created } => self.attach(&asker, &from, created),
+            Effect::Announce => self.announce(),
+            Effect::AcquireSlot => self.acquire_slot(),
+            Effect::ReleaseSlot => self.slot = SlotState::None,
+            Effect::Idle(idle) => {
+                let mailbox = idle.then(|| self.handle.mailbox.downgrade());
+                self.shared.pool.set_idle(&self.handle.id, mailbox);
+            }
+            Effect::Spawn(plan) => {
+                let launch = self.shared.launcher.launch(&plan);
+                let spawner = Arc::clone(&self.shared.launcher.spawner);
+                self.starting = Some(Box::pin(async move { spawner.spawn(launch).await }));
+            }
+            Effect::ToAgent(line) => self.to_agent(line),
+            Effect::StopAgent { now } => {
+                if let Some(agent) = &self.agent {
+                    agent.stop(if now { Stop::Now } else { Stop::Orderly });
+                }
+            }
+            Effect::Close(closing) => self.closing = Some(closing),
+            // Done by `append`.
+            Effect::Persist | Effect::Remember(_) => {}
+        }
+    }
+
+    fn to_agent(&mut self, line: bytes::Bytes) {
+        let Some(agent) = &self.agent else { return };
+        // Closed: the exit is on its way and says more.
+        if let Err(crate::agent::SendError::Full) = agent.send(line) {
+            self.state.handle(Input::Unresponsive, now());
+        }
+    }
+
+    fn acquire_slot(&mut self) {
+        match self.shared.pool.acquire(&self.handle.id) {
+            Acquired::Slot(slot) => {
+                self.slot = SlotState::Held(slot);
+                self.state.handle(Input::Slot(SlotOutcome::Granted), now());
+            }
+            Acquired::InLine { ahead, slot } => {
+                self.slot = SlotState::InLine(slot);
+                self.state.handle(Input::Waiting { ahead }, now());
+            }
+            Acquired::Refused => self.state.handle(Input::Slot(SlotOutcome::Refused), now()),
+        }
+    }
+
+    fn reply(&mut self, asker: &Asker, message: &ServerMessage<'_>) {
+        let frame = self.encode(Some(&asker.id), message);
+        self.send_reply(asker.client, frame);
+    }
+
+    fn encode(&mut self, request_id: Option<&str>, message: &ServerMessage<'_>) -> Utf8Bytes {
+        let id = self.shared.next_reply_id();
+        let header = Header { id: id.as_str().into(), request_id, seq: None, timestamp: None };
+        self.replies.encode(&header, message)
+    }
+
+    fn send_reply(&mut self, client: ClientId, frame: Utf8Bytes) {
+        match &mut self.current {
+            Some((current, answer)) if *current == client => answer.frames.push(frame),
+            _ => {
+                if let Some(client) = self.clients.get(&client) {
+                    // Full or gone: an answer that comes late is a notice, and the client's next question finds the truth.
+                    let _ = client.notices.try_send(frame);
+                }
+            }
+        }
+    }
+
+    fn info(&mut self, asker: &Asker) {
+        let frame = self.session_info(Some(&asker.id), Verdict::None, false, None);
+        self.send_reply(asker.client, frame);
+    }
+
+    fn attach(&mut self, asker: &Asker, from: &ReplayFrom, created: bool) {
+        let from = match from.last_seq {
+            Some(seq) => From::After { seq, epoch: from.epoch.as_deref() },
+            None => From::Live,
+        };
+        let Some(client) = self.clients.get(&asker.client) else { return };
+        let doorbell: Doorbell = client.doorbell.clone();
+        // What the state has written so far belongs before the snapshot.
+        self.append(&[]);
+        let attached = self.log.attach(from, &doorbell);
+        let range = Some((attached.first_seq, attached.last_seq));
+        let frame = self.session_info(Some(&asker.id), attached.verdict, created, range);
+        if let Some((_, answer)) = &mut self.current {
+            answer.frames.push(frame);
+            answer.cursor = Some(attached.cursor);
+        }
+    }
+
+    fn announce(&mut self) {
+        if self.clients.is_empty() {
+            return;
+        }
+        let frame = self.session_info(None, Verdict::None, false, None);
+        for client in self.clients.values() {
+            let _ = client.notices.try_send(frame.clone());
+        }
+    }
+
+    fn session_info(
+        &mut self,
+        request_id: Option<&str>,
+        verdict: Verdict,
+        created: bool,
+        range: Option<(u64, u64)>,
+    ) -> Utf8Bytes {
+        let (first_seq, last_seq) = range.unwrap_or_else(|| (self.log.first_seq(), self.log.last_seq()));
+        let epoch = self.log.epoch().to_owned();
+        let snapshot = Snapshot { epoch: &epoch, first_seq, last_seq, verdict, created };
+        let info = self.state.session_info(&snapshot, &self.shared.server);
+        let message = ServerMessage::SessionInfo(Box::new(info));
+        let id = self.shared.next_reply_id();
+        let header = Header { id: id.as_str().into(), request_id, seq: None, timestamp: None };
+        self.replies.encode(&header, &message)
+    }
+
+    /// The last words: the log takes nothing more, and what remains of the session is settled.
+    fn farewell(mut self, closing: Closing) -> Finished {
+        self.shared.pool.set_idle(&self.handle.id, None);
+        let mut stored = None;
+        if closing == Closing::Removed {
+            self.log.delete();
+        } else {
+            let record = self.record();
+            self.log.append_with(
+                self.state.entries(),
+                Journal { record: Some(record.clone()), message_ids: Vec::new() },
+            );
+            self.log.close();
+            stored = self.shared.store.is_some().then(|| StoredSession {
+                key: self.log.key().clone(),
+                epoch: self.log.epoch().to_owned(),
+                first_seq: self.log.first_seq(),
+                last_seq: self.log.last_seq(),
+                next_seq: self.state.position().next_seq,
+                record: Some(record),
+            });
+        }
+        *self.handle.summary.lock() = self.state.summary();
+        Finished { handle: self.handle, closing, stored, mailbox: self.mailbox }
+    }
+}
+
+/// What is left of a session whose task is done.
+pub(super) struct Finished {
+    pub(super) handle: SessionHandle,
+    pub(super) closing: Closing,
+    /// Where it can be taken up from.
+    pub(super) stored: Option<StoredSession>,
+    /// Commands that came too late; dropping it tells their senders.
+    pub(super) mailbox: mpsc::Receiver<Mail>,
+}
+
+/// The time by both clocks.
+pub(super) fn now() -> Now {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now { instant: Instant::now(), unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX) }
+}
+
+async fn receive(output: &mut Option<mpsc::Receiver<Output>>) -> Option<Output> {
+    match output {
+        Some(output) => output.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn start(starting: &mut Option<Starting>) -> Result<(Agent, mpsc::Receiver<Output>), SpawnError> {
+    match starting {
+        Some(starting) => starting.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn wait_in_line(slot: &mut SlotState) -> Option<Slot> {
+    match slot {
+        SlotState::InLine(slot) => slot.await.ok(),
+        SlotState::None | SlotState::Held(_) => std::future::pending().await,
+    }
+}
+
+async fn changed(health: &mut Option<watch::Receiver<StoreHealth>>) -> StoreHealth {
+    if let Some(receiver) = health
+        && receiver.changed().await.is_ok()
+    {
+        return *receiver.borrow_and_update();
+    }
+    std::future::pending().await
+}

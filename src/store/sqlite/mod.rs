@@ -1,0 +1,176 @@
+//! The store in one `SQLite` file (write-ahead log) with one writer thread.
+//!
+//! # What is safe
+//! - Death of the process (`kill -9`): everything committed stays; lost is at most what was given out in the last 100 ms.
+//! - Power cut, kernel crash: the file stays whole; the last commits may be gone, back to the last checkpoint.
+//! - Full disk, I/O errors: see [`StoreHealth`]; what waits is bounded by [`Backlog`], and committed when the disk is back.
+
+mod chunks;
+#[cfg(test)]
+mod kill_test;
+mod reader;
+mod retention;
+mod schema;
+mod tables;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use schema::OpenError;
+
+use std::{
+    sync::{Arc, mpsc::sync_channel},
+    thread,
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::{
+    reader::Readers,
+    tables::Rows,
+    writer::{Command, Shared, Writer},
+};
+use super::{
+    Backlog, Chunk, DataDir, Expired, Pending, Retention, SessionKey, Source, Store, StoreError, StoreHealth,
+    StoredSession,
+};
+
+/// Name of the database file in the data directory.
+const FILE: &str = "sessions.db";
+
+/// Sessions in a `SQLite` file. Dropping it commits what there is without waiting for it; [`Store::close`] waits.
+#[derive(Debug)]
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+    readers: Readers,
+    /// Many methods send, the writer reads. Full: the method waits its turn. Closed: the writer has ended.
+    commands: mpsc::Sender<Command>,
+}
+
+impl SqliteStore {
+    /// Opens the directory's file, or makes it. `backlog_bytes`: see [`Backlog::new`]. Blocks for some milliseconds.
+    pub fn open(dir: DataDir, backlog_bytes: usize) -> Result<Self, OpenError> {
+        let path = dir.path().join(FILE);
+        let conn = schema::open(&path)?;
+        let checkpointer = schema::reopen(&path)?;
+        let readers = Readers::start(&path)?;
+        let shared = Arc::new(Shared::new(Backlog::new(backlog_bytes)));
+        let (commands, receiver) = mpsc::channel(64);
+        // From the writer to the checkpoint thread; full: it is at it. Closed: the writer has ended.
+        let (checkpoints, wanted) = sync_channel(1);
+        let turns = Arc::clone(&shared);
+        thread::Builder::new().name("store-checkpoint".to_owned()).spawn(move || {
+            while let Ok(()) = wanted.recv() {
+                let _alone = turns.checkpoint.lock();
+                if let Err(error) = schema::checkpoint(&checkpointer, "PASSIVE") {
+                    ::log::warn!("store: checkpoint: {error}");
+                }
+            }
+        })?;
+        let writer = Writer {
+            conn,
+            shared: Arc::clone(&shared),
+            commands: receiver,
+            checkpoints,
+            wal: path.with_extension("db-wal"),
+            dir,
+            state: writer::State::default(),
+        };
+        thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run())?;
+        Ok(Self { shared, readers, commands })
+    }
+
+    async fn command(&self, command: Command) -> Result<(), StoreError> {
+        self.commands.send(command).await.map_err(|_| StoreError::Closed)?;
+        self.shared.urge(false);
+        Ok(())
+    }
+
+    /// Runs `job` on the writer's connection, between two commits.
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection, &mut Rows) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (done, result) = oneshot::channel();
+        let run = move |conn: &Connection, rows: &mut Rows| {
+            let _ = done.send(job(conn, rows));
+        };
+        self.command(Command::Run(Box::new(run))).await?;
+        result.await.map_err(|_| StoreError::Closed)?.map_err(|error| StoreError::of(&error))
+    }
+}
+
+impl Store for SqliteStore {
+    fn dirty(&self, source: Arc<dyn Source>) {
+        self.shared.dirty(source);
+    }
+
+    fn read<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        epoch: &'a str,
+        after: u64,
+        max_bytes: usize,
+    ) -> Pending<'a, Result<Chunk, StoreError>> {
+        let (key, epoch) = (key.clone(), epoch.to_owned());
+        Box::pin(self.readers.run(move |conn| chunks::read(conn, &key, &epoch, after, max_bytes)))
+    }
+
+    fn backlog(&self) -> &Backlog {
+        &self.shared.backlog
+    }
+
+    fn health(&self) -> watch::Receiver<StoreHealth> {
+        self.shared.health.subscribe()
+    }
+
+    fn sessions(&self) -> Pending<'_, Result<Vec<StoredSession>, StoreError>> {
+        Box::pin(self.readers.run(tables::sessions))
+    }
+
+    fn message_ids<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        epoch: &'a str,
+    ) -> Pending<'a, Result<Vec<String>, StoreError>> {
+        let (key, epoch) = (key.clone(), epoch.to_owned());
+        Box::pin(self.readers.run(move |conn| tables::message_ids(conn, &key, &epoch)))
+    }
+
+    fn expired(&self, retention: Retention) -> Pending<'_, Result<Vec<Expired>, StoreError>> {
+        Box::pin(self.readers.run(move |conn| retention::expired(conn, &retention)))
+    }
+
+    fn delete<'a>(&'a self, key: &'a SessionKey, epoch: &'a str) -> Pending<'a, Result<(), StoreError>> {
+        let (key, epoch) = (key.clone(), epoch.to_owned());
+        Box::pin(self.run(move |conn, rows| {
+            rows.forget(&key);
+            let tx = conn.unchecked_transaction()?;
+            tables::delete(&tx, &key, &epoch)?;
+            tx.commit()
+        }))
+    }
+
+    fn flush(&self) -> Pending<'_, Result<(), StoreError>> {
+        Box::pin(async {
+            let (done, result) = oneshot::channel();
+            self.command(Command::Flush(done)).await?;
+            result.await.map_err(|_| StoreError::Closed)
+        })
+    }
+
+    fn close(&self) -> Pending<'_, Result<(), StoreError>> {
+        Box::pin(async {
+            let (done, result) = oneshot::channel();
+            self.command(Command::Close(done)).await?;
+            result.await.map_err(|_| StoreError::Closed)?
+        })
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.shared.urge(true);
+    }
+}

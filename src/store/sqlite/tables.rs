@@ -1,0 +1,199 @@
+//! The statements: what a batch becomes in the tables, and how sessions are read back.
+
+use std::collections::HashMap;
+
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+
+use super::chunks;
+use crate::store::{Batch, Record, SessionKey, Status, StoredSession};
+
+/// After this much, a session's size is written to its row, also without a record that is written anyway.
+const UNSAVED_BYTES: u64 = 1 << 20;
+
+/// Session rows that the writer knows. Forgotten whenever a transaction is rolled back.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    known: HashMap<SessionKey, Known>,
+    /// For making runs of events.
+    run: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Known {
+    epoch: String,
+    /// `sessions.key`.
+    row: i64,
+    /// Stored, and not yet counted in the row: a row holds the session's state, so it is not written at every commit.
+    unsaved_bytes: u64,
+}
+
+impl Rows {
+    pub(super) fn forget_all(&mut self) {
+        self.known.clear();
+    }
+
+    pub(super) fn forget(&mut self, key: &SessionKey) {
+        self.known.remove(key);
+    }
+
+    /// Makes the rows' sizes right.
+    pub(super) fn save(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        self.known.values_mut().try_for_each(|known| known.save(conn))
+    }
+
+    /// The session's row; made when there is none, in place of an earlier life of the same id.
+    fn find_or_make(&mut self, conn: &Connection, key: &SessionKey, epoch: &str) -> rusqlite::Result<()> {
+        if self.known.get(key).is_some_and(|known| known.epoch == epoch) {
+            return Ok(());
+        }
+        let row = if let Some(row) = find(conn, key, epoch)? {
+            row
+        } else {
+            doom(conn, "id = ?1", params![key.as_str()])?;
+            conn.prepare_cached("INSERT INTO sessions (id, epoch) VALUES (?1, ?2)")?
+                .insert(params![key.as_str(), epoch])?
+        };
+        self.known.insert(key.clone(), Known { epoch: epoch.to_owned(), row, unsaved_bytes: 0 });
+        Ok(())
+    }
+}
+
+impl Known {
+    fn save(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        if self.unsaved_bytes > 0 {
+            conn.prepare_cached("UPDATE sessions SET bytes = bytes + ?2 WHERE key = ?1")?
+                .execute(params![self.row, int(self.unsaved_bytes)])?;
+            self.unsaved_bytes = 0;
+        }
+        Ok(())
+    }
+}
+
+fn find(conn: &Connection, key: &str, epoch: &str) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT key FROM sessions WHERE id = ?1 AND epoch = ?2")?
+        .query_row(params![key, epoch], |row| row.get(0))
+        .optional()
+}
+
+/// Writes one pull, within the caller's transaction.
+pub(super) fn write(
+    conn: &Connection,
+    rows: &mut Rows,
+    key: &SessionKey,
+    epoch: &str,
+    batch: &Batch,
+) -> rusqlite::Result<()> {
+    if batch.delete {
+        rows.forget(key);
+        return delete(conn, key, epoch);
+    }
+    rows.find_or_make(conn, key, epoch)?;
+    let Rows { known, run } = rows;
+    let Some(known) = known.get_mut(key) else { return Ok(()) };
+    known.unsaved_bytes += chunks::write(conn, known.row, batch, run)?;
+    for id in &batch.message_ids {
+        conn.prepare_cached("INSERT OR IGNORE INTO message_ids (session, id) VALUES (?1, ?2)")?
+            .execute(params![known.row, id])?;
+    }
+    if let Some(record) = &batch.record {
+        write_record(conn, known.row, record)?;
+    }
+    if batch.record.is_some() || known.unsaved_bytes > UNSAVED_BYTES {
+        known.save(conn)?;
+    }
+    Ok(())
+}
+
+fn write_record(conn: &Connection, row: i64, record: &Record) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE sessions SET owner = ?2, created_at = ?3, last_active_at = ?4, status = ?5, state = ?6 WHERE key = ?1",
+    )?
+    .execute(params![
+        row,
+        record.owner,
+        int(record.created_at),
+        int(record.last_active_at),
+        match record.status {
+            Status::Active => 0,
+            Status::Dormant => 1,
+            Status::Ended => 2,
+        },
+        record.state
+    ])?;
+    Ok(())
+}
+
+/// Takes a session out at once; its events are cleared away later, in small steps.
+pub(super) fn delete(conn: &Connection, key: &str, epoch: &str) -> rusqlite::Result<()> {
+    doom(conn, "id = ?1 AND epoch = ?2", params![key, epoch])
+}
+
+fn doom(conn: &Connection, which: &str, params: impl rusqlite::Params + Copy) -> rusqlite::Result<()> {
+    conn.prepare_cached(&format!(
+        "INSERT OR REPLACE INTO doomed (session, bytes) SELECT key, bytes FROM sessions WHERE {which}"
+    ))?
+    .execute(params)?;
+    conn.prepare_cached(&format!("DELETE FROM sessions WHERE {which}"))?.execute(params)?;
+    Ok(())
+}
+
+/// All sessions, in the order in which they were made.
+pub(super) fn sessions(conn: &Connection) -> rusqlite::Result<Vec<StoredSession>> {
+    let mut select = conn.prepare(
+        "SELECT key, id, epoch, next_seq, owner, created_at, last_active_at, status, state FROM sessions ORDER BY key",
+    )?;
+    let stored = select.query_map([], |row| {
+        let key = row.get(0)?;
+        let last_seq = chunks::last_seq(conn, key)?;
+        let mut record = None;
+        if let Some(state) = row.get(8)? {
+            record = Some(Record {
+                owner: row.get(4)?,
+                created_at: uint(row, 5)?,
+                last_active_at: uint(row, 6)?,
+                status: status(row, 7)?,
+                state,
+            });
+        }
+        Ok(StoredSession {
+            key: SessionKey::from(row.get::<_, String>(1)?),
+            epoch: row.get(2)?,
+            first_seq: chunks::first_seq(conn, key)?.max(1),
+            last_seq,
+            next_seq: uint(row, 3)?.max(last_seq + 1),
+            record,
+        })
+    })?;
+    stored.collect()
+}
+
+/// Every message id that the session has seen.
+pub(super) fn message_ids(conn: &Connection, key: &str, epoch: &str) -> rusqlite::Result<Vec<String>> {
+    let Some(row) = find(conn, key, epoch)? else { return Ok(Vec::new()) };
+    let mut select = conn.prepare_cached("SELECT id FROM message_ids WHERE session = ?1")?;
+    select.query_map([row], |row| row.get(0))?.collect()
+}
+
+pub(super) fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
+    Ok(match row.get::<_, i64>(column)? {
+        1 => Status::Dormant,
+        2 => Status::Ended,
+        _ => Status::Active,
+    })
+}
+
+/// `SQLite`'s integers are signed. Seqs, times and sizes do not come near the bound.
+pub(super) fn int(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+pub(super) fn uint(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
+}
+
+/// For statements that are run for their effect only but may return rows.
+pub(super) fn drain(mut statement: CachedStatement<'_>) -> rusqlite::Result<()> {
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
+}

@@ -1,0 +1,331 @@
+//! The one thread that writes: pulls what sessions have gathered, commits it, tells them.
+//!
+//! A commit comes at once when nothing was committed for [`PACE`], otherwise `PACE` after the one before: what a session gives out is
+//! committed within 40 ms and the time that one commit takes. While the file cannot be written it keeps what it has pulled (at
+//! most [`CYCLE_BYTES`] and one entry), pulls nothing more, and tries again and again: order is kept, and nothing is pulled twice.
+
+use std::{
+    collections::VecDeque,
+    fs, mem,
+    path::PathBuf,
+    sync::{Arc, mpsc::SyncSender},
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    retention::clear_step,
+    schema::{checkpoint, set_clean},
+    tables::{self, Rows},
+};
+use crate::store::{Backlog, Batch, DataDir, Source, StoreError, StoreHealth};
+
+/// Between the starts of two commits.
+const PACE: Duration = Duration::from_millis(40);
+/// How much one commit takes up.
+const CYCLE_BYTES: usize = 8 << 20;
+/// How much is pulled from one session before it is another's turn; bounds how long its log is locked.
+const PULL_BYTES: usize = 512 << 10;
+/// First and longest wait before a failed commit is tried again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// A lasting failure is logged this often.
+const LOG_AGAIN: Duration = Duration::from_mins(1);
+/// The write-ahead log's size at which the checkpoint thread is woken, and the one at which the writer does it itself: while it
+/// writes without a pause, nobody else can empty the log.
+const WAL_BYTES: (u64, u64) = (4 << 20, 64 << 20);
+
+/// What the writer shares with those who have something for it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    pub(super) backlog: Backlog,
+    pub(super) health: watch::Sender<StoreHealth>,
+    /// Held by whoever runs a checkpoint, the writer or the checkpoint thread.
+    pub(super) checkpoint: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// Each source at most once: bounded by the number of sessions.
+    dirty: Vec<Arc<dyn Source>>,
+    /// There is a command: do not wait for the pace.
+    urgent: bool,
+    /// The store was dropped.
+    orphaned: bool,
+    /// The writer has ended: nothing is taken any more.
+    ended: bool,
+}
+
+impl Shared {
+    pub(super) fn new(backlog: Backlog) -> Self {
+        Self {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            backlog,
+            health: watch::Sender::default(),
+            checkpoint: Mutex::default(),
+        }
+    }
+
+    pub(super) fn dirty(&self, source: Arc<dyn Source>) {
+        let mut queue = self.queue.lock();
+        if queue.ended {
+            return;
+        }
+        queue.dirty.push(source);
+        if queue.dirty.len() == 1 {
+            self.wake.notify_one();
+        }
+    }
+
+    /// A command was sent, or the store was dropped.
+    pub(super) fn urge(&self, orphaned: bool) {
+        let mut queue = self.queue.lock();
+        queue.urgent = true;
+        queue.orphaned |= orphaned;
+        self.wake.notify_one();
+    }
+}
+
+/// Something to do on the writer's connection.
+type Job = Box<dyn FnOnce(&Connection, &mut Rows) + Send>;
+
+/// What the writer is asked to do besides pulling. Sent by the store's methods, which wait for the answer; the writer reads it
+/// between commits. Full: the method waits. Closed: the store is closed.
+pub(super) enum Command {
+    /// Say when all that was dirty before is committed.
+    Flush(oneshot::Sender<()>),
+    /// Run this between two commits. It may change any row.
+    Run(Job),
+    /// Commit all there is, and end.
+    Close(oneshot::Sender<Result<(), StoreError>>),
+}
+
+pub(super) struct Writer {
+    pub(super) conn: Connection,
+    pub(super) shared: Arc<Shared>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    /// Wakes the checkpoint thread; full means that it is awake.
+    pub(super) checkpoints: SyncSender<()>,
+    pub(super) wal: PathBuf,
+    /// Unlocked when the writer has ended.
+    pub(super) dir: DataDir,
+    pub(super) state: State,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// Dirty, and not yet pulled dry.
+    sources: VecDeque<Arc<dyn Source>>,
+    /// Pulled, and not yet committed.
+    in_hand: Vec<(Arc<dyn Source>, Batch)>,
+    rows: Rows,
+    flushes: Vec<oneshot::Sender<()>>,
+    closing: Option<oneshot::Sender<Result<(), StoreError>>>,
+    last_commit: Option<Instant>,
+    failure: Option<Failure>,
+    /// Deleted sessions may still have events, or the file free pages.
+    to_clear: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Failure {
+    wait: Duration,
+    retry_at: Instant,
+    log_at: Instant,
+}
+
+impl Writer {
+    /// The thread's body.
+    pub(super) fn run(mut self) {
+        self.state.to_clear = true;
+        loop {
+            let orphaned = self.wait();
+            self.commands();
+            self.pull();
+            if self.commit() {
+                self.after_commit();
+                if self.state.sources.is_empty() && (orphaned || self.state.closing.is_some()) {
+                    return self.end();
+                }
+            } else if orphaned {
+                // Nobody can be told any more, and nobody waits: what could not be written is lost.
+                return self.end();
+            }
+        }
+    }
+
+    /// Until there is something to do and the pace allows it. `true`: the store was dropped.
+    fn wait(&mut self) -> bool {
+        let not_before = match (&self.state.failure, self.state.last_commit) {
+            (Some(failure), _) => Some(failure.retry_at),
+            (None, Some(last)) => Some(last + PACE),
+            (None, None) => None,
+        };
+        let busy = !self.state.sources.is_empty() || !self.state.in_hand.is_empty() || self.state.to_clear;
+        let mut queue = self.shared.queue.lock();
+        while !busy && queue.dirty.is_empty() && !queue.urgent {
+            self.shared.wake.wait(&mut queue);
+        }
+        if let Some(until) = not_before {
+            while !queue.urgent && !self.shared.wake.wait_until(&mut queue, until).timed_out() {}
+        }
+        queue.urgent = false;
+        self.state.sources.extend(queue.dirty.drain(..));
+        queue.orphaned
+    }
+
+    fn commands(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Flush(done) => self.state.flushes.push(done),
+                Command::Close(done) => self.state.closing = Some(done),
+                Command::Run(run) => {
+                    run(&self.conn, &mut self.state.rows);
+                    self.state.to_clear = true;
+                }
+            }
+        }
+        if !self.state.flushes.is_empty() || self.state.closing.is_some() {
+            // Who was told `dirty` before the command may have come after we looked.
+            let mut queue = self.shared.queue.lock();
+            self.state.sources.extend(queue.dirty.drain(..));
+        }
+    }
+
+    fn pull(&mut self) {
+        if !self.state.in_hand.is_empty() {
+            return; // The last commit failed.
+        }
+        let mut bytes = 0;
+        while bytes < CYCLE_BYTES
+            && let Some(source) = self.state.sources.pop_front()
+        {
+            let mut batch = Batch::default();
+            let more = source.pull(&mut batch, PULL_BYTES);
+            bytes += batch.entries.iter().map(|entry| entry.frame.len()).sum::<usize>();
+            if more {
+                self.state.sources.push_back(Arc::clone(&source));
+            }
+            if !batch.is_empty() {
+                self.state.to_clear |= batch.delete;
+                self.state.in_hand.push((source, batch));
+            }
+        }
+    }
+
+    /// `false`: it failed, and what is in hand stays there.
+    fn commit(&mut self) -> bool {
+        self.state.last_commit = Some(Instant::now());
+        if let Err(error) = self.try_commit() {
+            self.state.rows.forget_all();
+            self.failed(&error);
+            return false;
+        }
+        for (source, batch) in self.state.in_hand.drain(..) {
+            if let Some(last) = batch.entries.last() {
+                source.committed(last.seq);
+            }
+        }
+        if self.state.failure.take().is_some() {
+            ::log::info!("store: {} can be written again", self.dir.path().display());
+            self.shared.health.send_replace(StoreHealth::Good);
+        }
+        true
+    }
+
+    fn try_commit(&mut self) -> rusqlite::Result<()> {
+        if self.state.in_hand.is_empty() {
+            return Ok(());
+        }
+        let tx = self.conn.unchecked_transaction()?;
+        for (source, batch) in &self.state.in_hand {
+            tables::write(&tx, &mut self.state.rows, source.key(), source.epoch(), batch)?;
+        }
+        tx.commit()
+    }
+
+    fn failed(&mut self, error: &rusqlite::Error) {
+        let now = Instant::now();
+        let before = self.state.failure;
+        let log = before.is_none_or(|failure| now >= failure.log_at);
+        let wait = before.map_or(RETRY.0, |failure| (failure.wait * 2).min(RETRY.1));
+        if log {
+            ::log::error!(
+                "store: {} cannot be written: {error}. Live delivery goes on; what is new is not safe until this is mended",
+                self.dir.path().display()
+            );
+        }
+        let log_at = if log { now + LOG_AGAIN } else { before.map_or(now, |failure| failure.log_at) };
+        self.state.failure = Some(Failure { wait, retry_at: now + wait, log_at });
+        if before.is_none() {
+            self.shared.health.send_replace(StoreHealth::Failing);
+        }
+        if let Some(done) = self.state.closing.take() {
+            // Who closes may try again, or end without.
+            let _ = done.send(Err(StoreError::of(error)));
+        }
+    }
+
+    fn after_commit(&mut self) {
+        if self.state.sources.is_empty() {
+            for done in self.state.flushes.drain(..) {
+                let _ = done.send(());
+            }
+        }
+        let wal = fs::metadata(&self.wal).map_or(0, |wal| wal.len());
+        if wal > WAL_BYTES.1 {
+            self.log_error("checkpoint", self.checkpoint("PASSIVE"));
+        } else if wal > WAL_BYTES.0 {
+            let _ = self.checkpoints.try_send(());
+        }
+        if self.state.to_clear && self.state.sources.is_empty() {
+            match clear_step(&self.conn) {
+                Ok(more) => self.state.to_clear = more,
+                Err(error) => {
+                    // Tried again after the next deletion or start.
+                    self.state.to_clear = false;
+                    self.log_error("clearing away deleted sessions", Err(error));
+                }
+            }
+        }
+    }
+
+    /// All is committed, or the store was dropped.
+    fn end(mut self) {
+        if let Err(error) = self.state.rows.save(&self.conn) {
+            self.log_error("sizes", Err(error));
+        }
+        let all_stored = self.state.in_hand.is_empty() && !self.shared.backlog.has_lost();
+        let mut result = Ok(());
+        if let Some(done) = self.state.closing.take() {
+            if all_stored {
+                result = set_clean(&self.conn, true).and_then(|()| self.checkpoint("TRUNCATE"));
+            }
+            let mut queue = self.shared.queue.lock();
+            queue.ended = true;
+            let late = mem::take(&mut queue.dirty);
+            drop(queue);
+            drop(late);
+            let Self { conn, dir, .. } = self;
+            drop(conn);
+            drop(dir);
+            let _ = done.send(result.map_err(|error| StoreError::of(&error)));
+        }
+    }
+
+    fn checkpoint(&self, mode: &str) -> rusqlite::Result<()> {
+        let _alone = self.shared.checkpoint.lock();
+        checkpoint(&self.conn, mode).map(drop)
+    }
+
+    fn log_error(&self, what: &str, result: rusqlite::Result<()>) {
+        if let Err(error) = result {
+            ::log::warn!("store: {}: {what}: {error}", self.dir.path().display());
+        }
+    }
+}
