@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::record::OpenMessage;
 use crate::log::Entry;
 use crate::protocol::encode::{Encoder, Header};
 use crate::protocol::{EventSink, MessageId, ServerMessage};
@@ -19,6 +20,8 @@ pub struct Journal {
     entries: Vec<Entry>,
     /// Calls whose `tool_use` was seen and whose `tool_result` was not.
     running_tools: HashSet<String>,
+    /// Messages of the model that have begun and not ended, at most one of each subagent.
+    open: Vec<OpenMessage>,
 }
 
 /// Where a journal goes on.
@@ -28,6 +31,13 @@ pub struct Position {
     pub next_id: u64,
     /// The next `seq`; 0 counts as 1.
     pub next_seq: u64,
+}
+
+impl Position {
+    /// The newest event; 0: none.
+    pub fn last_seq(self) -> u64 {
+        self.next_seq.saturating_sub(1)
+    }
 }
 
 impl Journal {
@@ -41,17 +51,13 @@ impl Journal {
             turn: None,
             entries: Vec::new(),
             running_tools: HashSet::new(),
+            open: Vec::new(),
         }
     }
 
     /// Sets the time that the next events carry, Unix milliseconds.
     pub fn set_time(&mut self, now: u64) {
         self.now = now;
-    }
-
-    /// That time.
-    pub fn time(&self) -> u64 {
-        self.now
     }
 
     /// Sets the client message that the next events stem from.
@@ -81,6 +87,11 @@ impl Journal {
         Position { next_id: self.next_id, next_seq: self.next_seq }
     }
 
+    /// Messages of the model that have begun and not ended.
+    pub fn open_messages(&self) -> &[OpenMessage] {
+        &self.open
+    }
+
     /// Whether a tool is running.
     pub fn tool_is_running(&self) -> bool {
         !self.running_tools.is_empty()
@@ -104,6 +115,11 @@ impl Journal {
             ServerMessage::ToolResult(result) => {
                 self.running_tools.remove(&*result.tool_use_id);
             }
+            ServerMessage::AssistantMessageStart(start) => {
+                let parent_tool_use_id = start.parent_tool_use_id.as_deref().map(str::to_owned);
+                self.open.push(OpenMessage { id, parent_tool_use_id });
+            }
+            ServerMessage::AssistantMessageComplete(_) => self.open.retain(|open| open.id != id),
             _ => {}
         }
     }

@@ -12,6 +12,8 @@ pub mod registry;
 mod revive;
 pub mod state;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use handle::{Answer, Client, SessionHandle};
 pub use journal::{Journal, Position};
 pub use pool::{Acquired, AgentPool, Slot};
-pub use record::{Record, Seen, canonical};
+pub use record::{OpenMessage, Record, RunningTurn, Seen, Unfinished};
 pub use registry::{Found, OpenError, Registry};
 pub use state::{ClientId, Command, SessionLimits, SessionState};
 

@@ -103,9 +103,14 @@ impl ClientTools {
         self.calls.iter().filter_map(|call| call.deadline).min()
     }
 
-    /// The turn or the process that called is over.
+    /// The process that called is gone.
     pub(super) fn forget_calls(&mut self) {
         self.calls.clear();
+    }
+
+    /// Whether no call waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
     }
 
     /// The agent took a control request back.
@@ -189,6 +194,7 @@ impl SessionState {
                     rpc_id,
                     deadline,
                 });
+                self.busy();
             }
             Some(_) => {
                 self.rpc_error(agent_id, &rpc_id, INTERNAL_ERROR, "too many calls are open".to_owned())
@@ -200,6 +206,14 @@ impl SessionState {
         }
     }
 
+    /// The turn is over. What still waits is answered all the same: unanswered, the agent would hold it for ever.
+    pub(super) fn drop_client_calls(&mut self) {
+        for call in std::mem::take(&mut self.client_tools.calls) {
+            let text = "the turn is over".to_owned();
+            self.rpc_error(&call.agent_id, &call.rpc_id, INTERNAL_ERROR, text);
+        }
+    }
+
     /// `tool_result`: of a client tool, or the answers to a question.
     pub(super) fn client_tool_result(&mut self, asker: Asker, result: ClientToolResult) {
         if let Some(call) = self.client_tools.take(|call| call.tool_use_id == result.tool_use_id) {
@@ -207,6 +221,7 @@ impl SessionState {
             let outcome = CallResult { content, is_error: result.is_error };
             let outcome = Json::of(&outcome).unwrap_or_else(|_| Json::empty_object());
             self.rpc_reply(&call.agent_id, &call.rpc_id, RpcOutcome::Result(outcome));
+            self.settle();
         } else if !self.question_answered(&asker, &result) {
             let text =
                 format!("no client tool or question waits under the tool_use_id {:?}", result.tool_use_id);
@@ -221,6 +236,7 @@ impl SessionState {
         {
             let text = "the client did not answer in time (--client-tool-timeout)".to_owned();
             self.rpc_error(&call.agent_id, &call.rpc_id, INTERNAL_ERROR, text);
+            self.settle();
         }
     }
 
