@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod config;
 pub mod connection;
+pub mod console;
 pub mod converter;
 pub mod dispatch;
 pub mod gateway;

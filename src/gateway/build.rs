@@ -26,7 +26,7 @@ use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared};
 use crate::store::{self, DataDirError, OpenError, SqliteStore, Store, StoreError, StoredSession};
 
 /// Bytes of events that may wait for the store, over all sessions.
-const STORE_BACKLOG: usize = 64 << 20;
+const STORE_BACKLOG: usize = 256 << 20;
 /// How long `claude --version` may take.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the sweep of an earlier run's processes may take.
@@ -79,7 +79,7 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
         max_attached: limits.max_attached,
     };
     Ok(Gateway {
-        service: Arc::new(GatewayService::new(dispatch)),
+        service: Arc::new(GatewayService::new(dispatch, config.console)),
         registry,
         store: home.store,
         settings: server_settings(&config, tokens)?,

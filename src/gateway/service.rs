@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hyper::http::request::Parts;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
+use super::routes;
 use crate::connection::{Outbox, Peer, Refusal, Service, Verdict};
 use crate::dispatch::Dispatch;
 use crate::protocol::{Empty, ServerMessage, Warning, WarningCode};
@@ -16,6 +18,7 @@ use crate::session::{Answer, Client, ClientId};
 #[derive(Debug)]
 pub struct GatewayService {
     dispatch: Dispatch,
+    with_console: bool,
     /// Cancelled when the gateway drains.
     unready: CancellationToken,
 }
@@ -28,8 +31,8 @@ pub struct Connected {
 }
 
 impl GatewayService {
-    pub(super) fn new(dispatch: Dispatch) -> Self {
-        Self { dispatch, unready: CancellationToken::new() }
+    pub(super) fn new(dispatch: Dispatch, with_console: bool) -> Self {
+        Self { dispatch, with_console, unready: CancellationToken::new() }
     }
 
     /// Cancel it when no new session can be served.
@@ -87,8 +90,8 @@ impl Service for GatewayService {
 }
 
 impl Application for GatewayService {
-    fn http(&self, _: &hyper::http::request::Parts) -> Option<Reply> {
-        None
+    fn http(&self, request: &Parts) -> Option<Reply> {
+        routes::answer(request, self.with_console)
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -16,7 +16,8 @@
 //!   most the windows and the limit.
 //!
 //! Frames are slices of the encoder's chunks. Entries leave in the order in which they came, so at most one chunk per log is held
-//! by fewer frames than it was made for; [`EventLog::compact`] ends even that, for sessions that go to sleep.
+//! by fewer frames than it was made for (the encoder must give a frame that is larger than a chunk a buffer of its own, or the
+//! small frames after it would hold that one); [`EventLog::compact`] ends even that, for sessions that go to sleep.
 
 mod cursor;
 mod doorbell;

@@ -29,7 +29,8 @@ impl Backlog {
         self.bytes() > self.limit
     }
 
-    /// So much waits that it is better to let the agent wait than to go on (three quarters of the limit).
+    /// So much waits that it is better to let the agent wait than to go on (three quarters of the limit): as long as the store is
+    /// [healthy](super::StoreHealth), it is merely slower than the agents, and reading on would end in lost events.
     pub fn is_high(&self) -> bool {
         self.bytes() > self.high_water()
     }

@@ -47,20 +47,20 @@ impl FakeStore {
     /// Commits all that was pulled.
     pub(super) fn commit(&self, source: &dyn Source) {
         let mut state = self.state.lock();
-        let mut last = None;
+        let mut newest = None;
         for mut batch in std::mem::take(&mut state.in_hand) {
             let mut lost = batch.lost_through;
             assert!(lost.is_none() || !batch.entries.is_empty());
             state.message_ids.append(&mut batch.message_ids);
             for Entry { seq, frame } in batch.entries {
-                assert!(Some(seq) > last);
-                last = Some(seq);
+                assert!(Some(seq) > newest);
+                newest = Some(seq);
                 assert!(state.rows.insert(seq, (lost.take(), frame)).is_none(), "{seq} came twice");
             }
         }
         drop(state);
-        if let Some(last) = last {
-            source.committed(last);
+        if let Some(newest) = newest {
+            source.committed(newest);
         }
     }
 

@@ -5,6 +5,9 @@
 //! - Power cut, kernel crash: the file stays whole; the last commits may be gone, back to the last checkpoint.
 //! - Full disk, I/O errors: see [`StoreHealth`]; what waits is bounded by [`Backlog`], and committed when the disk is back.
 
+mod chunks;
+#[cfg(test)]
+mod kill_test;
 mod reader;
 mod retention;
 mod schema;
@@ -20,10 +23,12 @@ use std::{
     thread,
 };
 
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
     reader::Readers,
+    tables::Rows,
     writer::{Command, Shared, Writer},
 };
 use super::{
@@ -85,11 +90,11 @@ impl SqliteStore {
     /// Runs `job` on the writer's connection, between two commits.
     async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+        job: impl FnOnce(&Connection, &mut Rows) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (done, result) = oneshot::channel();
-        let run = move |conn: &rusqlite::Connection| {
-            let _ = done.send(job(conn));
+        let run = move |conn: &Connection, rows: &mut Rows| {
+            let _ = done.send(job(conn, rows));
         };
         self.command(Command::Run(Box::new(run))).await?;
         result.await.map_err(|_| StoreError::Closed)?.map_err(|error| StoreError::of(&error))
@@ -109,7 +114,7 @@ impl Store for SqliteStore {
         max_bytes: usize,
     ) -> Pending<'a, Result<Chunk, StoreError>> {
         let (key, epoch) = (key.clone(), epoch.to_owned());
-        Box::pin(self.readers.run(move |conn| tables::read(conn, &key, &epoch, after, max_bytes)))
+        Box::pin(self.readers.run(move |conn| chunks::read(conn, &key, &epoch, after, max_bytes)))
     }
 
     fn backlog(&self) -> &Backlog {
@@ -139,7 +144,8 @@ impl Store for SqliteStore {
 
     fn delete<'a>(&'a self, key: &'a SessionKey, epoch: &'a str) -> Pending<'a, Result<(), StoreError>> {
         let (key, epoch) = (key.clone(), epoch.to_owned());
-        Box::pin(self.run(move |conn| {
+        Box::pin(self.run(move |conn, rows| {
+            rows.forget(&key);
             let tx = conn.unchecked_transaction()?;
             tables::delete(&tx, &key, &epoch)?;
             tx.commit()

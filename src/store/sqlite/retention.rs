@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::tables::{drain, int, uint};
 use crate::store::{Expired, Retention, SessionKey, Status};
 
-/// How many events one step clears away: a few milliseconds of the writer's time.
-const STEP_EVENTS: usize = 1000;
+/// How many runs of events one step clears away: a few milliseconds of the writer's time.
+const STEP_RUNS: usize = 200;
 /// How many pages one step gives back to the file system.
 const STEP_PAGES: u32 = 256;
 
@@ -58,11 +58,10 @@ pub(super) fn clear_step(conn: &Connection) -> rusqlite::Result<bool> {
     let tx = conn.unchecked_transaction()?;
     let cleared = tx
         .prepare_cached(
-            "DELETE FROM events WHERE session = ?1 AND seq <= coalesce(
-                (SELECT seq FROM events WHERE session = ?1 ORDER BY seq LIMIT 1 OFFSET ?2), 9223372036854775807)",
+            "DELETE FROM runs WHERE number IN (SELECT number FROM runs WHERE session = ?1 ORDER BY last_seq LIMIT ?2)",
         )?
-        .execute(params![session, int(STEP_EVENTS as u64 - 1)])?;
-    if cleared < STEP_EVENTS {
+        .execute(params![session, int(STEP_RUNS as u64)])?;
+    if cleared < STEP_RUNS {
         tx.prepare_cached("DELETE FROM message_ids WHERE session = ?1")?.execute([session])?;
         tx.prepare_cached("DELETE FROM doomed WHERE session = ?1")?.execute([session])?;
     }

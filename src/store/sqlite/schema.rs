@@ -65,30 +65,29 @@ impl OpenError {
 /// Session keys are never used twice (`AUTOINCREMENT`), so that the events of a deleted session, which are cleared away in small
 /// steps (`doomed`), are never taken for another's.
 ///
-/// `events` is clustered by session and seq: a replay reads neighbouring pages. `lost_through`: the events before this one, up to
-/// that seq, were lost while the disk was full; `NULL` almost always.
+/// `runs` holds the events, see `chunks`. `lost_through`: the events before this run, up to that seq, were lost while the disk was
+/// full; `NULL` almost always. `sessions.bytes` lags behind a little.
 const TABLES: &str = "
     CREATE TABLE sessions (
         key INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL UNIQUE,
         epoch TEXT NOT NULL,
-        owner TEXT NOT NULL DEFAULT '',
+        bytes INTEGER NOT NULL DEFAULT 0,
+        next_seq INTEGER NOT NULL DEFAULT 0,
+        status INTEGER NOT NULL DEFAULT 0,
         created_at INTEGER NOT NULL DEFAULT 0,
         last_active_at INTEGER NOT NULL DEFAULT 0,
-        status INTEGER NOT NULL DEFAULT 0,
-        state TEXT,
-        first_seq INTEGER NOT NULL DEFAULT 0,
-        last_seq INTEGER NOT NULL DEFAULT 0,
-        next_seq INTEGER NOT NULL DEFAULT 0,
-        bytes INTEGER NOT NULL DEFAULT 0
+        owner TEXT NOT NULL DEFAULT '',
+        state TEXT
     );
-    CREATE TABLE events (
+    CREATE TABLE runs (
+        number INTEGER PRIMARY KEY,
         session INTEGER NOT NULL,
-        seq INTEGER NOT NULL,
+        last_seq INTEGER NOT NULL,
         lost_through INTEGER,
-        frame TEXT NOT NULL,
-        PRIMARY KEY (session, seq)
-    ) WITHOUT ROWID;
+        events BLOB NOT NULL
+    );
+    CREATE INDEX runs_by_session ON runs (session, last_seq);
     CREATE TABLE message_ids (
         session INTEGER NOT NULL,
         id TEXT NOT NULL,
@@ -139,8 +138,7 @@ fn settings(conn: &Connection) -> rusqlite::Result<()> {
 
 fn prepare(conn: &mut Connection, found: i64) -> rusqlite::Result<()> {
     if found == 0 {
-        // Both only take effect in an empty file. Large pages: a row of this kind of table stays on its page up to a quarter of it.
-        conn.pragma_update(None, "page_size", 8192)?;
+        // Takes effect in an empty file only.
         conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     let _: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
@@ -153,7 +151,11 @@ fn prepare(conn: &mut Connection, found: i64) -> rusqlite::Result<()> {
     let clean: i64 =
         tx.query_row("SELECT coalesce(max(value), 0) FROM meta WHERE name = 'clean'", [], |row| row.get(0))?;
     if clean == 0 {
-        tx.execute("UPDATE sessions SET next_seq = max(next_seq, last_seq + 1) + ?1", [SEQ_JUMP])?;
+        tx.execute(
+            "UPDATE sessions SET next_seq = ?1 + max(next_seq, 1 + coalesce(
+                (SELECT max(last_seq) FROM runs WHERE session = sessions.key), 0))",
+            [SEQ_JUMP],
+        )?;
     }
     set_clean(&tx, false)?;
     tx.commit()?;

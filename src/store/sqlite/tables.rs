@@ -1,19 +1,30 @@
-//! The statements: what a batch becomes in the tables, and how it is read back.
+//! The statements: what a batch becomes in the tables, and how sessions are read back.
 
 use std::collections::HashMap;
 
-use rusqlite::{CachedStatement, Connection, ErrorCode, OptionalExtension, Row, params, types::ValueRef};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
-use crate::store::{Batch, Chunk, Entry, Record, SessionKey, Status, StoredSession};
+use super::chunks;
+use crate::store::{Batch, Record, SessionKey, Status, StoredSession};
 
-/// What an event costs in the file besides its frame, roughly.
-const ROW_OVERHEAD: usize = 24;
+/// After this much, a session's size is written to its row, also without a record that is written anyway.
+const UNSAVED_BYTES: u64 = 1 << 20;
 
-/// Session rows that the writer knows: what to put into `events.session`. Forgotten whenever a transaction is rolled back.
+/// Session rows that the writer knows. Forgotten whenever a transaction is rolled back.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    known: HashMap<SessionKey, (String, i64)>,
+    known: HashMap<SessionKey, Known>,
+    /// For making runs of events.
+    run: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Known {
+    epoch: String,
+    /// `sessions.key`.
+    row: i64,
+    /// Stored, and not yet counted in the row: a row holds the session's state, so it is not written at every commit.
+    unsaved_bytes: u64,
 }
 
 impl Rows {
@@ -21,12 +32,19 @@ impl Rows {
         self.known.clear();
     }
 
+    pub(super) fn forget(&mut self, key: &SessionKey) {
+        self.known.remove(key);
+    }
+
+    /// Makes the rows' sizes right.
+    pub(super) fn save(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        self.known.values_mut().try_for_each(|known| known.save(conn))
+    }
+
     /// The session's row; made when there is none, in place of an earlier life of the same id.
-    fn of(&mut self, conn: &Connection, key: &SessionKey, epoch: &str) -> rusqlite::Result<i64> {
-        if let Some((known, row)) = self.known.get(key)
-            && known == epoch
-        {
-            return Ok(*row);
+    fn find_or_make(&mut self, conn: &Connection, key: &SessionKey, epoch: &str) -> rusqlite::Result<()> {
+        if self.known.get(key).is_some_and(|known| known.epoch == epoch) {
+            return Ok(());
         }
         let row = if let Some(row) = find(conn, key, epoch)? {
             row
@@ -35,8 +53,19 @@ impl Rows {
             conn.prepare_cached("INSERT INTO sessions (id, epoch) VALUES (?1, ?2)")?
                 .insert(params![key.as_str(), epoch])?
         };
-        self.known.insert(key.clone(), (epoch.to_owned(), row));
-        Ok(row)
+        self.known.insert(key.clone(), Known { epoch: epoch.to_owned(), row, unsaved_bytes: 0 });
+        Ok(())
+    }
+}
+
+impl Known {
+    fn save(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        if self.unsaved_bytes > 0 {
+            conn.prepare_cached("UPDATE sessions SET bytes = bytes + ?2 WHERE key = ?1")?
+                .execute(params![self.row, int(self.unsaved_bytes)])?;
+            self.unsaved_bytes = 0;
+        }
+        Ok(())
     }
 }
 
@@ -55,49 +84,24 @@ pub(super) fn write(
     batch: &Batch,
 ) -> rusqlite::Result<()> {
     if batch.delete {
-        rows.known.remove(key);
+        rows.forget(key);
         return delete(conn, key, epoch);
     }
-    let row = rows.of(conn, key, epoch)?;
-    if let (Some(first), Some(last)) = (batch.entries.first(), batch.entries.last()) {
-        let bytes = write_events(conn, row, batch)?;
-        conn.prepare_cached(
-            "UPDATE sessions SET bytes = bytes + ?2, last_seq = ?3,
-                first_seq = CASE first_seq WHEN 0 THEN ?4 ELSE first_seq END WHERE key = ?1",
-        )?
-        .execute(params![row, bytes, int(last.seq), int(first.seq)])?;
-    }
+    rows.find_or_make(conn, key, epoch)?;
+    let Rows { known, run } = rows;
+    let Some(known) = known.get_mut(key) else { return Ok(()) };
+    known.unsaved_bytes += chunks::write(conn, known.row, batch, run)?;
     for id in &batch.message_ids {
         conn.prepare_cached("INSERT OR IGNORE INTO message_ids (session, id) VALUES (?1, ?2)")?
-            .execute(params![row, id])?;
+            .execute(params![known.row, id])?;
     }
     if let Some(record) = &batch.record {
-        write_record(conn, row, record)?;
+        write_record(conn, known.row, record)?;
+    }
+    if batch.record.is_some() || known.unsaved_bytes > UNSAVED_BYTES {
+        known.save(conn)?;
     }
     Ok(())
-}
-
-fn write_events(conn: &Connection, row: i64, batch: &Batch) -> rusqlite::Result<i64> {
-    let mut insert = conn.prepare_cached(
-        "INSERT OR REPLACE INTO events (session, seq, lost_through, frame) VALUES (?1, ?2, ?3, ?4)",
-    )?;
-    let mut lost = batch.lost_through.map(int);
-    let mut bytes = 0;
-    for entry in &batch.entries {
-        match insert.execute(params![row, int(entry.seq), lost, entry.frame.as_str()]) {
-            Ok(_) => {
-                lost = None;
-                bytes += entry.frame.len() + ROW_OVERHEAD;
-            }
-            // Nothing will ever make it fit: the others must not wait for it. Readers see that it is missing.
-            Err(error) if error.sqlite_error_code() == Some(ErrorCode::TooBig) => {
-                ::log::error!("store: an event of {} bytes is too large to be kept", entry.frame.len());
-                lost = Some(int(entry.seq));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(i64::try_from(bytes).unwrap_or(i64::MAX))
 }
 
 fn write_record(conn: &Connection, row: i64, record: &Record) -> rusqlite::Result<()> {
@@ -133,69 +137,30 @@ fn doom(conn: &Connection, which: &str, params: impl rusqlite::Params + Copy) ->
     Ok(())
 }
 
-/// See [`Store::read`](crate::store::Store::read).
-pub(super) fn read(
-    conn: &Connection,
-    key: &str,
-    epoch: &str,
-    after: u64,
-    max_bytes: usize,
-) -> rusqlite::Result<Chunk> {
-    // One statement, so that a session that is deleted in between cannot show half of itself.
-    let mut select = conn.prepare_cached(
-        "SELECT seq, lost_through, frame FROM events
-         WHERE session = (SELECT key FROM sessions WHERE id = ?1 AND epoch = ?2) AND seq > ?3 ORDER BY seq",
-    )?;
-    let mut rows = select.query(params![key, epoch, int(after)])?;
-    let (mut entries, mut bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.next()? {
-        let seq = uint(row, 0)?;
-        let lost = row.get::<_, Option<i64>>(1)?.and_then(|lost| u64::try_from(lost).ok());
-        if let Some(through) = lost.filter(|through| *through > after) {
-            if entries.is_empty() {
-                return Ok(Chunk::Lost { through, next: seq });
-            }
-            break;
-        }
-        let text = row.get_ref(2)?;
-        let ValueRef::Text(text) = text else {
-            return Err(rusqlite::Error::InvalidColumnType(2, "frame".to_owned(), text.data_type()));
-        };
-        bytes += text.len();
-        if bytes > max_bytes && !entries.is_empty() {
-            break;
-        }
-        let frame = std::str::from_utf8(text).map_err(|error| rusqlite::Error::Utf8Error(2, error))?;
-        entries.push(Entry { seq, frame: Utf8Bytes::from(frame) });
-    }
-    Ok(if entries.is_empty() { Chunk::End } else { Chunk::Entries(entries) })
-}
-
 /// All sessions, in the order in which they were made.
 pub(super) fn sessions(conn: &Connection) -> rusqlite::Result<Vec<StoredSession>> {
     let mut select = conn.prepare(
-        "SELECT id, epoch, first_seq, last_seq, next_seq, owner, created_at, last_active_at, status, state
-         FROM sessions ORDER BY key",
+        "SELECT key, id, epoch, next_seq, owner, created_at, last_active_at, status, state FROM sessions ORDER BY key",
     )?;
     let stored = select.query_map([], |row| {
-        let last_seq = uint(row, 3)?;
-        let state: Option<String> = row.get(9)?;
+        let key = row.get(0)?;
+        let last_seq = chunks::last_seq(conn, key)?;
         let mut record = None;
-        if let Some(state) = state {
+        if let Some(state) = row.get(8)? {
             record = Some(Record {
-                owner: row.get(5)?,
-                created_at: uint(row, 6)?,
-                last_active_at: uint(row, 7)?,
-                status: status(row, 8)?,
+                owner: row.get(4)?,
+                created_at: uint(row, 5)?,
+                last_active_at: uint(row, 6)?,
+                status: status(row, 7)?,
                 state,
             });
         }
         Ok(StoredSession {
-            key: SessionKey::from(row.get::<_, String>(0)?),
-            epoch: row.get(1)?,
-            first_seq: uint(row, 2)?.max(1),
+            key: SessionKey::from(row.get::<_, String>(1)?),
+            epoch: row.get(2)?,
+            first_seq: chunks::first_seq(conn, key)?.max(1),
             last_seq,
-            next_seq: uint(row, 4)?.max(last_seq + 1),
+            next_seq: uint(row, 3)?.max(last_seq + 1),
             record,
         })
     })?;

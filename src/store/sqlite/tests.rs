@@ -187,14 +187,14 @@ async fn full_disk_is_told_waited_for_and_made_up_for() {
     let log = log(&store, "a", 10_000);
     append(&log, 1..=10, 100);
     store.flush().await.unwrap();
-    store.run(|conn| conn.pragma_update_and_check(None, "max_page_count", 1, |_| Ok(()))).await.unwrap();
+    store.run(|conn, _| conn.pragma_update_and_check(None, "max_page_count", 1, |_| Ok(()))).await.unwrap();
     append(&log, 11..=3000, 100);
     health.wait_for(|health| *health == StoreHealth::Failing).await.unwrap();
     append(&log, 3001..=4000, 100);
     assert_eq!(read_all(&log, 10).await, range(11, 4000), "live delivery goes on");
     assert!(store.close().await.is_err(), "who closes is told");
     store
-        .run(|conn| conn.pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(())))
+        .run(|conn, _| conn.pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(())))
         .await
         .unwrap();
     health.wait_for(|health| *health == StoreHealth::Good).await.unwrap();
@@ -212,7 +212,7 @@ async fn long_stall_loses_the_oldest_unstored_events_and_says_so() {
     let log = log(&store, "a", 10_000);
     append(&log, 1..=10, 100);
     store.flush().await.unwrap();
-    store.run(|conn| conn.pragma_update_and_check(None, "max_page_count", 1, |_| Ok(()))).await.unwrap();
+    store.run(|conn, _| conn.pragma_update_and_check(None, "max_page_count", 1, |_| Ok(()))).await.unwrap();
     append(&log, 11..=200, 100);
     health.wait_for(|health| *health == StoreHealth::Failing).await.unwrap();
     for seq in 201..=5000 {
@@ -224,7 +224,7 @@ async fn long_stall_loses_the_oldest_unstored_events_and_says_so() {
     assert!(during.starts_with(&range(1, 10)) && during[10] == 0, "then a gap");
     assert_eq!(during.iter().filter(|seq| **seq == 0).count(), 1);
     store
-        .run(|conn| conn.pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(())))
+        .run(|conn, _| conn.pragma_update_and_check(None, "max_page_count", 1_000_000, |_| Ok(())))
         .await
         .unwrap();
     health.wait_for(|health| *health == StoreHealth::Good).await.unwrap();
@@ -312,7 +312,7 @@ async fn file_shrinks_when_sessions_are_deleted() {
     store.flush().await.unwrap();
     log.delete();
     store.flush().await.unwrap();
-    while store.run(super::retention::clear_step).await.unwrap() {}
+    while store.run(|conn, _| super::retention::clear_step(conn)).await.unwrap() {}
     assert_eq!(read_all(&keep, 0).await, range(1, 10));
     store.close().await.unwrap();
     let size = fs::metadata(dir.path().join(FILE)).unwrap().len();

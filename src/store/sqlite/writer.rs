@@ -1,7 +1,7 @@
 //! The one thread that writes: pulls what sessions have gathered, commits it, tells them.
 //!
 //! A commit comes at once when nothing was committed for [`PACE`], otherwise `PACE` after the one before: what a session gives out is
-//! committed within 20 ms and the time that one commit takes. While the file cannot be written it keeps what it has pulled (at
+//! committed within 40 ms and the time that one commit takes. While the file cannot be written it keeps what it has pulled (at
 //! most [`CYCLE_BYTES`] and one entry), pulls nothing more, and tries again and again: order is kept, and nothing is pulled twice.
 
 use std::{
@@ -24,7 +24,7 @@ use super::{
 use crate::store::{Backlog, Batch, DataDir, Source, StoreError, StoreHealth};
 
 /// Between the starts of two commits.
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(40);
 /// How much one commit takes up.
 const CYCLE_BYTES: usize = 8 << 20;
 /// How much is pulled from one session before it is another's turn; bounds how long its log is locked.
@@ -91,13 +91,16 @@ impl Shared {
     }
 }
 
+/// Something to do on the writer's connection.
+type Job = Box<dyn FnOnce(&Connection, &mut Rows) + Send>;
+
 /// What the writer is asked to do besides pulling. Sent by the store's methods, which wait for the answer; the writer reads it
 /// between commits. Full: the method waits. Closed: the store is closed.
 pub(super) enum Command {
     /// Say when all that was dirty before is committed.
     Flush(oneshot::Sender<()>),
     /// Run this between two commits. It may change any row.
-    Run(Box<dyn FnOnce(&Connection) + Send>),
+    Run(Job),
     /// Commit all there is, and end.
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
@@ -182,8 +185,7 @@ impl Writer {
                 Command::Flush(done) => self.state.flushes.push(done),
                 Command::Close(done) => self.state.closing = Some(done),
                 Command::Run(run) => {
-                    run(&self.conn);
-                    self.state.rows.forget_all();
+                    run(&self.conn, &mut self.state.rows);
                     self.state.to_clear = true;
                 }
             }
@@ -295,6 +297,9 @@ impl Writer {
 
     /// All is committed, or the store was dropped.
     fn end(mut self) {
+        if let Err(error) = self.state.rows.save(&self.conn) {
+            self.log_error("sizes", Err(error));
+        }
         let all_stored = self.state.in_hand.is_empty() && !self.shared.backlog.has_lost();
         let mut result = Ok(());
         if let Some(done) = self.state.closing.take() {

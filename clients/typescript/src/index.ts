@@ -1,0 +1,13 @@
+export { Client } from './client.js';
+export type { ClientOptions } from './client.js';
+export { Session } from './session.js';
+export type { OpenOptions, Turn } from './session.js';
+export { backoffDelay } from './link.js';
+export type { BackoffOptions, ConnectionState, WebSocketConstructor, WebSocketLike } from './link.js';
+export type { RequestOptions } from './requests.js';
+export type { ToolContext, ToolHandler, ToolOutcome } from './tools.js';
+export { plainToolName } from './tools.js';
+export * from './errors.js';
+export { initialState, questionsOf, reduce } from './state.js';
+export type * from './state.js';
+export type * from './protocol.js';

@@ -1,0 +1,1915 @@
+// Made from docs/protocol.schema.json by `npm run types`. Do not edit.
+
+/**
+ * One text frame of the WebSocket, in either direction. Validate against `#/$defs/ClientMessage` or `#/$defs/ServerMessage`. Unknown fields are allowed and ignored.
+ */
+export type WireMessage = ClientMessage | ServerMessage;
+/**
+ * Any frame that a client may send.
+ */
+export type ClientMessage =
+  | ClientCancel
+  | ClientConfigQuery
+  | ClientConfigUpdate
+  | ClientHeartbeat
+  | ClientInterrupt
+  | ClientNewSession
+  | ClientPermissionResponse
+  | ClientPermissionUpdate
+  | ClientResume
+  | ClientSessionEnd
+  | ClientSessionInfo
+  | ClientSessionList
+  | ClientSessionStart
+  | ClientToolResult
+  | ClientUserMessage;
+/**
+ * Who is asked before a tool runs.
+ */
+export type PermissionModeInput =
+  'manual' | 'default' | 'auto' | 'acceptEdits' | 'plan' | 'bypass' | 'bypassPermissions';
+/**
+ * Names with values: an object, or ACP's array of `{name, value}`.
+ */
+export type Pairs =
+  | {
+      [k: string]: string;
+    }
+  | Pair[];
+/**
+ * How an MCP server is reached.
+ */
+export type McpTransport = 'stdio' | 'http' | 'sse';
+/**
+ * An answer to a permission prompt.
+ */
+export type Decision = 'allow' | 'deny' | 'allow_always';
+/**
+ * One change of a session's permission rules, in the agent's own form.
+ */
+export type RuleUpdate =
+  | (RuleSet & {
+      type: 'addRules';
+    })
+  | (RuleSet & {
+      type: 'replaceRules';
+    })
+  | (RuleSet & {
+      type: 'removeRules';
+    })
+  | {
+      /**
+       * The mode.
+       */
+      mode: PermissionModeInput;
+      type: 'setMode';
+    }
+  | {
+      /**
+       * Absolute paths.
+       */
+      directories: string[];
+      type: 'addDirectories';
+    }
+  | {
+      /**
+       * Absolute paths.
+       */
+      directories: string[];
+      type: 'removeDirectories';
+    };
+/**
+ * What a rule says.
+ */
+export type RuleBehavior = 'allow' | 'deny' | 'ask';
+/**
+ * Both forms of a list of servers, for the schema.
+ */
+export type McpServers =
+  | McpServerInput[]
+  | {
+      [k: string]: McpServerEntry;
+    };
+/**
+ * What a client says about a tool: its result, or the answers to a question.
+ */
+export type ToolContent =
+  | string
+  | ContentBlock[]
+  | {
+      [k: string]: unknown;
+    };
+/**
+ * What a user says: text, or content blocks. A string that holds a JSON array of blocks counts as those blocks.
+ */
+export type Content = string | ContentBlock[];
+/**
+ * Any frame that the server may send.
+ */
+export type ServerMessage =
+  | ServerAgentEvent
+  | ServerAssistantMessageComplete
+  | ServerAssistantMessageDelta
+  | ServerAssistantMessageStart
+  | ServerCancelled
+  | ServerConfigResponse
+  | ServerConfigUpdated
+  | ServerError
+  | ServerHeartbeat
+  | ServerInterrupted
+  | ServerNewSession
+  | ServerPermissionRequest
+  | ServerPermissionResolved
+  | ServerResult
+  | ServerSessionEnded
+  | ServerSessionInfo
+  | ServerSessionList
+  | ServerStatusUpdate
+  | ServerToolResult
+  | ServerToolUse
+  | ServerUserMessage
+  | ServerWarning;
+/**
+ * A piece of a message of the model.
+ */
+export type Delta =
+  | {
+      delta_type: 'text';
+      /**
+       * The piece.
+       */
+      text: string;
+    }
+  | {
+      delta_type: 'thinking';
+      /**
+       * The piece.
+       */
+      thinking: string;
+    }
+  | {
+      delta_type: 'tool_use';
+      /**
+       * Its input, an object.
+       */
+      tool_input: {
+        [k: string]: unknown;
+      };
+      /**
+       * The tool.
+       */
+      tool_name: string;
+      /**
+       * The call's id.
+       */
+      tool_use_id: string;
+    }
+  | {
+      delta_type: 'tool_input';
+      /**
+       * The piece.
+       */
+      partial_json: string;
+      /**
+       * The tool.
+       */
+      tool_name: string;
+      /**
+       * The call's id.
+       */
+      tool_use_id: string;
+    };
+/**
+ * Who is asked before a tool runs.
+ */
+export type PermissionMode = 'manual' | 'auto' | 'plan' | 'bypass';
+/**
+ * `error.code`: what was wrong with a request, or what went wrong in a session.
+ */
+export type ErrorCode =
+  | 'invalid_json'
+  | 'invalid_message'
+  | 'unknown_type'
+  | 'unsupported_frame'
+  | 'unknown_session'
+  | 'session_ended'
+  | 'unknown_request'
+  | 'forbidden'
+  | 'invalid_cwd'
+  | 'queue_full'
+  | 'capacity'
+  | 'rate_limited'
+  | 'agent_unavailable'
+  | 'agent_failed'
+  | 'internal';
+/**
+ * What an interrupt came to.
+ */
+export type InterruptOutcome = 'interrupted' | 'agent_killed' | 'nothing_running';
+/**
+ * How dangerous a tool call is held to be.
+ */
+export type RiskLevel = 'low' | 'medium' | 'high';
+/**
+ * How a prompt ended.
+ */
+export type Resolution = 'allow' | 'deny' | 'allow_always' | 'cancelled';
+/**
+ * Who or what ended a prompt.
+ */
+export type ResolvedBy = 'client' | 'interrupt' | 'session_ended' | 'timeout' | 'agent' | 'rule';
+/**
+ * Why a turn failed.
+ */
+export type TurnErrorCode =
+  'max_turns' | 'max_budget' | 'api_error' | 'agent_exited' | 'agent_unavailable' | 'execution';
+/**
+ * How a turn ended.
+ */
+export type ResultSubtype = 'success' | 'error' | 'interrupted' | 'cancelled';
+/**
+ * Why a session ended.
+ */
+export type EndReason = 'client' | 'disconnected' | 'idle' | 'shutdown' | 'failed';
+/**
+ * Whether a session's agent process is there.
+ */
+export type AgentState = 'stopped' | 'waiting' | 'starting' | 'running';
+/**
+ * The verdict on a replay.
+ */
+export type Replay = 'none' | 'ok' | 'gap' | 'reset';
+/**
+ * What a session is doing.
+ */
+export type SessionStatus = 'idle' | 'thinking' | 'executing_tool' | 'waiting_permission';
+/**
+ * Whether a session lives.
+ */
+export type Liveness = 'active' | 'dormant' | 'ended';
+/**
+ * Who runs a tool.
+ */
+export type Executor = 'agent' | 'client';
+/**
+ * `warning.code`: something a person may want to know; nothing was lost.
+ */
+export type WarningCode =
+  | 'api_retry'
+  | 'rate_limit'
+  | 'context_compacted'
+  | 'permission_denied'
+  | 'agent_restarted'
+  | 'nothing_to_resume'
+  | 'duplicate_message'
+  | 'config_ignored'
+  | 'agent_line_skipped'
+  | 'gap'
+  | 'store_unavailable'
+  | 'agent_notice';
+
+/**
+ * `cancel`.
+ */
+export interface ClientCancel {
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  /**
+   * The `id` of a user message or of a `permission_request`.
+   */
+  target_id: string;
+  type: 'cancel';
+}
+/**
+ * A message without fields of its own.
+ */
+export interface ClientConfigQuery {
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  type: 'config_query';
+}
+/**
+ * `config_update`.
+ */
+export interface ClientConfigUpdate {
+  /**
+   * What to change.
+   */
+  config: ConfigUpdateFields;
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  type: 'config_update';
+}
+/**
+ * What `config_update` may change. An absent field stays as it is.
+ */
+export interface ConfigUpdateFields {
+  /**
+   * Most tokens of thinking.
+   */
+  max_thinking_tokens?: number;
+  /**
+   * Most agent steps a turn may take, 1 to 1000; needs a restart of the agent between turns.
+   */
+  max_turns?: number;
+  /**
+   * The model.
+   */
+  model?: string;
+  /**
+   * Who is asked.
+   */
+  permission_mode?: PermissionModeInput;
+}
+/**
+ * A message without fields of its own.
+ */
+export interface ClientHeartbeat {
+  /**
+   * The client's id of this message.
+   */
+  id?: string;
+  /**
+   * The session that is meant.
+   */
+  session_id?: string;
+  type: 'heartbeat';
+}
+/**
+ * `interrupt`.
+ */
+export interface ClientInterrupt {
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * Why; for the log.
+   */
+  reason?: string;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  type: 'interrupt';
+}
+/**
+ * `new_session`, ACP's form.
+ */
+export interface ClientNewSession {
+  /**
+   * Absolute working directory.
+   */
+  cwd: string;
+  /**
+   * The client's id of this message.
+   */
+  id?: string;
+  /**
+   * MCP servers of the session; `mcpServers` is understood too.
+   */
+  mcp_servers: McpServerInput[];
+  /**
+   * The session that is meant.
+   */
+  session_id?: string;
+  type: 'new_session';
+}
+/**
+ * One MCP server. `type` absent means stdio, as in ACP and in Claude's configuration.
+ */
+export interface McpServerInput {
+  /**
+   * stdio: its arguments.
+   */
+  args?: string[];
+  /**
+   * stdio: the program.
+   */
+  command?: string;
+  /**
+   * stdio: its environment, as ACP's array of `{name, value}` or as an object.
+   */
+  env?: Pairs;
+  /**
+   * http, sse: headers, as ACP's array of `{name, value}` or as an object.
+   */
+  headers?: Pairs;
+  /**
+   * The server's name, unique within the session.
+   */
+  name: string;
+  /**
+   * `stdio` (default), `http` or `sse`.
+   */
+  type?: McpTransport;
+  /**
+   * http, sse: the address.
+   */
+  url?: string;
+}
+/**
+ * One entry of `Pairs::Array`.
+ */
+export interface Pair {
+  /**
+   * The name.
+   */
+  name: string;
+  /**
+   * Its value.
+   */
+  value: string;
+}
+/**
+ * `permission_response`.
+ */
+export interface ClientPermissionResponse {
+  /**
+   * The answer.
+   */
+  decision: Decision;
+  /**
+   * With `deny`: the reason, which the model reads.
+   */
+  explanation?: string;
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * With `deny`: also ends the turn.
+   */
+  interrupt?: boolean;
+  /**
+   * The `id` of the `permission_request`.
+   */
+  request_id: string;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  type: 'permission_response';
+  /**
+   * With `allow`: the input that the tool is to run with instead; an object.
+   */
+  updated_input?: {
+    [k: string]: unknown;
+  };
+  /**
+   * With `allow`: rules to apply, instead of those that `allow_always` would; an array of the agent's updates.
+   */
+  updated_permissions?: AgentRuleUpdate[];
+}
+/**
+ * A change of permission rules in the agent's own form (`addRules`, `addDirectories`, `setMode` …).
+ */
+export interface AgentRuleUpdate {
+  /**
+   * What kind of change it is.
+   */
+  type: string;
+  [k: string]: unknown;
+}
+/**
+ * `permission_update`.
+ */
+export interface ClientPermissionUpdate {
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  type: 'permission_update';
+  /**
+   * Changes, in order.
+   *
+   * @minItems 1
+   */
+  updates: RuleUpdate[];
+}
+/**
+ * Rules of one behavior.
+ */
+export interface RuleSet {
+  /**
+   * What they say.
+   */
+  behavior?: RuleBehavior & string;
+  /**
+   * The rules.
+   */
+  rules: Rule[];
+}
+/**
+ * One permission rule: a tool, and what of it.
+ */
+export interface Rule {
+  /**
+   * `git:*`, a path pattern …; absent: the whole tool.
+   */
+  ruleContent?: string;
+  /**
+   * `Bash`, `Read`, `mcp__server__tool` …
+   */
+  toolName: string;
+}
+/**
+ * A message without fields of its own.
+ */
+export interface ClientResume {
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  type: 'resume';
+}
+/**
+ * `session_end`.
+ */
+export interface ClientSessionEnd {
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * Why; for the log.
+   */
+  reason?: string;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  type: 'session_end';
+}
+/**
+ * A message without fields of its own.
+ */
+export interface ClientSessionInfo {
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  type: 'session_info';
+}
+/**
+ * A message without fields of its own.
+ */
+export interface ClientSessionList {
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * The session that is meant.
+   */
+  session_id?: string;
+  type: 'session_list';
+}
+/**
+ * Creates a session, or attaches to one.
+ */
+export interface ClientSessionStart {
+  /**
+   * Further directories that the agent may work in.
+   */
+  add_dirs?: string[];
+  /**
+   * Whether messages of the agent that have no form of their own here are handed on as `agent_event`; default no.
+   */
+  agent_events?: boolean;
+  /**
+   * Permission rules that allow, in the agent's own syntax (`Bash(git:*)`).
+   */
+  allowed_tools?: string[];
+  /**
+   * Is added to the agent's system prompt.
+   */
+  append_system_prompt?: string;
+  /**
+   * Tools that the front end runs.
+   */
+  client_tools?: ClientTool[];
+  /**
+   * The same options, nested; what stands here wins.
+   */
+  config?: {
+    /**
+     * Further directories that the agent may work in.
+     */
+    add_dirs?: string[];
+    /**
+     * Whether messages of the agent that have no form of their own here are handed on as `agent_event`; default no.
+     */
+    agent_events?: boolean;
+    /**
+     * Permission rules that allow, in the agent's own syntax (`Bash(git:*)`).
+     */
+    allowed_tools?: string[];
+    /**
+     * Is added to the agent's system prompt.
+     */
+    append_system_prompt?: string;
+    /**
+     * Tools that the front end runs.
+     */
+    client_tools?: ClientTool[];
+    /**
+     * The agent's working directory; default: the first workspace root.
+     */
+    cwd?: string;
+    /**
+     * Permission rules that deny.
+     */
+    disallowed_tools?: string[];
+    /**
+     * The epoch that `last_seq` came from; absent: taken to match.
+     */
+    epoch?: string;
+    /**
+     * The last event that the client has seen; absent: live events only.
+     */
+    last_seq?: number;
+    /**
+     * Most tokens of thinking; default: the agent's own.
+     */
+    max_thinking_tokens?: number;
+    /**
+     * Most agent steps (API round trips) a turn may take; default: the agent's own.
+     */
+    max_turns?: number;
+    /**
+     * MCP servers: an array in ACP's form, or an object from name to server as in Claude's configuration.
+     */
+    mcp_servers?: McpServers;
+    /**
+     * Free key–value pairs of the front end; at most 64, kept and shown, never interpreted.
+     */
+    metadata?: {
+      [k: string]: string;
+    };
+    /**
+     * The model; default: `--model`, else the agent's own.
+     */
+    model?: string;
+    /**
+     * Who is asked before a tool runs; default `manual`.
+     */
+    permission_mode?: PermissionModeInput;
+    /**
+     * Replaces the agent's system prompt.
+     */
+    system_prompt?: string;
+  };
+  /**
+   * The agent's working directory; default: the first workspace root.
+   */
+  cwd?: string;
+  /**
+   * Permission rules that deny.
+   */
+  disallowed_tools?: string[];
+  /**
+   * The epoch that `last_seq` came from; absent: taken to match.
+   */
+  epoch?: string;
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * The last event that the client has seen; absent: live events only.
+   */
+  last_seq?: number;
+  /**
+   * Most tokens of thinking; default: the agent's own.
+   */
+  max_thinking_tokens?: number;
+  /**
+   * Most agent steps (API round trips) a turn may take; default: the agent's own.
+   */
+  max_turns?: number;
+  /**
+   * MCP servers: an array in ACP's form, or an object from name to server as in Claude's configuration.
+   */
+  mcp_servers?: McpServers;
+  /**
+   * Free key–value pairs of the front end; at most 64, kept and shown, never interpreted.
+   */
+  metadata?: {
+    [k: string]: string;
+  };
+  /**
+   * The model; default: `--model`, else the agent's own.
+   */
+  model?: string;
+  /**
+   * Who is asked before a tool runs; default `manual`.
+   */
+  permission_mode?: PermissionModeInput;
+  /**
+   * The session that is meant.
+   */
+  session_id?: string;
+  /**
+   * Replaces the agent's system prompt.
+   */
+  system_prompt?: string;
+  type: 'session_start';
+}
+/**
+ * A tool that the front end runs: the model calls it, the client gets a `tool_use` with `executor: "client"`.
+ */
+export interface ClientTool {
+  /**
+   * What it does, for the model.
+   */
+  description: string;
+  /**
+   * JSON Schema of its input; an object schema.
+   */
+  input_schema: {
+    type: 'object';
+    [k: string]: unknown;
+  };
+  /**
+   * 1–64 of `A-Z a-z 0-9 _ -`; the model sees it as `mcp__client__NAME`.
+   */
+  name: string;
+}
+/**
+ * A server as it stands on the wire; in the object form its name is the key.
+ */
+export interface McpServerEntry {
+  args?: string[];
+  command?: string;
+  env?: Pairs;
+  headers?: Pairs;
+  type?: McpTransport;
+  url?: string;
+}
+/**
+ * `tool_result` from a client.
+ */
+export interface ClientToolResult {
+  /**
+   * A string, or an array of content blocks; for an `AskUserQuestion`, a JSON object of answers.
+   */
+  content: ToolContent;
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * Whether the tool failed.
+   */
+  is_error?: boolean;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  /**
+   * The `tool_use` that this answers.
+   */
+  tool_use_id: string;
+  type: 'tool_result';
+}
+/**
+ * A content block of the Messages API: `text`, `image`, `document` …; its other fields are the API's.
+ */
+export interface ContentBlock {
+  /**
+   * What kind of block it is.
+   */
+  type: string;
+  [k: string]: unknown;
+}
+/**
+ * `user_message`.
+ */
+export interface ClientUserMessage {
+  /**
+   * A string, an array of content blocks, or a string that holds a JSON array of blocks.
+   */
+  content: Content;
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * The tool use that this belongs to.
+   */
+  parent_tool_use_id?: string;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  type: 'user_message';
+}
+/**
+ * `agent_event` event.
+ */
+export interface ServerAgentEvent {
+  /**
+   * The agent's message, untouched.
+   */
+  event: {
+    [k: string]: unknown;
+  };
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  type: 'agent_event';
+}
+/**
+ * `assistant_message_complete` event.
+ */
+export interface ServerAssistantMessageComplete {
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * As in the start.
+   */
+  parent_tool_use_id?: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * The API's stop reason, or `interrupted`.
+   */
+  stop_reason?: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  type: 'assistant_message_complete';
+  /**
+   * The API's usage object.
+   */
+  usage?: {
+    [k: string]: unknown;
+  };
+}
+/**
+ * `assistant_message_delta` event.
+ */
+export interface ServerAssistantMessageDelta {
+  /**
+   * The piece.
+   */
+  delta: Delta;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * As in the start.
+   */
+  parent_tool_use_id?: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  type: 'assistant_message_delta';
+}
+/**
+ * `assistant_message_start` event.
+ */
+export interface ServerAssistantMessageStart {
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * The model that speaks; `<synthetic>` for the agent's own error texts.
+   */
+  model: string;
+  /**
+   * Set on messages of a subagent: the tool use that started it.
+   */
+  parent_tool_use_id?: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  type: 'assistant_message_start';
+}
+/**
+ * `cancelled` event.
+ */
+export interface ServerCancelled {
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * What was cancelled.
+   */
+  target_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  type: 'cancelled';
+}
+/**
+ * `config_updated` event and `config_response` reply.
+ */
+export interface ServerConfigResponse {
+  /**
+   * All of the configuration, as it now is.
+   */
+  config: SessionConfig;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp?: number;
+  type: 'config_response';
+}
+/**
+ * Options of a session, as in `session_start` and `config_updated`.
+ *
+ * Every field is optional on the wire; what is absent takes the default given here.
+ */
+export interface SessionConfig {
+  /**
+   * Further directories that the agent may work in.
+   */
+  add_dirs?: string[];
+  /**
+   * Whether messages of the agent that have no form of their own here are handed on as `agent_event`.
+   */
+  agent_events?: boolean;
+  /**
+   * Permission rules that allow, in the agent's own syntax (`Bash(git:*)`).
+   */
+  allowed_tools?: string[];
+  /**
+   * Is added to the agent's system prompt.
+   */
+  append_system_prompt?: string;
+  /**
+   * Tools that the front end runs.
+   */
+  client_tools?: ClientTool[];
+  /**
+   * The agent's working directory, absolute after the start; default: the first workspace root.
+   */
+  cwd?: string;
+  /**
+   * Permission rules that deny.
+   */
+  disallowed_tools?: string[];
+  /**
+   * Most tokens of thinking; none: the agent's own default.
+   */
+  max_thinking_tokens?: number;
+  /**
+   * Most agent steps (API round trips) a turn may take; none: the agent's own default. 1 to 1000.
+   */
+  max_turns?: number;
+  /**
+   * MCP servers, in ACP's form (array with `name`) or Claude's; see `McpServer`.
+   */
+  mcp_servers?: McpServer[];
+  /**
+   * Free key–value pairs of the front end; at most 64, kept and shown, never interpreted.
+   */
+  metadata?: {
+    [k: string]: string;
+  };
+  /**
+   * The model; none: `--model`, else the agent's own default.
+   */
+  model?: string;
+  /**
+   * Who is asked before a tool runs.
+   */
+  permission_mode: PermissionMode;
+  /**
+   * Replaces the agent's system prompt.
+   */
+  system_prompt?: string;
+}
+/**
+ * One MCP server. `type` absent means stdio, as in ACP and in Claude's configuration.
+ */
+export interface McpServer {
+  /**
+   * stdio: its arguments.
+   */
+  args?: string[];
+  /**
+   * stdio: the program.
+   */
+  command?: string;
+  /**
+   * stdio: its environment, as ACP's array of `{name, value}` or as an object.
+   */
+  env?: Pairs;
+  /**
+   * http, sse: headers, as ACP's array of `{name, value}` or as an object.
+   */
+  headers?: Pairs;
+  /**
+   * The server's name, unique within the session.
+   */
+  name: string;
+  /**
+   * `stdio` (default), `http` or `sse`.
+   */
+  type?: McpTransport;
+  /**
+   * http, sse: the address.
+   */
+  url?: string;
+}
+/**
+ * `config_updated` event and `config_response` reply.
+ */
+export interface ServerConfigUpdated {
+  /**
+   * All of the configuration, as it now is.
+   */
+  config: SessionConfig;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  type: 'config_updated';
+}
+/**
+ * `error` event or reply.
+ */
+export interface ServerError {
+  /**
+   * For programs.
+   */
+  code: ErrorCode;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * For people; holds no secrets and no internal paths.
+   */
+  message: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq?: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp?: number;
+  type: 'error';
+}
+/**
+ * A message without fields of its own.
+ */
+export interface ServerHeartbeat {
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  type: 'heartbeat';
+}
+/**
+ * `interrupted` event or reply.
+ */
+export interface ServerInterrupted {
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * What it came to.
+   */
+  outcome: InterruptOutcome;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq?: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp?: number;
+  type: 'interrupted';
+}
+/**
+ * `new_session` reply.
+ */
+export interface ServerNewSession {
+  /**
+   * Unix milliseconds.
+   */
+  created_at: number;
+  /**
+   * Working directory, symlinks resolved.
+   */
+  cwd: string;
+  /**
+   * Names this run of sequence numbers.
+   */
+  epoch: string;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * Who is asked.
+   */
+  permission_mode: PermissionMode;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp?: number;
+  type: 'new_session';
+}
+/**
+ * `permission_request` event.
+ */
+export interface ServerPermissionRequest {
+  /**
+   * What a person needs to decide.
+   */
+  context: PermissionContext;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  /**
+   * The input it would run with.
+   */
+  tool_input: {
+    [k: string]: unknown;
+  };
+  /**
+   * The tool.
+   */
+  tool_name: string;
+  /**
+   * The call.
+   */
+  tool_use_id: string;
+  type: 'permission_request';
+}
+/**
+ * What a person needs to decide.
+ */
+export interface PermissionContext {
+  /**
+   * The path that made the agent ask.
+   */
+  blocked_path?: string;
+  /**
+   * What the call does, in words.
+   */
+  description: string;
+  /**
+   * Why the agent asks.
+   */
+  reason?: string;
+  /**
+   * How dangerous it is held to be.
+   */
+  risk_level: RiskLevel;
+  /**
+   * The agent's suggestions of rules, as it made them: a menu, not a bundle.
+   */
+  suggestions: AgentRuleUpdate[];
+}
+/**
+ * `permission_resolved` event.
+ */
+export interface ServerPermissionResolved {
+  /**
+   * How it ended.
+   */
+  decision: Resolution;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * The `id` of the `permission_request`.
+   */
+  permission_id: string;
+  /**
+   * Who ended it.
+   */
+  reason: ResolvedBy;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  type: 'permission_resolved';
+}
+/**
+ * `result` event: the one end of a turn.
+ */
+export interface ServerResult {
+  /**
+   * Of that, in the model's API.
+   */
+  duration_api_ms: number;
+  /**
+   * Wall time of the turn, milliseconds.
+   */
+  duration_ms: number;
+  /**
+   * What went wrong, for people; only with `is_error`.
+   */
+  error?: string;
+  /**
+   * What went wrong, for programs; only with `is_error`.
+   */
+  error_code?: TurnErrorCode;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * Whether it failed.
+   */
+  is_error: boolean;
+  /**
+   * Steps the agent took.
+   */
+  num_turns: number;
+  /**
+   * Tool calls that were denied, as the agent lists them.
+   */
+  permission_denials?: {
+    [k: string]: unknown;
+  }[];
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * The final text.
+   */
+  result?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * The API's last stop reason.
+   */
+  stop_reason?: string;
+  /**
+   * How it ended.
+   */
+  subtype: ResultSubtype;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  /**
+   * Cost as the agent counts it, US dollars.
+   */
+  total_cost_usd?: number;
+  type: 'result';
+  /**
+   * The API's usage object.
+   */
+  usage?: {
+    [k: string]: unknown;
+  };
+}
+/**
+ * `session_ended` event.
+ */
+export interface ServerSessionEnded {
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * Why.
+   */
+  reason: EndReason;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  type: 'session_ended';
+}
+/**
+ * `session_info` reply.
+ */
+export interface ServerSessionInfo {
+  /**
+   * The agent.
+   */
+  agent: AgentInfo;
+  /**
+   * Whether this very `session_start` made it.
+   */
+  created: boolean;
+  /**
+   * Unix milliseconds.
+   */
+  created_at: number;
+  /**
+   * Working directory.
+   */
+  cwd: string;
+  /**
+   * Names this run of sequence numbers.
+   */
+  epoch: string;
+  /**
+   * Oldest event that can be replayed; `last_seq + 1` where there is none.
+   */
+  first_seq: number;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * Newest event; 0 where there is none.
+   */
+  last_seq: number;
+  /**
+   * The front end's pairs.
+   */
+  metadata: {
+    [k: string]: string;
+  };
+  /**
+   * Model, where known.
+   */
+  model?: string;
+  /**
+   * Turns that have ended.
+   */
+  num_turns: number;
+  /**
+   * The open `permission_request` messages, whole.
+   */
+  pending_permissions: ServerPermissionRequest[];
+  /**
+   * Who is asked.
+   */
+  permission_mode: PermissionMode;
+  /**
+   * Ids of queued user messages, in order.
+   */
+  queued: string[];
+  /**
+   * The verdict on the replay that was asked for.
+   */
+  replay: Replay;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * The server.
+   */
+  server: ServerInfo;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * What it is doing.
+   */
+  state: SessionStatus;
+  /**
+   * Whether the session lives.
+   */
+  status: Liveness;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp?: number;
+  /**
+   * Cost of the session so far, US dollars.
+   */
+  total_cost_usd: number;
+  type: 'session_info';
+}
+/**
+ * The agent, as far as it is known.
+ */
+export interface AgentInfo {
+  /**
+   * Its MCP servers and their state.
+   */
+  mcp_servers?: unknown[];
+  /**
+   * Its slash commands.
+   */
+  slash_commands?: unknown[];
+  /**
+   * Whether its process is there.
+   */
+  state: AgentState;
+  /**
+   * Names of its tools.
+   */
+  tools?: unknown[];
+  /**
+   * Version of Claude Code.
+   */
+  version?: string;
+}
+/**
+ * The server, as `session_info` shows it.
+ */
+export interface ServerInfo {
+  /**
+   * Time between heartbeats, milliseconds.
+   */
+  heartbeat_ms: number;
+  /**
+   * Largest client frame, bytes.
+   */
+  max_message_bytes: number;
+  /**
+   * `claude-ws`.
+   */
+  name: string;
+  /**
+   * Version of the protocol.
+   */
+  protocol: number;
+  /**
+   * Version of the gateway.
+   */
+  version: string;
+}
+/**
+ * `session_list` reply.
+ */
+export interface ServerSessionList {
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Newest first.
+   */
+  sessions: SessionSummary[];
+  /**
+   * Unix milliseconds.
+   */
+  timestamp?: number;
+  type: 'session_list';
+}
+/**
+ * One session of the list.
+ */
+export interface SessionSummary {
+  /**
+   * Unix milliseconds.
+   */
+  created_at: number;
+  /**
+   * Working directory.
+   */
+  cwd: string;
+  /**
+   * Unix milliseconds of the last command or event.
+   */
+  last_active_at: number;
+  /**
+   * The front end's pairs.
+   */
+  metadata: {
+    [k: string]: string;
+  };
+  /**
+   * Turns that have ended.
+   */
+  num_turns: number;
+  /**
+   * Number of open prompts.
+   */
+  pending_permissions: number;
+  /**
+   * The session.
+   */
+  session_id: string;
+  /**
+   * What it is doing.
+   */
+  state: SessionStatus;
+  /**
+   * Whether it lives.
+   */
+  status: Liveness;
+  /**
+   * Cost so far, US dollars.
+   */
+  total_cost_usd: number;
+}
+/**
+ * `status_update` event.
+ */
+export interface ServerStatusUpdate {
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * More about it, for people.
+   */
+  message?: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * The status.
+   */
+  status: SessionStatus;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  type: 'status_update';
+}
+/**
+ * `tool_result` event.
+ */
+export interface ServerToolResult {
+  /**
+   * The original blocks, where they are not only text.
+   */
+  blocks?: ContentBlock[];
+  /**
+   * The text; several text blocks are joined by newlines.
+   */
+  content: string;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * Whether the tool failed or was denied.
+   */
+  is_error: boolean;
+  /**
+   * Set on results of a subagent's calls.
+   */
+  parent_tool_use_id?: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  /**
+   * The call.
+   */
+  tool_use_id: string;
+  type: 'tool_result';
+}
+/**
+ * `tool_use` event.
+ */
+export interface ServerToolUse {
+  /**
+   * Who runs it.
+   */
+  executor: Executor;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * Set on calls of a subagent.
+   */
+  parent_tool_use_id?: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  /**
+   * Its input, an object.
+   */
+  tool_input: {
+    [k: string]: unknown;
+  };
+  /**
+   * The tool.
+   */
+  tool_name: string;
+  /**
+   * The call's id.
+   */
+  tool_use_id: string;
+  type: 'tool_use';
+}
+/**
+ * `user_message` event.
+ */
+export interface ServerUserMessage {
+  /**
+   * As the client sent it: a string or an array of content blocks.
+   */
+  content: Content;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * As the client sent it.
+   */
+  parent_tool_use_id?: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  type: 'user_message';
+}
+/**
+ * `warning` event or reply.
+ */
+export interface ServerWarning {
+  /**
+   * For programs.
+   */
+  code: WarningCode;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * For people.
+   */
+  message: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq?: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp?: number;
+  type: 'warning';
+}

@@ -1,0 +1,454 @@
+import type { Deferred } from './deferred.js';
+import { deferred } from './deferred.js';
+import { GatewayError, SessionEndedError, SessionLostError } from './errors.js';
+import { uuid } from './ids.js';
+import type { ConnectionState } from './link.js';
+import type {
+  AgentRuleUpdate, ClientPayload, Content, ConfigUpdateFields, Decision, Interrupted, JsonObject, PermissionRequest,
+  PermissionResolved, RuleUpdate, ServerMessage, SessionConfig, SessionEvent, SessionInfo, TurnResult,
+} from './protocol.js';
+import { EventQueue } from './queue.js';
+import type { RequestOptions } from './requests.js';
+import type { ConversationState, Input } from './state.js';
+import { initialState, reduce } from './state.js';
+import { ToolRunner } from './tools.js';
+import type { ToolHandler } from './tools.js';
+
+/** How a session is opened. */
+export interface OpenOptions extends SessionConfig {
+  /** The session's id; made here (a UUID) where absent, so that a repeated start makes no second session. */
+  sessionId?: string;
+  /** Where to go on; default: from the beginning of what the gateway keeps. `'live'`: no replay at all. */
+  lastSeq?: number | 'live';
+  /** The epoch that `lastSeq` came from. */
+  epoch?: string;
+  /** What runs the tools of `client_tools`, by name. */
+  tools?: Record<string, ToolHandler>;
+  /** Whether `state` is kept; default true. Off saves memory where only `events()` is read. */
+  trackState?: boolean;
+}
+
+/** One user message on its way through the agent. */
+export interface Turn {
+  /** The message's id; the turn's events carry it as `request_id`. */
+  readonly id: string;
+  /** The gateway has the message: it will run, and end in exactly one result. */
+  readonly accepted: Promise<void>;
+  /** The turn's end, whatever it was; look at `subtype`. */
+  readonly result: Promise<TurnResult>;
+}
+
+/** What a session needs of its client. */
+export interface Host {
+  readonly connection: ConnectionState;
+  readonly maxBufferedEvents: number;
+  request(
+    payload: ClientPayload,
+    options: RequestOptions & {
+      sessionId: string;
+      id?: string;
+      repeatable: boolean;
+      match: (message: ServerMessage) => unknown;
+    },
+  ): Promise<unknown>;
+  forget(session: Session, error: Error): void;
+}
+
+/** A Claude Code session. Made by `Client.open`, `start`, `attach` and `newSession`. */
+export class Session {
+  readonly id: string;
+  /** Settles with the first `session_info`: the session exists and this client is attached. */
+  readonly ready: Promise<SessionInfo>;
+
+  readonly #host: Host;
+  readonly #options: SessionConfig;
+  readonly #tools: ToolRunner;
+  readonly #ready: Deferred<SessionInfo> = deferred();
+  readonly #turns = new Map<string, { accepted: Deferred<void>; result: Deferred<TurnResult> }>();
+  readonly #queues = new Set<EventQueue>();
+  readonly #listeners = new Set<(state: ConversationState, input: Input) => void>();
+  readonly #tracks: boolean;
+  #from: number | undefined;
+  #epoch: string | undefined;
+  #info: SessionInfo | undefined;
+  #state: ConversationState;
+  #caughtUpAt = Infinity;
+  #hasRun = false;
+  #over: SessionEndedError | Error | undefined;
+
+  /** @internal */
+  constructor(host: Host, options: OpenOptions) {
+    const { sessionId, lastSeq = 0, epoch, tools, trackState = true, ...config } = options;
+    this.#host = host;
+    this.id = sessionId ?? uuid();
+    this.#options = config;
+    this.#from = lastSeq === 'live' ? undefined : lastSeq;
+    this.#epoch = epoch;
+    this.#tracks = trackState;
+    this.#state = initialState(this.id, host.connection);
+    this.ready = this.#ready.promise;
+    this.#tools = new ToolRunner(tools ?? {}, (id, content, isError) => this.toolResult(id, content, isError));
+  }
+
+  /** The newest `session_info`. */
+  get info(): SessionInfo | undefined {
+    return this.#info;
+  }
+
+  /** The conversation, as the reducer makes it of the events; a new object after each change. */
+  get state(): ConversationState {
+    return this.#state;
+  }
+
+  /** The last event seen; with `epoch`, what another client needs to go on exactly here. */
+  get lastSeq(): number {
+    return this.#from ?? 0;
+  }
+
+  get epoch(): string | undefined {
+    return this.#epoch;
+  }
+
+  /** Whether the replay is through: what comes now is live. */
+  get caughtUp(): boolean {
+    return this.lastSeq >= this.#caughtUpAt;
+  }
+
+  // ---- reading ----------------------------------------------------------------------------------------------------
+
+  /**
+   * The session's events from now on, each once and in order, across reconnects. Ends after `session_ended` or `close()`.
+   *
+   * Right after `await client.start(…)`, before anything else is awaited, it still gets the first event. A reader that
+   * leaves more than `limit` (default `maxBufferedEvents`) unread gets an `EventOverflowError`.
+   */
+  events(limit: number = this.#host.maxBufferedEvents): AsyncIterableIterator<SessionEvent> {
+    const queue = new EventQueue(limit, (left) => this.#queues.delete(left));
+    if (this.#over) queue.end(this.#over instanceof SessionEndedError ? undefined : this.#over);
+    else this.#queues.add(queue);
+    return queue;
+  }
+
+  /** Calls `listener` after each change of `state`; `input` is what changed it. Returns the way to stop it. */
+  subscribe(listener: (state: ConversationState, input: Input) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  // ---- the conversation -------------------------------------------------------------------------------------------
+
+  /**
+   * Sends a message; it is queued behind those that run. The id makes it safe to repeat, so it waits for a connection
+   * and is said again after a reconnect until the gateway has it. It is never run twice.
+   */
+  send(content: Content, options: { id?: string; parentToolUseId?: string } = {}): Turn {
+    const id = options.id ?? uuid();
+    const { parentToolUseId } = options;
+    const turn = this.#turn(id, () => this.#request(
+      { type: 'user_message', content, ...(parentToolUseId ? { parent_tool_use_id: parentToolUseId } : {}) },
+      {
+        id, repeatable: true, timeoutMs: 0,
+        match: (message) =>
+          message.request_id === id
+          && (message.type === 'user_message' || message.type === 'result' || isWarning(message, 'duplicate_message'))
+          || undefined,
+      },
+    ));
+    this.#reduce({ type: '@sent', id, content });
+    return turn;
+  }
+
+  /** Goes on with a turn that was interrupted or broke. Fails with code `nothing_to_resume` where there is none. */
+  resume(): Turn {
+    const id = uuid();
+    return this.#turn(id, () => this.#request({ type: 'resume' }, {
+      id, repeatable: false, timeoutMs: 0,
+      match: (message) => {
+        if (message.request_id !== id) return undefined;
+        return message.type === 'warning' && message.code === 'nothing_to_resume' ? new GatewayError(message) : true;
+      },
+    }));
+  }
+
+  /** Stops the running turn. Not repeated after a reconnect: by then it might hit another turn. */
+  interrupt(reason?: string): Promise<Interrupted> {
+    return this.#request({ type: 'interrupt', ...(reason ? { reason } : {}) }, {
+      repeatable: false,
+      match: (message) => (message.type === 'interrupted' ? message : undefined),
+    }) as Promise<Interrupted>;
+  }
+
+  /** Takes back a queued message, the running one, or an open prompt, by its id. */
+  async cancel(targetId: string, options: RequestOptions = {}): Promise<void> {
+    await this.#request({ type: 'cancel', target_id: targetId }, {
+      ...options, repeatable: true,
+      match: (message) =>
+        message.type === 'cancelled' && message.target_id === targetId
+        || message.type === 'permission_resolved' && message.permission_id === targetId
+        || undefined,
+    });
+  }
+
+  // ---- prompts ----------------------------------------------------------------------------------------------------
+
+  /**
+   * Answers a prompt by its id. Settles with how the prompt ended, which may be somebody else's answer: look at
+   * `request_id` and `decision`. Waits for a connection and is repeated; the first answer wins.
+   */
+  respond(
+    permissionId: string,
+    decision: Decision,
+    more: {
+      explanation?: string;
+      updatedInput?: JsonObject;
+      updatedPermissions?: AgentRuleUpdate[];
+      interrupt?: boolean;
+    } = {},
+  ): Promise<PermissionResolved> {
+    return this.#request({
+      type: 'permission_response', request_id: permissionId, decision,
+      ...(more.explanation === undefined ? {} : { explanation: more.explanation }),
+      ...(more.updatedInput === undefined ? {} : { updated_input: more.updatedInput }),
+      ...(more.updatedPermissions === undefined ? {} : { updated_permissions: more.updatedPermissions }),
+      ...(more.interrupt === undefined ? {} : { interrupt: more.interrupt }),
+    }, {
+      repeatable: true, timeoutMs: 0,
+      match: (message) =>
+        message.type === 'permission_resolved' && message.permission_id === permissionId ? message : undefined,
+    }) as Promise<PermissionResolved>;
+  }
+
+  allow(permissionId: string, updatedInput?: JsonObject): Promise<PermissionResolved> {
+    return this.respond(permissionId, 'allow', updatedInput ? { updatedInput } : {});
+  }
+
+  /** Allows this call and its like for the rest of the session (rule 9 of the protocol). */
+  allowAlways(permissionId: string): Promise<PermissionResolved> {
+    return this.respond(permissionId, 'allow_always');
+  }
+
+  /** Denies; the model reads `explanation`. */
+  deny(permissionId: string, explanation?: string): Promise<PermissionResolved> {
+    return this.respond(permissionId, 'deny', explanation === undefined ? {} : { explanation });
+  }
+
+  /**
+   * Answers an `AskUserQuestion` prompt: question text → label, or labels where several may be chosen, or free text.
+   */
+  answer(prompt: PermissionRequest, answers: Record<string, string | string[]>): Promise<PermissionResolved> {
+    const joined = Object.entries(answers).map(([question, answer]) =>
+      [question, Array.isArray(answer) ? answer.join(', ') : answer] as const);
+    return this.allow(prompt.id, { ...prompt.tool_input, answers: Object.fromEntries(joined) });
+  }
+
+  /** The result of a client tool, for those that are not run by a registered handler. */
+  async toolResult(toolUseId: string, content: Content | JsonObject, isError = false): Promise<void> {
+    await this.#request({ type: 'tool_result', tool_use_id: toolUseId, content, is_error: isError }, {
+      repeatable: true, timeoutMs: 0,
+      match: (message) =>
+        message.type === 'tool_result' && message.tool_use_id === toolUseId
+        || message.type === 'permission_resolved' && this.#promptOf(message.permission_id) === toolUseId
+        || undefined,
+    });
+  }
+
+  /** Registers what runs a client tool of this session; for one that was attached to. */
+  onTool(name: string, handler: ToolHandler): void {
+    this.#tools.register(name, handler);
+  }
+
+  // ---- settings ---------------------------------------------------------------------------------------------------
+
+  /** Changes model, mode and limits while the session runs. */
+  configUpdate(config: ConfigUpdateFields, options: RequestOptions = {}): Promise<SessionConfig> {
+    return this.#config({ type: 'config_update', config }, 'config_updated', options);
+  }
+
+  /** Changes permission rules. */
+  permissionUpdate(updates: RuleUpdate[], options: RequestOptions = {}): Promise<SessionConfig> {
+    return this.#config({ type: 'permission_update', updates }, 'config_updated', options);
+  }
+
+  config(options: RequestOptions = {}): Promise<SessionConfig> {
+    return this.#config({ type: 'config_query' }, 'config_response', options);
+  }
+
+  /** A fresh `session_info`. */
+  refresh(options: RequestOptions = {}): Promise<SessionInfo> {
+    const id = uuid();
+    return this.#request({ type: 'session_info' }, {
+      ...options, id, repeatable: true,
+      match: (message) => (message.type === 'session_info' && message.request_id === id ? message : undefined),
+    }) as Promise<SessionInfo>;
+  }
+
+  /** Ends the session for good: its agent is stopped, nobody can attach any more. */
+  async end(reason?: string): Promise<void> {
+    if (this.#over) return;
+    await this.#request({ type: 'session_end', ...(reason ? { reason } : {}) }, {
+      repeatable: true,
+      match: (message) => message.type === 'session_ended' || undefined,
+    });
+  }
+
+  /**
+   * Stops following the session on this side; the session lives on. The protocol has no detach: the gateway goes on
+   * sending its events over this connection, and they are ignored.
+   */
+  close(): void {
+    this.#finish(new SessionEndedError('closed'));
+  }
+
+  // ---- for the client ---------------------------------------------------------------------------------------------
+
+  /** @internal What attaches, or attaches again exactly where the events broke off. */
+  startPayload(): ClientPayload {
+    return {
+      type: 'session_start',
+      ...this.#options,
+      ...(this.#from === undefined ? {} : { last_seq: this.#from }),
+      ...(this.#epoch === undefined ? {} : { epoch: this.#epoch }),
+    };
+  }
+
+  /** @internal */
+  get attached(): boolean {
+    return this.#ready.settled;
+  }
+
+  /** @internal `session_info` that answers an attach. */
+  attachedBy(info: SessionInfo): void {
+    if (info.created && this.#hasRun) {
+      this.#fail(new SessionLostError('the gateway no longer knew the session and made it anew; its conversation is gone'));
+      return;
+    }
+    const moved = this.#epoch !== undefined && this.#epoch !== info.epoch;
+    if (info.replay === 'reset' || moved || info.created) this.#from = this.#from === undefined ? undefined : 0;
+    this.#from ??= info.last_seq; // Live only: later reconnects go on from here.
+    this.#epoch = info.epoch;
+    this.#caughtUpAt = info.last_seq;
+    this.#hasRun ||= info.num_turns > 0;
+    this.receive(info);
+    this.#ready.resolve(info);
+    this.#runTools();
+  }
+
+  /** @internal Refused for good. */
+  refused(error: Error): void {
+    this.#fail(error);
+  }
+
+  /** @internal A message of this session. Returns false for an event that was seen before. */
+  receive(message: ServerMessage): boolean {
+    if (this.#over) return false;
+    if (message.seq === undefined) {
+      if (message.type === 'session_info') this.#info = message;
+      this.#reduce(message);
+      return true;
+    }
+    if (message.seq <= this.lastSeq) return false;
+    this.#from = message.seq;
+    if (message.type === 'user_message') this.#hasRun = true;
+    if (message.type === 'config_updated') this.#follow(message.config);
+    this.#tools.see(message);
+    this.#reduce(message);
+    for (const queue of [...this.#queues]) queue.push(message as SessionEvent);
+    if (message.type === 'result' && message.request_id !== undefined) {
+      const turn = this.#turns.get(message.request_id);
+      this.#turns.delete(message.request_id);
+      turn?.accepted.resolve();
+      turn?.result.resolve(message);
+    }
+    this.#runTools();
+    return true;
+  }
+
+  /** @internal After the requests had their look at it. */
+  ended(message: ServerMessage): void {
+    if (message.type === 'session_ended') this.#finish(new SessionEndedError(message.reason));
+  }
+
+  /** @internal */
+  connectionChanged(connection: ConnectionState): void {
+    this.#reduce({ type: '@connection', connection });
+  }
+
+  // ---- inside -----------------------------------------------------------------------------------------------------
+
+  #request(
+    payload: ClientPayload,
+    options: RequestOptions & { id?: string; repeatable: boolean; match: (message: ServerMessage) => unknown },
+  ): Promise<unknown> {
+    if (this.#over) return Promise.reject(this.#over);
+    return this.#host.request(payload, { ...options, sessionId: this.id });
+  }
+
+  #config(payload: ClientPayload, reply: 'config_updated' | 'config_response', options: RequestOptions): Promise<SessionConfig> {
+    const id = uuid();
+    return this.#request(payload, {
+      ...options, id, repeatable: true,
+      match: (message) => (message.type === reply && message.request_id === id ? message.config : undefined),
+    }) as Promise<SessionConfig>;
+  }
+
+  #turn(id: string, request: () => Promise<unknown>): Turn {
+    const turn = { accepted: deferred<void>(), result: deferred<TurnResult>() };
+    this.#turns.set(id, turn);
+    request().then(
+      () => turn.accepted.resolve(),
+      (error: unknown) => {
+        this.#turns.delete(id);
+        turn.accepted.reject(error);
+        turn.result.reject(error);
+        this.#reduce({ type: '@refused', id, error: error instanceof Error ? error.message : String(error) });
+      },
+    );
+    return { id, accepted: turn.accepted.promise, result: turn.result.promise };
+  }
+
+  /** Keeps the start options in step, so that a session which has to be made anew is made as it last was. */
+  #follow(config: SessionConfig): void {
+    for (const key of ['model', 'permission_mode', 'max_turns', 'max_thinking_tokens'] as const) {
+      if (config[key] !== undefined) Object.assign(this.#options, { [key]: config[key] });
+    }
+  }
+
+  #promptOf(permissionId: string): string | undefined {
+    return this.#tools.promptTool(permissionId);
+  }
+
+  #runTools(): void {
+    if (this.caughtUp) this.#tools.run();
+  }
+
+  #reduce(input: Input): void {
+    if (!this.#tracks) return;
+    const state = reduce(this.#state, input);
+    if (state === this.#state) return;
+    this.#state = state;
+    for (const listener of [...this.#listeners]) listener(state, input);
+  }
+
+  #fail(error: Error): void {
+    this.#finish(error);
+  }
+
+  #finish(error: Error): void {
+    if (this.#over) return;
+    this.#over = error;
+    this.#ready.reject(error);
+    this.#tools.stop();
+    this.#host.forget(this, error);
+    for (const queue of [...this.#queues]) queue.end(error instanceof SessionEndedError ? undefined : error);
+    this.#queues.clear();
+    for (const turn of this.#turns.values()) {
+      turn.accepted.reject(error);
+      turn.result.reject(error);
+    }
+    this.#turns.clear();
+  }
+}
+
+function isWarning(message: ServerMessage, code: string): boolean {
+  return message.type === 'warning' && message.code === code;
+}

@@ -1,0 +1,230 @@
+import { describe, expect, it } from 'vitest';
+import { initialState, questionsOf, reduce } from '../src/index.js';
+import type { AssistantEntry, ConversationState, Input, PermissionRequest, ServerMessage, UserEntry } from '../src/index.js';
+
+const SESSION = 's';
+let seq = 0;
+
+function event(type: string, fields: object = {}): ServerMessage {
+  seq += 1;
+  return { type, id: `m${seq}`, session_id: SESSION, seq, timestamp: seq, ...fields } as unknown as ServerMessage;
+}
+
+function play(events: Input[], from: ConversationState = initialState(SESSION)): ConversationState {
+  return events.reduce(reduce, from);
+}
+
+function info(fields: object = {}): ServerMessage {
+  return {
+    type: 'session_info', id: 'i', session_id: SESSION, status: 'active', state: 'idle', created: false, cwd: '/w',
+    permission_mode: 'manual', metadata: {}, num_turns: 0, total_cost_usd: 0, created_at: 1, epoch: 'e', first_seq: 1,
+    last_seq: 0, replay: 'none', pending_permissions: [], queued: [], agent: { state: 'running' },
+    server: { name: 'x', version: '0', protocol: 1, heartbeat_ms: 1, max_message_bytes: 1 }, ...fields,
+  } as unknown as ServerMessage;
+}
+
+const text = (id: string, piece: string, more: object = {}) =>
+  event('assistant_message_delta', { id, delta: { delta_type: 'text', text: piece }, ...more });
+const assistant = (state: ConversationState, at = 0) =>
+  state.entries.filter((entry): entry is AssistantEntry => entry.kind === 'assistant')[at]!;
+const prompt = (fields: object = {}) => event('permission_request', {
+  tool_name: 'Bash', tool_input: { command: 'x' }, tool_use_id: 't', ...fields,
+  context: { description: '', risk_level: 'medium', suggestions: [] },
+}) as PermissionRequest;
+
+describe('messages', () => {
+  it('joins deltas into parts, in order of kinds', () => {
+    const state = play([
+      event('assistant_message_start', { id: 'a', model: 'm' }),
+      event('assistant_message_delta', { id: 'a', delta: { delta_type: 'thinking', thinking: 'hm' } }),
+      text('a', 'one '), text('a', 'two'),
+      event('assistant_message_complete', { id: 'a', stop_reason: 'end_turn' }),
+    ]);
+    expect(assistant(state)).toMatchObject({
+      streaming: false, stopReason: 'end_turn', model: 'm',
+      parts: [{ kind: 'thinking', text: 'hm' }, { kind: 'text', text: 'one two' }],
+    });
+  });
+
+  it('is idempotent over replays: the same object for what was seen', () => {
+    const events = [event('assistant_message_start', { id: 'a', model: 'm' }), text('a', 'x'), text('a', 'y')];
+    const state = play(events);
+    for (const again of events) expect(reduce(state, again)).toBe(state);
+    expect(play(events, state)).toBe(state);
+  });
+
+  it('takes a delta whose start a gap swallowed', () => {
+    expect(assistant(play([text('lost', 'rest')])).parts).toEqual([{ kind: 'text', text: 'rest' }]);
+  });
+
+  it('ignores other sessions, unknown types and unknown deltas', () => {
+    const state = play([text('a', 'x')]);
+    expect(reduce(state, { ...event('warning'), session_id: 'other' })).toBe(state);
+    expect(play([event('from_the_future'), event('assistant_message_delta', { id: 'a', delta: { delta_type: 'video' } })], state).entries)
+      .toEqual(state.entries);
+  });
+
+  it('never changes an earlier state', () => {
+    const before = play([event('assistant_message_start', { id: 'a', model: 'm' }), text('a', 'x')]);
+    const copy = structuredClone(before);
+    play([text('a', 'y'), event('tool_use', { tool_use_id: 't', tool_name: 'T', tool_input: {}, executor: 'agent' })], before);
+    expect(before).toEqual(copy);
+  });
+
+  it('nests what a subagent says under the tool call that started it', () => {
+    const state = play([
+      event('assistant_message_start', { id: 'a', model: 'm' }),
+      event('tool_use', { tool_use_id: 'task', tool_name: 'Task', tool_input: {}, executor: 'agent' }),
+      event('assistant_message_start', { id: 'sub', model: 'm', parent_tool_use_id: 'task' }),
+      text('sub', 'inner', { parent_tool_use_id: 'task' }), text('a', 'outer'),
+      event('tool_use', { tool_use_id: 'deep', tool_name: 'Read', tool_input: {}, executor: 'agent', parent_tool_use_id: 'task' }),
+    ]);
+    expect(assistant(state).parts).toEqual([{ kind: 'tool', toolUseId: 'task' }, { kind: 'text', text: 'outer' }]);
+    expect(state.tools['task']!.entries).toMatchObject([
+      { id: 'sub', parts: [{ kind: 'text', text: 'inner' }, { kind: 'tool', toolUseId: 'deep' }] },
+    ]);
+    expect(state.tools['deep']!.parent).toBe('task');
+  });
+});
+
+describe('tools and prompts', () => {
+  const call = () => [
+    event('assistant_message_start', { id: 'a', model: 'm' }),
+    event('assistant_message_delta', { id: 'a', delta: { delta_type: 'tool_input', tool_use_id: 't', tool_name: 'Bash', partial_json: '{"a"' } }),
+  ];
+
+  it('shows live partial input, then the input', () => {
+    const partial = play(call());
+    expect(partial.tools['t']).toMatchObject({ status: 'streaming', partialInput: '{"a"', input: undefined, name: 'Bash' });
+    const whole = play([event('tool_use', { tool_use_id: 't', tool_name: 'Bash', tool_input: { a: 1 }, executor: 'client' })], partial);
+    expect(whole.tools['t']).toMatchObject({ status: 'running', input: { a: 1 }, executor: 'client' });
+    expect(assistant(whole).parts).toHaveLength(1);
+  });
+
+  it.each([['allow', false, 'done'], ['allow', true, 'failed'], ['deny', true, 'denied']])(
+    'ends as decision %s, is_error %s: %s',
+    (decision, isError, status) => {
+      const begin = call();
+      const request = prompt();
+      const open = play([...begin, request]);
+      expect(open.prompts.map(({ id }) => id)).toEqual([request.id]);
+      expect(open.tools['t']!.status).toBe('waiting');
+      const ended = play([
+        event('permission_resolved', { permission_id: request.id, decision, reason: 'client' }),
+        event('tool_result', { tool_use_id: 't', content: 'out', is_error: isError }),
+      ], open);
+      expect(ended.prompts).toEqual([]);
+      expect(ended.tools['t']).toMatchObject({ status, result: { content: 'out', isError }, permission: { decision } });
+    },
+  );
+
+  it('keeps several prompts open, each closed by its own id', () => {
+    const [one, two] = [prompt({ tool_use_id: 't1' }), prompt({ tool_use_id: 't2' })];
+    const state = play([one, two, event('permission_resolved', { permission_id: one.id, decision: 'allow', reason: 'client' })]);
+    expect(state.prompts.map(({ id }) => id)).toEqual([two.id]);
+  });
+
+  it('takes open prompts from session_info, once', () => {
+    const request = prompt();
+    const state = play([info({ pending_permissions: [request], state: 'waiting_permission' })]);
+    expect(state.prompts).toHaveLength(1);
+    expect(play([request], state).prompts).toHaveLength(1);
+    expect(state.status).toBe('waiting_permission');
+    expect(play([info({ last_seq: 99 })], state).prompts).toEqual([]);
+  });
+
+  it('cancels what is open when the turn ends', () => {
+    const state = play([...call(), event('result', { subtype: 'interrupted', is_error: false })]);
+    expect(state.tools['t']!.status).toBe('cancelled');
+  });
+
+  it('reads questions, and leaves odd input alone', () => {
+    const ask = (tool_input: object) => questionsOf({ ...prompt(), tool_name: 'AskUserQuestion', tool_input } as PermissionRequest);
+    expect(ask({ questions: [{ question: 'Which?', header: 'H', multiSelect: true, options: [{ label: 'A', description: 'd' }, 'B', 3] }] }))
+      .toEqual([{
+        question: 'Which?', header: 'H', multiSelect: true,
+        options: [{ label: 'A', description: 'd' }, { label: 'B', description: undefined }],
+      }]);
+    expect(ask({ questions: 'no' })).toBeUndefined();
+    expect(ask({ questions: [{}] })).toBeUndefined();
+    expect(questionsOf(prompt())).toBeUndefined();
+  });
+});
+
+describe('turns and queue', () => {
+  const user = (id: string) => event('user_message', { request_id: id, content: id });
+  const end = (id: string | undefined, subtype = 'success', cost = 1) =>
+    event('result', { ...(id ? { request_id: id } : {}), subtype, is_error: false, total_cost_usd: cost, usage: { input_tokens: 3 } });
+  const kinds = (state: ConversationState) => state.entries.map((entry) => (entry.kind === 'user' ? `${entry.id}:${entry.status}` : entry.kind));
+
+  it('keeps what waits out of the running turn', () => {
+    let state = play([
+      { type: '@sent', id: 'u1', content: 'u1' }, user('u1'), { type: '@sent', id: 'u2', content: 'u2' }, user('u2'),
+      event('assistant_message_start', { id: 'a', model: 'm', request_id: 'u1' }), { type: '@sent', id: 'u3', content: 'u3' },
+    ]);
+    expect(kinds(state)).toEqual(['u1:running', 'assistant']);
+    expect(state.waiting.map((entry: UserEntry) => [entry.id, entry.status])).toEqual([['u2', 'queued'], ['u3', 'sending']]);
+    state = play([end('u1')], state);
+    expect(kinds(state)).toEqual(['u1:done', 'assistant', 'result', 'u2:running']);
+    state = play([end('u2'), event('status_update', { status: 'idle' })], state);
+    expect(state.running).toBeUndefined();
+    expect(state.waiting.map(({ id }) => id)).toEqual(['u3']);
+  });
+
+  it('shows a cancelled and a refused message where they left', () => {
+    const state = play([
+      user('u1'), user('u2'), event('cancelled', { target_id: 'u2' }), end('u2', 'cancelled'),
+      { type: '@sent', id: 'u3', content: 'x' }, { type: '@refused', id: 'u3', error: 'queue full' },
+    ]);
+    expect(kinds(state)).toEqual(['u1:running', 'u2:cancelled', 'u3:refused']);
+    expect(state.running).toBe('u1');
+  });
+
+  it('counts cost and usage once, session_info included', () => {
+    const events = [user('u1'), end('u1', 'success', 1), user('u2'), end('u2', 'success', 2)];
+    expect(play(events).entries.flatMap((entry) => (entry.kind === 'result' ? [entry.costUsd] : []))).toEqual([1, 1]);
+    expect(play(events).totals).toMatchObject({ turns: 2, costUsd: 2, inputTokens: 6 });
+    const attachedLater = play([info({ replay: 'ok', last_seq: events[1]!.seq, total_cost_usd: 1, num_turns: 1 }), ...events]);
+    expect(attachedLater.totals).toMatchObject({ turns: 2, costUsd: 2, inputTokens: 6 });
+  });
+
+  it('counts on when the agent was replaced and counts from zero', () => {
+    const events = [user('u1'), end('u1', 'success', 3), user('u2'), end('u2', 'success', 1)];
+    expect(play(events).totals.costUsd).toBe(4);
+    expect(play([info({ total_cost_usd: 3 }), user('u3'), end('u3', 'success', 5)]).totals.costUsd).toBe(5);
+  });
+
+  it('shows a turn that the agent began itself', () => {
+    const state = play([event('assistant_message_start', { id: 'a', model: 'm' })]);
+    expect(state.running).toBe('');
+    expect(play([end(undefined)], state).running).toBeUndefined();
+  });
+});
+
+describe('attaching again', () => {
+  it('starts over on another epoch, and keeps what is being sent', () => {
+    const before = play([info({ epoch: 'e1' }), text('a', 'old'), { type: '@sent', id: 'u', content: 'hi' }]);
+    const state = play([info({ epoch: 'e2', replay: 'reset', last_seq: 5 })], before);
+    expect(state).toMatchObject({ lastSeq: 0, entries: [], epoch: 'e2', replayUntil: 5 });
+    expect(state.waiting.map(({ id }) => id)).toEqual(['u']);
+  });
+
+  it('says so when a part is missing', () => {
+    const before = play([info(), text('a', 'half')]);
+    const state = play([info({ replay: 'gap', last_seq: 1_000, first_seq: 900 })], before);
+    expect(assistant(state).streaming).toBe(false);
+    expect(state.entries.at(-1)).toMatchObject({ kind: 'notice', code: 'gap' });
+  });
+
+  it('does not believe a notice that events have overtaken', () => {
+    const request = prompt();
+    const state = play([info(), request, info({ last_seq: request.seq! - 1 })]);
+    expect(state.prompts).toHaveLength(1);
+  });
+
+  it('shows warnings to everybody, not the answers to single requests', () => {
+    const reply = { type: 'error', id: 'r', session_id: SESSION, code: 'gap', message: 'm' } as unknown as ServerMessage;
+    expect(play([reply]).entries).toHaveLength(1);
+    expect(play([{ ...reply, request_id: 'q' } as ServerMessage]).entries).toHaveLength(0);
+  });
+});

@@ -1,0 +1,93 @@
+// Markdown to nodes. Two walls against what a model may be talked into writing: HTML in the source is shown as text, and
+// what marked makes goes through DOMPurify. Nothing is loaded from elsewhere: an image becomes a link.
+
+import DOMPurify from '../vendor/dompurify/purify.js';
+import { Marked } from '../vendor/marked/marked.js';
+import { h, icon } from './dom.js';
+
+const SAFE_LINK = /^(?:https?:|mailto:)/i;
+
+const escape = (text) => text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
+
+const marked = new Marked({
+  gfm: true,
+  breaks: true,
+  renderer: {
+    html: ({ text }) => escape(text),
+    image: ({ href, text }) => (SAFE_LINK.test(href) ? `<a href="${escape(href)}">${escape(text || href)}</a>` : escape(text)),
+    link({ href, tokens, raw }) {
+      return SAFE_LINK.test(href) ? `<a href="${escape(href)}">${this.parser.parseInline(tokens)}</a>` : escape(raw);
+    },
+    checkbox: ({ checked }) => (checked ? '☑ ' : '☐ '),
+  },
+});
+
+const purify = DOMPurify(window);
+purify.addHook('afterSanitizeAttributes', (node) => {
+  if (node.nodeName !== 'A') return;
+  node.setAttribute('target', '_blank');
+  node.setAttribute('rel', 'noopener noreferrer nofollow');
+});
+const RULES = {
+  ALLOWED_TAGS: [
+    'a', 'blockquote', 'br', 'code', 'del', 'em', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'hr', 'li', 'ol', 'p', 'pre', 'strong',
+    'table', 'tbody', 'td', 'th', 'thead', 'tr', 'ul',
+  ],
+  ALLOWED_ATTR: ['href', 'start', 'align'],
+  ALLOWED_URI_REGEXP: SAFE_LINK,
+  ALLOW_DATA_ATTR: false,
+  RETURN_DOM_FRAGMENT: true,
+};
+
+/** Shows Markdown that grows: `update(text)` redraws only the blocks that changed, so that a selection survives streaming. */
+export class Markdown {
+  node = h('div', { class: 'prose' });
+  #text = '';
+  #blocks = [];
+
+  update(text) {
+    if (text === this.#text) return;
+    this.#text = text;
+    const tokens = marked.lexer(text).filter(({ type }) => type !== 'space' && type !== 'def');
+    tokens.forEach((token, at) => {
+      const old = this.#blocks[at];
+      if (old?.raw === token.raw && old.type === token.type) return;
+      const node = block(token);
+      if (old) old.node.replaceWith(node);
+      else this.node.append(node);
+      this.#blocks[at] = { raw: token.raw, type: token.type, node };
+    });
+    for (const { node } of this.#blocks.splice(tokens.length)) node.remove();
+  }
+}
+
+/** One top-level block as one element. */
+function block(token) {
+  if (token.type === 'code') return codeBlock(token.text, token.lang);
+  const holder = h('div', { class: 'block' });
+  holder.append(purify.sanitize(marked.parser([token]), RULES));
+  for (const table of holder.querySelectorAll('table')) {
+    // A wide table scrolls by itself instead of widening the page.
+    const frame = h('div', { class: 'table-frame', tabindex: '0' });
+    table.replaceWith(frame);
+    frame.append(table);
+  }
+  return holder;
+}
+
+/** Code with its language and a way to copy it. */
+export function codeBlock(text, language = '') {
+  const copy = h('button', { type: 'button', class: 'copy', 'aria-label': 'Copy code', title: 'Copy' }, icon('copy'));
+  copy.addEventListener('click', async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      return; // Not on a secure origin.
+    }
+    copy.replaceChildren(icon('check'));
+    setTimeout(() => copy.replaceChildren(icon('copy')), 1500);
+  });
+  return h('div', { class: 'code' },
+    h('div', { class: 'code-head' }, h('span', {}, language.split(/\s/)[0] || 'text'), copy),
+    h('pre', { tabindex: '0' }, h('code', {}, text)));
+}

@@ -1,0 +1,236 @@
+// Open prompts: permissions and questions. They stand above the composer until somebody answers, here or elsewhere.
+
+import { h, icon, List } from './dom.js';
+import { inputNode, toolName } from './tool.js';
+
+export class Prompts {
+  #app;
+  #list;
+  #onAllAnswered;
+  #count = 0;
+
+  constructor(app, onAllAnswered) {
+    this.#app = app;
+    this.#onAllAnswered = onAllAnswered;
+    this.node = h('section', { class: 'prompts', 'aria-label': 'Open prompts', hidden: true });
+    this.#list = new List(this.node, ({ id }) => id, (prompt) => (prompt.questions
+      ? new QuestionCard(prompt, this.#session()) : new PermissionCard(prompt, this.#session())));
+  }
+
+  update(state) {
+    const prompts = state?.prompts ?? [];
+    const had = this.node.contains(document.activeElement);
+    this.#list.update(prompts);
+    this.node.hidden = prompts.length === 0;
+    // Nobody is thrown out of what they are writing; who has nothing to lose is brought to the prompt.
+    const writing = document.activeElement?.matches('textarea, input, select') && document.activeElement.value !== '';
+    if (prompts.length > this.#count && !writing && !had) this.node.firstChild.focus({ preventScroll: true });
+    else if (had && !this.node.contains(document.activeElement)) {
+      if (prompts.length > 0) this.node.firstChild.focus({ preventScroll: true });
+      else this.#onAllAnswered();
+    }
+    this.#count = prompts.length;
+  }
+
+  #session() {
+    const { session } = this.#app;
+    return { app: this.#app, session };
+  }
+}
+
+/** Does what a button says once; while it is under way the card takes no second answer. */
+function answering(card, app, action) {
+  card.setAttribute('aria-busy', 'true');
+  card.inert = true;
+  action().catch((error) => {
+    card.removeAttribute('aria-busy');
+    card.inert = false;
+    // Answered elsewhere in the same moment: the event that closes the prompt is on its way.
+    if (error.code !== 'unknown_request') app.report(error);
+  });
+}
+
+class PermissionCard {
+  #request;
+  #pane = h('div', { class: 'prompt-pane', hidden: true });
+  #opened;
+
+  constructor({ request }, { app, session }) {
+    this.#request = request;
+    const { context, tool_name: name } = request;
+    const answer = (action) => answering(this.node, app, action);
+    const allow = h('button', { type: 'button', class: 'primary', onclick: () => answer(() => session.allow(request.id, request.tool_input)) },
+      'Allow', h('kbd', {}, 'Y'));
+    const deny = h('button', { type: 'button', onclick: () => this.#toggle('deny', deny, () => this.#denyPane(answer, session)) },
+      'Deny …', h('kbd', {}, 'N'));
+    const always = h('button', { type: 'button', onclick: () => this.#toggle('always', always, () => this.#alwaysPane(answer, session)) }, 'Always …');
+    const edit = h('button', { type: 'button', onclick: () => this.#toggle('edit', edit, () => this.#editPane(answer, session)) }, 'Edit …');
+    this.node = h('article', { class: 'prompt', tabindex: '-1', 'data-risk': context.risk_level, 'aria-label': `Allow ${toolName(name)}?` },
+      h('header', {}, icon('shield'),
+        h('h2', {}, title(name)),
+        context.risk_level === 'medium' ? undefined : h('span', { class: 'risk' }, context.risk_level === 'high' ? 'High risk' : 'Low risk')),
+      context.description && context.description !== request.tool_input.description ? h('p', { class: 'why' }, context.description) : undefined,
+      h('div', { class: 'prompt-input' }, inputNode(name, request.tool_input)),
+      context.blocked_path ? h('p', { class: 'why' }, 'Outside the working directory: ', h('code', {}, context.blocked_path)) : undefined,
+      context.reason ? h('p', { class: 'why' }, context.reason) : undefined,
+      h('div', { class: 'buttons' }, allow, deny, always, edit),
+      this.#pane);
+    this.node.addEventListener('keydown', (event) => {
+      if (event.target.matches('textarea, input') || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === 'y') allow.click();
+      else if (event.key === 'n') deny.click();
+      else return;
+      event.preventDefault();
+    });
+  }
+
+  update() {}
+
+  /** Opens what a button needs before it can act, or closes it. */
+  #toggle(name, button, make) {
+    for (const other of this.node.querySelectorAll('[aria-expanded]')) other.removeAttribute('aria-expanded');
+    this.#opened = this.#opened === name ? undefined : name;
+    this.#pane.hidden = !this.#opened;
+    if (!this.#opened) return;
+    button.setAttribute('aria-expanded', 'true');
+    this.#pane.replaceChildren(...make());
+    this.#pane.querySelector('textarea, input, button')?.focus();
+  }
+
+  #denyPane(answer, session) {
+    const reason = h('textarea', { rows: 2, 'aria-label': 'Reason', placeholder: 'Why not? Claude reads this (optional)' });
+    const stop = h('input', { type: 'checkbox' });
+    const send = () => answer(() => session.respond(this.#request.id, 'deny', {
+      ...(reason.value.trim() ? { explanation: reason.value.trim() } : {}), ...(stop.checked ? { interrupt: true } : {}),
+    }));
+    submitOnEnter(reason, send);
+    return [reason, h('div', { class: 'buttons' },
+      h('button', { type: 'button', class: 'danger', onclick: send }, 'Deny'),
+      h('label', { class: 'check' }, stop, 'and stop the turn'))];
+  }
+
+  #alwaysPane(answer, session) {
+    const { tool_name: name, context: { suggestions } } = this.#request;
+    const rules = applied(suggestions).map((update) => h('code', {}, describe(update)));
+    return [
+      h('p', {}, 'For the rest of this session, without asking:'),
+      h('ul', {}, [...rules, `This very call of ${toolName(name)} again`].map((rule) => h('li', {}, rule))),
+      h('p', { class: 'hint' }, 'Nothing is written to a settings file; another session asks again.'),
+      h('div', { class: 'buttons' }, h('button', {
+        type: 'button', class: 'primary', onclick: () => answer(() => session.allowAlways(this.#request.id)),
+      }, 'Always allow')),
+    ];
+  }
+
+  #editPane(answer, session) {
+    const before = JSON.stringify(this.#request.tool_input, null, 2);
+    const text = h('textarea', {
+      class: 'mono', rows: Math.min(12, before.split('\n').length + 1), 'aria-label': 'Input as JSON', spellcheck: 'false', value: before,
+    });
+    const problem = h('p', { class: 'problem', role: 'alert' });
+    const button = h('button', { type: 'button', class: 'primary' }, 'Allow with this input');
+    const read = () => {
+      try {
+        const value = JSON.parse(text.value);
+        if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('The input has to be a JSON object.');
+        problem.textContent = '';
+        return value;
+      } catch (error) {
+        problem.textContent = error.message;
+        return undefined;
+      } finally {
+        button.disabled = problem.textContent !== '';
+      }
+    };
+    text.addEventListener('input', read);
+    button.addEventListener('click', () => {
+      const value = read();
+      if (value) answer(() => session.allow(this.#request.id, value));
+    });
+    return [text, problem, h('div', { class: 'buttons' }, button)];
+  }
+}
+
+function title(name) {
+  return name === 'ExitPlanMode' ? 'Go ahead with this plan?' : `Allow ${toolName(name)}?`;
+}
+
+/** Rule 9 of the protocol: rules and directories; a change of mode only where nothing else is suggested. */
+function applied(suggestions) {
+  const usable = suggestions.filter(({ type }) => type === 'addRules' || type === 'addDirectories');
+  return usable.length === 0 && suggestions.length === 1 ? suggestions : usable;
+}
+
+function describe(update) {
+  switch (update.type) {
+    case 'addRules':
+      return (update.rules ?? []).map(({ toolName: tool, ruleContent: of }) => (of ? `${tool}(${of})` : `${tool}, whatever it does`)).join(', ');
+    case 'addDirectories': return `Work in ${(update.directories ?? []).join(', ')}`;
+    case 'setMode': return update.mode === 'acceptEdits' ? 'Edit files (mode “Accept edits”)' : `Mode “${update.mode}”`;
+    default: return String(update.type);
+  }
+}
+
+class QuestionCard {
+  constructor({ request, questions }, { app, session }) {
+    const fields = questions.map((question, at) => new QuestionField(question, `${request.id}-${at}`, () => check()));
+    const send = h('button', { type: 'submit', class: 'primary', disabled: true }, questions.length > 1 ? 'Send answers' : 'Send answer');
+    const check = () => { send.disabled = !fields.every((field) => field.answer.length > 0); };
+    const answer = (action) => answering(this.node, app, action);
+    this.node = h('form', {
+      class: 'prompt question', tabindex: '-1', 'aria-label': 'Claude asks',
+      onsubmit: (event) => {
+        event.preventDefault();
+        const answers = fields.map(({ question, answer: chosen }) => [question.question, chosen]);
+        answer(() => session.answer(request, Object.fromEntries(answers)));
+      },
+    },
+    h('header', {}, icon('ask'), h('h2', {}, 'Claude asks')),
+    fields.map(({ node }) => node),
+    h('div', { class: 'buttons' }, send,
+      h('button', { type: 'button', onclick: () => answer(() => session.deny(request.id, 'The user did not want to answer.')) }, 'Do not answer')));
+  }
+
+  update() {}
+}
+
+/** One question: options to choose from, and always a free answer. */
+class QuestionField {
+  #inputs;
+  #other;
+  #otherChosen;
+
+  constructor(question, name, onChange) {
+    this.question = question;
+    const type = question.multiSelect ? 'checkbox' : 'radio';
+    this.#inputs = question.options.map(({ label }) => h('input', { type, name, value: label, onchange: onChange }));
+    this.#otherChosen = h('input', { type, name, value: '', onchange: () => { this.#other.focus(); onChange(); } });
+    this.#other = h('input', {
+      type: 'text', class: 'other', placeholder: 'Something else …', 'aria-label': `Another answer to: ${question.question}`,
+      oninput: () => { this.#otherChosen.checked = this.#other.value !== '' || type === 'radio'; onChange(); },
+    });
+    this.node = h('fieldset', {},
+      h('legend', {}, question.header ? h('span', { class: 'tag' }, question.header) : undefined, question.question),
+      question.options.map(({ label, description }, at) => h('label', { class: 'option' }, this.#inputs[at],
+        h('span', {}, h('strong', {}, label), description ? h('small', {}, description) : undefined))),
+      h('label', { class: 'option' }, this.#otherChosen, this.#other));
+  }
+
+  /** What is chosen: a label, or several. */
+  get answer() {
+    const chosen = this.#inputs.filter(({ checked }) => checked).map(({ value }) => value);
+    const other = this.#other.value.trim();
+    if (this.#otherChosen.checked && other) chosen.push(other);
+    return this.question.multiSelect ? chosen : (chosen[0] ?? '');
+  }
+}
+
+/** Enter acts, Shift+Enter makes a new line. */
+function submitOnEnter(textarea, submit) {
+  textarea.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    submit();
+  });
+}
+

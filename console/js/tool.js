@@ -1,0 +1,136 @@
+// A tool call as a card: what it is about to do, live while it is written; what came of it; what a subagent says inside.
+
+import { imageNode } from './content.js';
+import { duration, h, icon, setText } from './dom.js';
+import { Markdown } from './markdown.js';
+
+const STATUS = {
+  streaming: 'Writing', running: 'Running', waiting: 'Waits for you', done: 'Done', failed: 'Failed', denied: 'Denied',
+  cancelled: 'Cancelled',
+};
+
+/** The name without the prefix of the client's or a server's tools. */
+export function toolName(name) {
+  const [, server, tool] = /^mcp__(.+?)__(.+)$/.exec(name) ?? [];
+  return tool ? (server === 'client' ? tool : `${server}: ${tool}`) : name;
+}
+
+/** What a call is about, in a line. */
+export function summary(name, input) {
+  if (!input) return '';
+  const value = input.command ?? input.file_path ?? input.notebook_path ?? input.pattern ?? input.url ?? input.query ?? input.description
+    ?? input.questions?.[0]?.question ?? input.prompt;
+  if (typeof value === 'string') return value;
+  const keys = Object.keys(input);
+  return keys.length === 0 ? '' : keys.slice(0, 4).map((key) => `${key}: ${short(input[key])}`).join(', ');
+}
+
+function short(value) {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
+}
+
+/** The input of a call in the form that shows best what it does. */
+export function inputNode(name, input) {
+  if (name === 'Bash' && typeof input.command === 'string') {
+    return h('div', {}, input.description ? h('p', { class: 'lead' }, String(input.description)) : undefined,
+      h('pre', { class: 'source command', tabindex: '0' }, input.command));
+  }
+  if (name === 'ExitPlanMode' && typeof input.plan === 'string') {
+    const plan = new Markdown();
+    plan.update(input.plan);
+    return plan.node;
+  }
+  if (typeof input.old_string === 'string' && typeof input.new_string === 'string') {
+    return h('div', {}, path(input), h('pre', { class: 'source diff', tabindex: '0' },
+      ...lines('removed', '−', input.old_string), ...lines('added', '+', input.new_string)));
+  }
+  if (name === 'Write' && typeof input.content === 'string') {
+    return h('div', {}, path(input), h('pre', { class: 'source', tabindex: '0' }, input.content));
+  }
+  if (name === 'Read' && typeof input.file_path === 'string') return h('div', {}, path(input));
+  return h('pre', { class: 'source', tabindex: '0' }, JSON.stringify(input, null, 2));
+}
+
+function path({ file_path: file }) {
+  return file ? h('p', { class: 'lead mono' }, String(file)) : undefined;
+}
+
+function lines(kind, mark, text) {
+  return text.split('\n').map((line) => h('span', { class: kind }, `${mark} ${line}\n`));
+}
+
+export class ToolCard {
+  #tools;
+  #tool;
+  #input;
+  #touched = false;
+  #name = h('span', { class: 'tool-name' });
+  #about = h('span', { class: 'tool-about' });
+  #status = h('span', { class: 'tool-status' });
+  #inputBox = h('div', { class: 'tool-input' });
+  #resultBox = h('div', { class: 'tool-result' });
+  #inner = h('div', { class: 'tool-inner' });
+  #innerList;
+  node = h('details', { class: 'tool' },
+    h('summary', {}, icon('chevron'), h('span', { class: 'dot' }), this.#name, this.#about, this.#status),
+    h('div', { class: 'tool-body' }, this.#inputBox, this.#inner, this.#resultBox));
+
+  constructor(tools) {
+    this.#tools = tools;
+    this.#innerList = tools.entryList(this.#inner, tools);
+    this.node.firstChild.addEventListener('click', () => { this.#touched = true; });
+  }
+
+  get live() {
+    return true;
+  }
+
+  update({ part }) {
+    const tool = this.#tools.now[part.toolUseId];
+    if (!tool) return;
+    // What is inside may have changed although this call did not.
+    if (tool.entries.length > 0) this.#innerList.update(tool.entries);
+    if (tool === this.#tool) return;
+    this.#tool = tool;
+    const { name, status, input, partialInput, executor } = tool;
+    this.node.dataset.status = status;
+    setText(this.#name, toolName(name));
+    setText(this.#about, input ? summary(name, input) : partialInput.slice(-120));
+    const took = tool.startedAt && tool.endedAt ? ` · ${duration(tool.endedAt - tool.startedAt)}` : '';
+    const where = executor === 'client' ? 'in this browser · ' : '';
+    setText(this.#status, `${where}${STATUS[status]}${took}`);
+    this.#drawInput(tool);
+    this.#drawResult(tool);
+    this.#inner.hidden = tool.entries.length === 0;
+    // Open while there is something to watch; the reader's own choice counts more.
+    if (!this.#touched) this.node.open = status === 'streaming' || status === 'failed' || tool.entries.length > 0;
+  }
+
+  #drawInput({ name, input, partialInput }) {
+    if (input) {
+      if (this.#input === input) return;
+      this.#input = input;
+      this.#inputBox.replaceChildren(inputNode(name, input));
+      return;
+    }
+    if (!this.partial) {
+      this.partial = h('pre', { class: 'source partial', tabindex: '0' });
+      this.#inputBox.replaceChildren(this.partial);
+    }
+    setText(this.partial, partialInput);
+    this.partial.scrollTop = this.partial.scrollHeight;
+  }
+
+  #drawResult({ result, status }) {
+    this.#resultBox.hidden = !result;
+    if (!result || this.shownResult === result) return;
+    this.shownResult = result;
+    const pictures = (result.blocks ?? []).map(imageNode).filter(Boolean);
+    this.#resultBox.replaceChildren(
+      h('p', { class: 'lead' }, result.isError ? (status === 'denied' ? 'Denied' : 'Error') : 'Result'),
+      result.content || pictures.length === 0 ? h('pre', { class: 'source', tabindex: '0' }, result.content || '(nothing)') : '',
+      ...pictures);
+    this.#resultBox.classList.toggle('is-error', result.isError);
+  }
+}

@@ -1,0 +1,326 @@
+// The console in a real browser, the gateway and Claude Code behind it; only the model is scripted.
+// SCREENSHOTS=1 also writes docs/screenshots. CONSOLE_FROM_DISK=1 takes the console's files from the disk.
+
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { openPage, serve, startBrowser, startGateway } from './support.mjs';
+
+let gateway;
+let browser;
+let proxy;
+let url;
+const open = [];
+
+before(async () => {
+  [gateway, browser] = await Promise.all([startGateway(), startBrowser()]);
+  proxy = await serve(gateway.address, { prefix: '/tools/claude' });
+  url = process.env.CONSOLE_FROM_DISK ? (await serve(gateway.address)).url : gateway.url;
+});
+after(async () => {
+  await browser?.close();
+  await proxy?.close();
+  await gateway?.stop();
+  // Servers for single tests may be left when one failed.
+  setTimeout(() => process.exit(), 500).unref();
+});
+afterEach(async () => {
+  for (const chat of open.splice(0)) await chat.close();
+});
+
+async function visit(at = url, options = {}) {
+  const chat = await openPage(browser, at, options);
+  open.push(chat);
+  return chat;
+}
+
+describe('a conversation', () => {
+  test('streams Markdown, folds thinking, asks, shows a tool, and can be read again after a reload', async () => {
+    const chat = await visit();
+    await chat.page.getByRole('heading', { name: 'What shall we work on?' }).waitFor();
+    await chat.shot('welcome');
+    await chat.start('Stock keeping');
+    await chat.say('think');
+    await chat.turnEnds(1);
+    await chat.page.getByText('the answer is 42').waitFor();
+    const thinking = chat.page.getByText('I consider it from two sides');
+    assert.equal(await thinking.isVisible(), false);
+    await chat.page.getByText('Thought about it').click();
+    assert.equal(await thinking.isVisible(), true);
+
+    await chat.say('touch stock.txt');
+    await chat.prompt().waitFor();
+    assert.match(await chat.pill.textContent(), /Waits for you/);
+    await chat.page.getByRole('heading', { name: 'Allow Bash?' }).waitFor();
+    await chat.page.locator('.tool[data-status="waiting"]').waitFor();
+    await chat.shot('permission');
+    await chat.button('Always …').click();
+    await chat.page.getByText('For the rest of this session').waitFor();
+    await chat.button('Always …').click();
+    await chat.page.getByRole('button', { name: /^Allow/ }).first().click();
+    await chat.turnEnds(2);
+    assert.ok(existsSync(join(gateway.workspace, 'stock.txt')));
+    await chat.page.locator('.tool[data-status="done"]').waitFor();
+
+    const before = await chat.page.locator('.entries').innerText();
+    await chat.page.reload();
+    await chat.turnEnds(2);
+    assert.equal(await chat.page.locator('.entries').innerText(), before.replace(/Thought about it\n+.*two sides.*\n+/, 'Thought about it\n\n'));
+    assert.equal(await chat.page.locator('.sidebar [aria-current]').textContent().then((text) => text.includes('Stock keeping')), true);
+  });
+
+  test('goes on through a reload in mid-turn, and is stopped and taken up again', async () => {
+    const chat = await visit();
+    await chat.start('Slow');
+    await chat.say('slow');
+    await chat.page.getByText('Line 2 of 120').waitFor();
+    await chat.page.reload();
+    await chat.page.getByText('Line 4 of 120').waitFor();
+    assert.equal(await chat.page.locator('.entry.user').count(), 1);
+    assert.equal((await chat.page.locator('.prose').innerText()).match(/Line 1 of 120/g).length, 1);
+    await chat.say('hello');
+    await chat.page.getByText('Queued').waitFor();
+    await chat.shot('streaming');
+    await chat.button('Take it back').click();
+    await chat.page.getByText('Cancelled').waitFor();
+    await chat.message.press('Escape');
+    await chat.page.getByText(/^Interrupted after/).waitFor();
+    await chat.button('Go on with it').click();
+    await chat.page.getByText('I go on where I was stopped').waitFor();
+  });
+
+  test('comes back from a broken connection with nothing missing', async () => {
+    const chat = await visit(proxy.url);
+    await chat.start('Cut');
+    await chat.say('slow');
+    await chat.page.getByText('Line 2 of 120').waitFor();
+    const cuts = 3;
+    for (let cut = 1; cut <= cuts; cut += 1) {
+      proxy.cut();
+      await chat.page.getByText(`Line ${2 + cut * 2} of 120`).waitFor();
+    }
+    const lines = [...(await chat.page.locator('.prose').innerText()).matchAll(/Line (\d+) of 120/g)].map(([, line]) => Number(line));
+    assert.deepEqual(lines, lines.map((_, at) => at + 1));
+    await chat.button('Stop').click();
+    await chat.page.getByText(/^Interrupted after/).waitFor();
+  });
+});
+
+describe('prompts', () => {
+  test('denies with a reason, which the model reads', async () => {
+    const chat = await visit();
+    await chat.start();
+    await chat.say('touch no.txt');
+    await chat.prompt().waitFor();
+    await chat.page.keyboard.press('n');
+    await chat.page.getByLabel('Reason').fill('not on a Friday');
+    await chat.button('Deny').click();
+    await chat.turnEnds(1);
+    await chat.page.locator('.tool[data-status="denied"]').waitFor();
+    await chat.page.locator('.prose', { hasText: 'not on a Friday' }).waitFor();
+    assert.equal(existsSync(join(gateway.workspace, 'no.txt')), false);
+  });
+
+  test('allows with an edited input, and refuses to send what is no JSON', async () => {
+    const chat = await visit();
+    await chat.start();
+    await chat.say('touch before.txt');
+    await chat.button('Edit …').click();
+    const editor = chat.page.getByLabel('Input as JSON');
+    await editor.fill('{"command": ');
+    await chat.page.locator('.prompt .problem').filter({ hasText: /\S/ }).waitFor();
+    assert.equal(await chat.button('Allow with this input').isDisabled(), true);
+    await editor.fill('{"command": "touch after.txt"}');
+    await chat.button('Allow with this input').click();
+    await chat.turnEnds(1);
+    assert.ok(existsSync(join(gateway.workspace, 'after.txt')));
+  });
+
+  test('shows several at once, each answered by itself', async () => {
+    const chat = await visit();
+    await chat.start('Side by side');
+    await chat.say('two');
+    await chat.prompt(1).waitFor();
+    await chat.shot('two-prompts');
+    await chat.prompt(1).getByRole('button', { name: /^Deny/ }).click();
+    await chat.button('Deny').click();
+    await chat.page.waitForFunction(() => document.querySelectorAll('.prompt').length === 1);
+    await chat.prompt(0).getByRole('button', { name: /^Allow/ }).click();
+    await chat.turnEnds(1);
+    assert.equal(await chat.page.locator('.tool[data-status="denied"]').count(), 1);
+  });
+
+  test('answers a question', async () => {
+    const chat = await visit(url, { colorScheme: 'dark' });
+    await chat.start('Colours');
+    await chat.say('question');
+    await chat.page.getByText('Which colour do you like?').last().waitFor();
+    assert.equal(await chat.button('Send answer').isDisabled(), true);
+    await chat.page.getByLabel('Blue').check();
+    await chat.shot('question-dark');
+    await chat.button('Send answer').click();
+    await chat.turnEnds(1);
+    await chat.page.locator('.prose', { hasText: 'Blue' }).waitFor();
+  });
+
+  test('stays open over a reload, and is closed when another page answers', async () => {
+    const chat = await visit();
+    await chat.start();
+    await chat.say('touch elsewhere.txt');
+    await chat.prompt().waitFor();
+    await chat.page.reload();
+    await chat.prompt().waitFor();
+    const other = await visit(chat.page.url());
+    await other.prompt().getByRole('button', { name: /^Allow/ }).click();
+    await chat.turnEnds(1);
+    assert.equal(await chat.page.locator('.prompt').count(), 0);
+  });
+});
+
+describe('what comes from outside stays text', () => {
+  const ATTACK = '<img src=x onerror="document.title=`pwned`"><script>document.title="pwned"</script>'
+    + '<a href="javascript:document.title=1">a</a> [link](javascript:document.title=`pwned`) ![p](https://example.invalid/p.png)';
+
+  test('in what the model says', async () => {
+    const chat = await visit();
+    await chat.start();
+    await chat.say(`echo ${ATTACK}`);
+    await chat.turnEnds(1);
+    const prose = chat.page.locator('.prose');
+    assert.ok((await prose.innerText()).includes('<script>document.title="pwned"</script>'));
+    assert.equal(await chat.page.locator('.entries img, .entries script, .entries a[href^="javascript"]').count(), 0);
+    assert.equal(await prose.locator('a').getAttribute('href'), 'https://example.invalid/p.png');
+    assert.doesNotMatch(await chat.page.title(), /pwned/);
+    // What the user wrote is text as well.
+    assert.ok((await chat.page.locator('.bubble').innerText()).includes('<img src=x'));
+  });
+
+  test('in tool input and output', async () => {
+    await writeFile(join(gateway.workspace, 'attack.html'), ATTACK);
+    const chat = await visit();
+    await chat.start('Injection');
+    await chat.say('run cat attack.html # <img src=x onerror=alert(1)>');
+    // Reading needs no leave; where it is asked for, it is given.
+    await Promise.race([chat.turnEnds(1), chat.prompt().waitFor().then(() => chat.page.keyboard.press('y'))]);
+    await chat.turnEnds(1);
+    await chat.page.locator('.tool > summary').click();
+    const output = chat.page.locator('.tool-result');
+    assert.ok((await output.innerText()).includes('<script>document.title="pwned"</script>'));
+    assert.equal(await chat.page.locator('.tool img, .tool script').count(), 0);
+    assert.doesNotMatch(await chat.page.title(), /pwned/);
+    await chat.shot('injection');
+  });
+
+  test('and nothing inline would run', async () => {
+    const chat = await visit();
+    const blocked = await chat.page.evaluate(() => new Promise((resolve) => {
+      document.addEventListener('securitypolicyviolation', (event) => resolve(event.effectiveDirective));
+      const script = document.createElement('script');
+      try {
+        script.textContent = 'document.title = "pwned"';
+        document.body.append(script);
+      } catch {
+        resolve('refused');
+      }
+    }));
+    assert.match(blocked, /script|refused|trusted/);
+    chat.errors.splice(0); // The violation was wanted.
+  });
+});
+
+describe('the rest', () => {
+  test('runs the client tool in the browser', async () => {
+    const chat = await visit();
+    await chat.start();
+    await chat.say('client browser_time_zone {}');
+    await chat.turnEnds(1);
+    await chat.page.locator('.prose', { hasText: 'Europe/Lisbon' }).waitFor();
+    await chat.page.locator('.tool-status', { hasText: 'in this browser' }).waitFor();
+  });
+
+  test('nests a subagent, shows failures, cost and usage', async () => {
+    const chat = await visit();
+    await chat.start('Delegation');
+    await chat.say('subagent');
+    await chat.prompt().waitFor();
+    await chat.page.keyboard.press('y');
+    await chat.turnEnds(1);
+    await chat.page.locator('.tool .tool-inner .tool').first().waitFor();
+    await chat.say('error');
+    await chat.page.locator('.failure').waitFor();
+    await chat.page.locator('.cost summary').click();
+    await chat.page.getByText('Output tokens').waitFor();
+    await chat.shot('subagent');
+  });
+
+  test('switches mode and model', async () => {
+    const chat = await visit();
+    await chat.start();
+    await chat.page.getByLabel('Permission mode').selectOption('plan');
+    await chat.page.getByLabel('Model', { exact: true }).first().selectOption('haiku');
+    await chat.page.reload();
+    await chat.page.waitForFunction(() => document.querySelector('[aria-label="Permission mode"]').value === 'plan');
+    assert.equal(await chat.page.locator('select[aria-label="Model"]').inputValue(), 'haiku');
+  });
+
+  test('fits a phone', async () => {
+    const chat = await visit(url, { viewport: { width: 390, height: 780 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true });
+    await chat.page.getByRole('button', { name: 'New session' }).last().click();
+    await chat.page.getByLabel('Name').fill('On the train');
+    await chat.button('Start').click();
+    await chat.say('help');
+    await chat.turnEnds(1);
+    await chat.say('write notes.md');
+    await chat.prompt().waitFor();
+    const sideways = await chat.page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+    assert.equal(sideways, false);
+    await chat.shot('phone');
+    await chat.prompt().getByRole('button', { name: /^Allow/ }).click();
+    await chat.turnEnds(2);
+    await chat.button('Sessions').click();
+    await chat.page.locator('.sidebar').getByText('On the train').waitFor();
+  });
+
+  test('works under a path prefix', async () => {
+    const chat = await visit(proxy.url);
+    await chat.start();
+    await chat.say('hello');
+    await chat.page.getByText('Hello! I am a scripted model').waitFor();
+  });
+
+  test('ends a session, and the others are in the list', async () => {
+    const chat = await visit();
+    await chat.start('To be ended');
+    await chat.button('End session').click();
+    await chat.page.getByRole('dialog').getByRole('button', { name: 'End session' }).click();
+    await chat.page.getByPlaceholder('This session has ended').waitFor();
+    assert.ok(await chat.page.locator('.sessions li').count() > 3);
+  });
+
+  test('asks for the token where the gateway wants one, and keeps it in the tab', async () => {
+    const file = join(gateway.home, 'tokens');
+    await writeFile(file, 'alice:open-sesame-1234567890\n', { mode: 0o600 });
+    const guarded = await startGateway(['--auth-token-file', file]);
+    const front = process.env.CONSOLE_FROM_DISK ? await serve(guarded.address) : { url: guarded.url, close() {} };
+    try {
+      const chat = await visit(front.url);
+      await chat.page.getByLabel('Token', { exact: true }).last().fill('wrong');
+      await chat.button('Connect').click();
+      await chat.page.getByText('was refused').waitFor();
+      await chat.page.locator('input[type=password]').fill('open-sesame-1234567890');
+      await chat.button('Connect').click();
+      await chat.start();
+      await chat.say('hello');
+      await chat.page.getByText('Hello! I am a scripted model').waitFor();
+      assert.doesNotMatch(chat.page.url(), /sesame/);
+      await chat.page.reload();
+      await chat.page.getByText('Hello! I am a scripted model').waitFor();
+      chat.errors.splice(0); // A refused handshake is logged by the browser.
+    } finally {
+      await front.close();
+      await guarded.stop();
+    }
+  });
+});
