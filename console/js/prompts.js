@@ -71,7 +71,7 @@ class PermissionCard {
         context.risk_level === 'medium' ? undefined : h('span', { class: 'risk' }, context.risk_level === 'high' ? 'High risk' : 'Low risk')),
       saysMore(context.description, request.tool_input) ? h('p', { class: 'why' }, context.description) : undefined,
       h('div', { class: 'prompt-input' }, inputNode(name, request.tool_input)),
-      context.blocked_path ? h('p', { class: 'why' }, 'Outside the working directory: ', h('code', {}, context.blocked_path)) : undefined,
+      context.blocked_path ? h('p', { class: 'why' }, 'It asks because of ', h('code', {}, context.blocked_path)) : undefined,
       context.reason ? h('p', { class: 'why' }, context.reason) : undefined,
       h('div', { class: 'buttons' }, allow, deny, always, edit),
       this.#pane);
