@@ -6,6 +6,10 @@
 #[macro_use]
 mod harness;
 #[path = "../fake_claude/locate.rs"]
+#[expect(unreachable_pub, reason = "the unit tests use the same file")]
 mod locate;
 
 mod content;
+mod interrupts;
+mod prompts;
+mod queue;
