@@ -78,7 +78,7 @@ async fn in_the_middle_of_text(lab: &Lab) {
     let id = client.say("slow").await;
     client.some_text().await;
     let turn = interrupt(&mut client, &id).await;
-    assert!("Line 1 of 120.\nLine 2 of 120.\nLine 3 of 120.\n".starts_with(&turn.text()[..10]));
+    assert!("Line 1 of 120.\nLine 2 of".starts_with(&turn.text()), "{}", turn.text());
     still_works(&mut client).await;
 }
 

@@ -9,7 +9,9 @@ mod harness;
 #[expect(unreachable_pub, reason = "the unit tests use the same file")]
 mod locate;
 
+mod configuration;
 mod content;
 mod interrupts;
 mod prompts;
 mod queue;
+mod rules;
