@@ -15,3 +15,4 @@ mod interrupts;
 mod prompts;
 mod queue;
 mod rules;
+mod tools;

@@ -78,18 +78,25 @@ async fn modes(lab: &Lab) {
 }
 
 async fn directories(lab: &Lab) {
-    let outside = tempfile::tempdir().unwrap();
-    let file = outside.path().canonicalize().unwrap().join("seen.txt");
-    std::fs::write(&file, "what is in it").unwrap();
-    let read = format!("read {}", file.display());
     let server = lab.server().await;
-    let mut client = server.session(json!({})).await;
+    let (work, other) = (server.workspace().join("work"), server.workspace().join("other"));
+    for directory in [&work, &other] {
+        std::fs::create_dir(directory).unwrap();
+    }
+    std::fs::write(other.join("seen.txt"), "what is in it").unwrap();
+    let read = format!("read {}", other.join("seen.txt").display());
+    let mut client = server.session(json!({"cwd": work})).await;
     assert!(asks(&mut client, &read).await);
-    let directory = outside.path().canonicalize().unwrap();
-    update(&mut client, json!([{"type": "addDirectories", "directories": [directory]}])).await;
+    update(&mut client, json!([{"type": "addDirectories", "directories": [other]}])).await;
     assert!(!asks(&mut client, &read).await, "a directory that was added");
-    update(&mut client, json!([{"type": "removeDirectories", "directories": [directory]}])).await;
+    update(&mut client, json!([{"type": "removeDirectories", "directories": [other]}])).await;
     assert!(asks(&mut client, &read).await, "and taken out again");
+    let outside = json!({"type": "permission_update", "updates": [{"type": "addDirectories", "directories": ["/etc"]}]});
+    assert_eq!(client.ask(outside, "error").await["code"], "forbidden");
+    // From the start.
+    client.session = "with".to_owned();
+    client.start(json!({"cwd": work, "add_dirs": [other]})).await;
+    assert!(!asks(&mut client, &read).await);
 }
 
 async fn rules_survive_a_new_process(lab: &Lab) {
