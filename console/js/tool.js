@@ -9,8 +9,11 @@ const STATUS = {
   cancelled: 'Cancelled',
 };
 
-/** The name without the prefix of the client's or a server's tools. */
+const NAMES = { AskUserQuestion: 'Question', ExitPlanMode: 'Plan', Agent: 'Subagent', Task: 'Subagent', TodoWrite: 'To-do list' };
+
+/** The name as people know it, without the prefix of the client's or a server's tools. */
 export function toolName(name) {
+  if (Object.hasOwn(NAMES, name)) return NAMES[name];
   const [, server, tool] = /^mcp__(.+?)__(.+)$/.exec(name) ?? [];
   return tool ? (server === 'client' ? tool : `${server}: ${tool}`) : name;
 }
