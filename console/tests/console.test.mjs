@@ -267,11 +267,14 @@ describe('the rest', () => {
     await chat.page.keyboard.press('y');
     await chat.turnEnds(1);
     await chat.page.locator('.tool .tool-inner .tool').first().waitFor();
+    await chat.page.locator('.scroller').hover();
+    await chat.page.mouse.wheel(0, -9000);
+    await chat.shot('subagent');
     await chat.say('error');
     await chat.page.locator('.failure').waitFor();
     await chat.page.locator('.cost summary').click();
     await chat.page.getByText('Output tokens').waitFor();
-    await chat.shot('subagent');
+    await chat.shot('usage');
   });
 
   test('switches mode and model', async () => {
