@@ -77,7 +77,6 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
         registry: Arc::clone(&registry),
         limits: FrameLimits { depth: limits.max_json_depth, ..FrameLimits::default() },
         roots,
-        max_attached: limits.max_attached,
     };
     let settings = server_settings(&config, tokens)?;
     let exporter = Exporter::new(Sampler {
@@ -162,6 +161,7 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, B
     Ok(Shared {
         limits: Arc::new(SessionLimits {
             max_queue: limits.max_queue,
+            max_attached: limits.max_attached,
             permission_timeout: times.permission_timeout,
             client_tool_timeout: times.client_tool_timeout,
             start_timeout: times.agent_start,
