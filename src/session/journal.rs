@@ -1,10 +1,10 @@
 //! The session's pen: numbers events, encodes each once, and holds them until the task appends them to the log.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use crate::log::Entry;
 use crate::protocol::encode::{Encoder, Header};
-use crate::protocol::{EventSink, MessageId, ServerMessage};
+use crate::protocol::{EventSink, Executor, MessageId, ServerMessage};
 
 /// Encoded events that are not in the log yet, and the counters behind `seq` and `id`.
 #[derive(Debug)]
@@ -17,8 +17,8 @@ pub struct Journal {
     /// The client message that the running turn stems from.
     turn: Option<String>,
     entries: Vec<Entry>,
-    /// Calls whose `tool_use` was seen and whose `tool_result` was not.
-    running_tools: HashSet<String>,
+    /// Calls whose `tool_use` was seen and whose `tool_result` was not, and who runs them.
+    running_tools: HashMap<String, Executor>,
 }
 
 /// Where a journal goes on.
@@ -40,7 +40,7 @@ impl Journal {
             now: 0,
             turn: None,
             entries: Vec::new(),
-            running_tools: HashSet::new(),
+            running_tools: HashMap::new(),
         }
     }
 
@@ -86,6 +86,11 @@ impl Journal {
         !self.running_tools.is_empty()
     }
 
+    /// Whether that call was told to clients as one that a client runs, and has no result yet.
+    pub fn awaits_client(&self, tool_use_id: &str) -> bool {
+        self.running_tools.get(tool_use_id) == Some(&Executor::Client)
+    }
+
     /// Forgets running tools: the turn is over, none of them reports any more.
     pub fn forget_tools(&mut self) {
         self.running_tools.clear();
@@ -99,7 +104,7 @@ impl Journal {
         self.next_seq += 1;
         match message {
             ServerMessage::ToolUse(call) => {
-                self.running_tools.insert(call.tool_use_id.to_string());
+                self.running_tools.insert(call.tool_use_id.to_string(), call.executor);
             }
             ServerMessage::ToolResult(result) => {
                 self.running_tools.remove(&*result.tool_use_id);
