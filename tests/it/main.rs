@@ -14,5 +14,7 @@ mod content;
 mod interrupts;
 mod prompts;
 mod queue;
+mod replay;
 mod rules;
+mod sessions;
 mod tools;
