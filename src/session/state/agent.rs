@@ -161,23 +161,28 @@ impl SessionState {
     }
 
     pub(super) fn spawned(&mut self, outcome: Result<(), String>) {
-        if self.agent.phase != AgentPhase::Spawning {
-            return;
-        }
-        match outcome {
-            Ok(()) => {
-                let deadline = self.now.instant + self.limits.start_timeout;
-                self.agent.phase = AgentPhase::Initializing { deadline };
-                let id = self.control_id(Asked::Initialize);
-                let line = control::initialize(&id, self.client_tools.servers());
-                self.effects.push(Effect::ToAgent(line));
-            }
-            Err(reason) => {
+        match (self.agent.phase, outcome) {
+            (AgentPhase::Spawning, Ok(())) => self.greet(),
+            (AgentPhase::Spawning, Err(reason)) => {
                 self.agent.phase = AgentPhase::Stopped;
                 self.effects.push(Effect::ReleaseSlot);
                 self.start_failed(&reason);
             }
+            // It was to be stopped before it was there; it knows nothing yet that it would have to bring to an end.
+            (AgentPhase::Stopping { .. }, Ok(())) => self.effects.push(Effect::StopAgent { now: true }),
+            (AgentPhase::Stopping { .. }, Err(stderr)) => {
+                self.exited(&Exit { code: None, signal: None, stderr, killed: true, requested: true });
+            }
+            _ => {}
         }
+    }
+
+    fn greet(&mut self) {
+        let deadline = self.now.instant + self.limits.start_timeout;
+        self.agent.phase = AgentPhase::Initializing { deadline };
+        let id = self.control_id(Asked::Initialize);
+        let line = control::initialize(&id, self.client_tools.servers());
+        self.effects.push(Effect::ToAgent(line));
     }
 
     /// The agent has answered the greeting.
