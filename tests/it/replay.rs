@@ -101,7 +101,7 @@ async fn in_the_middle_of_a_turn(lab: &Lab) {
         }
         client.vanish().await;
     }
-    assert_eq!(witness.finish(&id).await.succeeded().text(), text.trim_end());
+    assert_eq!(witness.finish(&id).await.succeeded().text(), text);
     let seen = events(witness.got());
     assert_eq!(stitched, seen[..stitched.len()]);
 }
