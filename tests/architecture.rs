@@ -273,9 +273,6 @@ fn the_reader_of_paths_sees_groups_and_ignores_comments() {
     assert_eq!(paths("agent::wire::Raw"), ["agent::wire"]);
     assert_eq!(paths("{log, protocol::{Empty, codes}, store::Store}"), ["log", "protocol", "store::Store"]);
     assert_eq!(paths("config;"), ["config"]);
-    assert_eq!(
-        without_comments("a // crate::agent\nlet x = \"ws://b\"; // c"),
-        "a \nlet x = \"ws://b\"; "
-    );
+    assert_eq!(without_comments("a // crate::agent\nlet x = \"ws://b\"; // c"), "a \nlet x = \"ws://b\"; ");
     assert_eq!(longest_climb("use super::super::x; super::y"), 2);
 }

@@ -211,7 +211,7 @@ impl SessionState {
         if let Some(call) = self.client_tools.take(|call| call.tool_use_id == *id) {
             self.client_tools.answered.insert(id.clone(), None);
             self.answer_call(&call, &result);
-        } else if self.journal.awaits_client(id) && !self.client_tools.answered.contains_key(id) {
+        } else if self.journal.client_runs(id) && !self.client_tools.answered.contains_key(id) {
             self.client_tools.answered.insert(id.clone(), Some(result));
         } else if !self.question_answered(&asker, &result) {
             let text = format!("no client tool or question waits under the tool_use_id {id:?}");
