@@ -164,6 +164,7 @@ impl Converter {
                 self.tool_results(&user, sink)
             }
             Message::System(system) => {
+                self.tools.system(&system);
                 if system.subtype.text().is_some_and(|subtype| subtype == "task_notification") {
                     self.streams.subagent_done(&system.tool_use_id.text().unwrap_or_default(), cut_off, sink);
                 }
