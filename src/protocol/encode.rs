@@ -230,14 +230,14 @@ fn text_size(text: &Text<'_>) -> usize {
     match text {
         // Room for some escapes; the buffer grows when there are more.
         Text::Plain(text) => text.len() + text.len() / 8 + 2,
-        Text::Token(token) => token.get().len(),
+        Text::Token(token) => token.len(),
     }
 }
 
 fn write_text(out: &mut BytesMut, text: &Text<'_>) {
     match text {
         Text::Plain(text) => write_string(out, text),
-        Text::Token(token) => out.extend_from_slice(token.get().as_bytes()),
+        Text::Token(token) => out.extend_from_slice(token.as_bytes()),
     }
 }
 
