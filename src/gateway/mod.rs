@@ -5,6 +5,7 @@
 
 mod build;
 mod demo;
+mod metrics;
 mod routes;
 mod service;
 pub mod welcome;

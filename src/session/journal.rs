@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::tally::Tally;
 use crate::log::Entry;
 use crate::protocol::encode::{Encoder, Header};
 use crate::protocol::{EventSink, Executor, MessageId, ServerMessage};
@@ -19,6 +20,7 @@ pub struct Journal {
     entries: Vec<Entry>,
     /// Calls whose `tool_use` was seen and whose `tool_result` was not, and who runs them.
     running_tools: HashMap<String, Executor>,
+    tally: Tally,
 }
 
 /// Where a journal goes on.
@@ -41,6 +43,7 @@ impl Journal {
             turn: None,
             entries: Vec::new(),
             running_tools: HashMap::new(),
+            tally: Tally::default(),
         }
     }
 
@@ -91,6 +94,11 @@ impl Journal {
         self.running_tools.get(tool_use_id) == Some(&Executor::Client)
     }
 
+    /// What metrics want to know of the events.
+    pub fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
     /// Forgets running tools: the turn is over, none of them reports any more.
     pub fn forget_tools(&mut self) {
         self.running_tools.clear();
@@ -109,7 +117,7 @@ impl Journal {
             ServerMessage::ToolResult(result) => {
                 self.running_tools.remove(&*result.tool_use_id);
             }
-            _ => {}
+            message => self.tally.note(message, self.now),
         }
     }
 }
