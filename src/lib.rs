@@ -16,11 +16,11 @@
 //! | [`dispatch`] | the table from message type to handler |
 //! | [`session`] | registry; per session a state machine and its task |
 //! | [`converter`] | the agent's messages into protocol messages, and back |
-//! | [`log`] and [`store`] | the event log, a session's only output; SQLite behind it |
+//! | [`log`] and [`store`] | the event log, a session's only output; `SQLite` behind it |
 //! | [`agent`] | one Claude Code process |
 //! | [`protocol`] | message types of both directions, parser, encoder, schema |
 //! | [`scripted_model`] | a Messages API that answers from a script |
-//! | [`console`] | the web console's files |
+//! | [`console`], [`metrics`] | the web console's files; counters and their text |
 //! | [`config`] | every setting, with its default |
 //!
 //! # A gateway of one's own
