@@ -2,7 +2,7 @@
 //!
 //! Deltas, which are nearly all of the traffic, are written by template; everything else by serde, with the common fields
 //! spliced in. Frames share chunks of memory, so that a small one costs no allocation of its own. This module may assume that
-//! [`Text::Token`] and [`Json`] hold valid JSON; it knows nothing of what messages mean.
+//! [`Text::Token`] and [`Json`](super::Json) hold valid JSON; it knows nothing of what messages mean.
 //!
 //! JSON allows escapes that no string can hold: a lone surrogate (`\ud800`). The agent makes them where it cuts a text inside
 //! a pair, and strict parsers refuse the whole frame. They are replaced by `\ufffd`.
