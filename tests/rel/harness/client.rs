@@ -1,6 +1,7 @@
 //! A blocking client.
 
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -69,7 +70,10 @@ impl Client {
 
     /// The next message; heartbeats are passed over. `Err`: the close code, 1006 when there was none.
     pub(crate) fn read(&mut self) -> Result<Value, u16> {
+        let end = Instant::now() + PATIENCE;
         loop {
+            // Heartbeats go on coming.
+            assert!(Instant::now() < end, "waited for {PATIENCE:?}; the last event: {:?}", self.events.last());
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
                     let value: Value = serde_json::from_str(&text).unwrap();
