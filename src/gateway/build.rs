@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::metrics::{Exporter, Sampler};
 use super::{Gateway, GatewayService};
 use crate::agent::{self, AgentLimits, BadInstance, Instance, Spawner};
 use crate::config::{Config, DataDir};
@@ -22,11 +23,11 @@ use crate::protocol::{self, ServerInfo};
 use crate::server::{
     self, AllowedOrigins, BadOrigin, BadProxy, BadTokens, TokenStore, Tokens, TrustedProxies,
 };
-use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared};
+use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared, Starts};
 use crate::store::{self, DataDirError, OpenError, SqliteStore, Store, StoreError, StoredSession};
 
 /// Bytes of events that may wait for the store, over all sessions.
-const STORE_BACKLOG: usize = 64 << 20;
+const STORE_BACKLOG: usize = 256 << 20;
 /// How long `claude --version` may take.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the sweep of an earlier run's processes may take.
@@ -78,11 +79,18 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
         roots,
         max_attached: limits.max_attached,
     };
+    let settings = server_settings(&config, tokens)?;
+    let exporter = Exporter::new(Sampler {
+        registry: Arc::clone(&registry),
+        stats: Arc::clone(&settings.stats),
+        store: home.store.clone(),
+        max_agents: limits.max_agents.max(1),
+    });
     Ok(Gateway {
-        service: Arc::new(GatewayService::new(dispatch)),
+        service: Arc::new(GatewayService::new(dispatch, exporter, config.console)),
         registry,
         store: home.store,
-        settings: server_settings(&config, tokens)?,
+        settings,
         drain: config.times.drain,
         sweeper: Sweeper { instance: home.instance, scratch_dir: home.scratch_dir },
         retention: super::retention(limits, config.times.retention),
@@ -185,6 +193,8 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, B
         },
         store: home.store.clone(),
         log_window: limits.log_window,
+        metrics: Arc::default(),
+        starts: Starts::default(),
         run: run[..8].to_owned(),
         replies: AtomicU64::new(0),
     })
