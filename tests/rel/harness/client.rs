@@ -74,15 +74,23 @@ impl Client {
         loop {
             // Heartbeats go on coming.
             assert!(Instant::now() < end, "waited for {PATIENCE:?}; the last event: {:?}", self.events.last());
+            match self.message() {
+                Ok(message) if message["type"] == "heartbeat" => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The same, heartbeats too.
+    pub(crate) fn message(&mut self) -> Result<Value, u16> {
+        loop {
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
                     let value: Value = serde_json::from_str(&text).unwrap();
                     if value.get("seq").is_some() {
                         self.events.push(value.clone());
                     }
-                    if value["type"] != "heartbeat" {
-                        return Ok(value);
-                    }
+                    return Ok(value);
                 }
                 Ok(Message::Close(frame)) => {
                     // The answer, and the server's end of the socket.
