@@ -191,7 +191,8 @@ impl SessionState {
         if let Some(cost) = line.total_cost_usd.number() {
             self.cost.current = cost;
         }
-        if self.turn.is_none() {
+        // A pending turn is not the agent's yet: it says `result` when it cannot resume, before it exits.
+        if self.turn.as_ref().is_none_or(Turn::is_pending) {
             log::warn!("session {}: the agent ended a turn that was not running; ignored", self.id);
             return;
         }
