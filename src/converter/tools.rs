@@ -75,7 +75,13 @@ impl Tools {
         if self.first_use(&tool_use_id) {
             let subagent = request.agent_id.text();
             let parent = subagent.and_then(|subagent| self.subagents.get(&*subagent)).map(|call| &**call);
-            tool_use(&tool_use_id, &request.tool_name.text().unwrap_or_default(), request.input, parent, sink);
+            tool_use(
+                &tool_use_id,
+                &request.tool_name.text().unwrap_or_default(),
+                request.input,
+                parent,
+                sink,
+            );
         }
     }
 

@@ -95,7 +95,8 @@ impl Client {
     }
 
     pub(crate) fn next(&mut self) -> Value {
-        self.read().unwrap_or_else(|code| panic!("closed with {code}; the last event: {:?}", self.events.last()))
+        self.read()
+            .unwrap_or_else(|code| panic!("closed with {code}; the last event: {:?}", self.events.last()))
     }
 
     /// The next message that `is_it`.
