@@ -200,8 +200,8 @@ impl Converter {
         if user.is_replay {
             return false;
         }
-        let mut all = !user.body.content.0.is_empty();
-        for block in &user.body.content.0 {
+        let mut all = !user.body.content.is_empty();
+        for block in &user.body.content {
             if block.kind.get() == "tool_result" {
                 // The result of a subagent's start ends the subagent, unless it goes on in the background: then its next
                 // line opens a message of its own.

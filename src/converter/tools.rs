@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::agent::wire::{Block, ControlRequest, List, Raw, SystemMessage};
+use crate::agent::wire::{Block, ControlRequest, Span, SystemMessage, blocks};
 use crate::protocol::{EventSink, Executor, Json, ServerMessage, Text, ToolResult, ToolUse};
 
 /// The agent's names of tools that the front end runs begin with this.
@@ -75,13 +75,8 @@ impl Tools {
         if self.first_use(&tool_use_id) {
             let subagent = request.agent_id.text();
             let parent = subagent.and_then(|subagent| self.subagents.get(&*subagent)).map(|call| &**call);
-            tool_use(
-                &tool_use_id,
-                &request.tool_name.text().unwrap_or_default(),
-                request.input,
-                parent,
-                sink,
-            );
+            let tool_name = request.tool_name.text().unwrap_or_default();
+            tool_use(&tool_use_id, &tool_name, Span(request.input.get()), parent, sink);
         }
     }
 
@@ -107,7 +102,7 @@ impl Tools {
 pub(super) fn tool_use(
     tool_use_id: &str,
     tool_name: &str,
-    input: Raw<'_>,
+    input: Span<'_>,
     parent: Option<&str>,
     sink: &mut impl EventSink,
 ) {
@@ -121,29 +116,29 @@ pub(super) fn tool_use(
 }
 
 /// A call's input; always an object.
-pub(super) fn tool_input(input: Raw<'_>) -> Json<'_> {
+pub(super) fn tool_input(input: Span<'_>) -> Json<'_> {
     match input.object() {
-        Some(input) => Json::borrowed(input),
+        Some(input) => Json::checked(input),
         None => Json::empty_object(),
     }
 }
 
 /// A result's content as the protocol has it: the text, and the blocks where they are not only text.
-fn result_content(content: Raw<'_>) -> (Text<'_>, Option<Json<'_>>) {
-    if let Some(token) = content.string().and_then(Text::token) {
-        return (token, None);
+fn result_content(content: Span<'_>) -> (Text<'_>, Option<Json<'_>>) {
+    if let Some(token) = content.string() {
+        return (Text::Token(token), None);
     }
-    let blocks = content.to::<List<Block<'_>>>().unwrap_or_default().0;
-    let texts: Vec<Raw<'_>> = blocks
+    let blocks = content.0.and_then(blocks).unwrap_or_default();
+    let texts: Vec<Span<'_>> = blocks
         .iter()
         .filter(|block| block.kind.get() == "text" && block.text.string().is_some())
         .map(|block| block.text)
         .collect();
     let only_text = content.array().is_some() && texts.len() == blocks.len() || content.0.is_none();
     let text = match texts.as_slice() {
-        [one] => one.string().and_then(Text::token).unwrap_or_else(|| Text::from("")),
+        [one] => one.string().map_or_else(|| Text::from(""), Text::Token),
         [] => Text::from(""),
         many => many.iter().filter_map(|text| text.text()).collect::<Vec<_>>().join("\n").into(),
     };
-    (text, if only_text { None } else { content.0.map(Json::borrowed) })
+    (text, if only_text { None } else { content.0.map(Json::checked) })
 }

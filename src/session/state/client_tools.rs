@@ -107,10 +107,15 @@ impl ClientTools {
         self.calls.iter().filter_map(|call| call.deadline).min()
     }
 
-    /// The turn or the process that called is over.
+    /// The process that called is gone.
     pub(super) fn forget_calls(&mut self) {
         self.calls.clear();
         self.answered.clear();
+    }
+
+    /// Whether no call waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
     }
 
     /// The agent took a control request back.
@@ -192,7 +197,10 @@ impl SessionState {
                 let call = Call { tool_use_id, agent_id: agent_id.to_owned(), rpc_id, deadline };
                 match early {
                     Some(result) => self.answer_call(&call, &result),
-                    None => self.client_tools.calls.push(call),
+                    None => {
+                        self.client_tools.calls.push(call);
+                        self.busy();
+                    }
                 }
             }
             Some(_) => {
@@ -205,12 +213,22 @@ impl SessionState {
         }
     }
 
+    /// The turn is over. What still waits is answered all the same: unanswered, the agent would hold it for ever.
+    pub(super) fn drop_client_calls(&mut self) {
+        self.client_tools.answered.clear();
+        for call in std::mem::take(&mut self.client_tools.calls) {
+            let text = "the turn is over".to_owned();
+            self.rpc_error(&call.agent_id, &call.rpc_id, INTERNAL_ERROR, text);
+        }
+    }
+
     /// `tool_result`: of a client tool, or the answers to a question.
     pub(super) fn client_tool_result(&mut self, asker: Asker, result: ClientToolResult) {
         let id = &result.tool_use_id;
         if let Some(call) = self.client_tools.take(|call| call.tool_use_id == *id) {
             self.client_tools.answered.insert(id.clone(), None);
             self.answer_call(&call, &result);
+            self.settle();
         } else if self.journal.client_runs(id) && !self.client_tools.answered.contains_key(id) {
             self.client_tools.answered.insert(id.clone(), Some(result));
         } else if !self.question_answered(&asker, &result) {
@@ -232,6 +250,7 @@ impl SessionState {
         {
             let text = "the client did not answer in time (--client-tool-timeout)".to_owned();
             self.rpc_error(&call.agent_id, &call.rpc_id, INTERNAL_ERROR, text);
+            self.settle();
         }
     }
 
