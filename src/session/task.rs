@@ -131,7 +131,8 @@ impl SessionTask {
         }
         tokio::select! {
             output = receive(&mut self.output) => Event::Output(output),
-            mail = self.mailbox.recv() => Event::Mail(mail),
+            // While the session leaves, commands wait: its end drops the mailbox, and they look for what is there then.
+            mail = self.mailbox.recv(), if !self.state.is_leaving() => Event::Mail(mail),
             started = start(&mut self.starting) => Event::Started(started),
             slot = wait_in_line(&mut self.slot) => Event::Slot(slot),
             () = self.bedtime.notified() => Event::Sleep,
@@ -219,7 +220,10 @@ impl SessionTask {
                 self.output = Some(output);
                 Ok(())
             }
-            Err(problem) => Err(problem.to_string()),
+            Err(problem) => {
+                log::error!("session {}: {problem}", self.handle.id);
+                Err(problem.for_clients())
+            }
         };
         self.state.handle(Input::Spawned(outcome), now);
     }

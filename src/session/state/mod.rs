@@ -289,6 +289,11 @@ impl SessionState {
         }
     }
 
+    /// Whether the session is about to be gone though it has not ended: it is removed or goes to rest, and nobody is there.
+    pub fn is_leaving(&self) -> bool {
+        self.attached == 0 && matches!(self.life, Life::Closing(Closing::Removed | Closing::Dormant))
+    }
+
     /// Why a command cannot be taken now, if so.
     fn refusal(&self, command: &Command) -> Option<ServerMessage<'static>> {
         let refused = match (self.life, command) {
