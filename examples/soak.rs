@@ -53,7 +53,9 @@ const MESSAGES: [&str; 20] = [
 
 #[tokio::main]
 async fn main() {
-    env_logger::Builder::new().parse_filters(&std::env::var("RUST_LOG").unwrap_or_else(|_| "error".into())).init();
+    env_logger::Builder::new()
+        .parse_filters(&std::env::var("RUST_LOG").unwrap_or_else(|_| "error".into()))
+        .init();
     let soak = Arc::new(Soak::new());
     let dir = tempfile::tempdir().expect("a temporary directory");
     let gateway = Gateway::new(config(dir.path(), &soak.mark)).await.expect("a gateway");
@@ -97,7 +99,11 @@ async fn main() {
     println!("at rest: {after}; at most {} MiB", high >> 20);
     soak.report();
     // Memory is not given back at once; it must not have grown in the second half.
-    assert!(after.memory <= half_time + half_time / 4 + (16 << 20), "memory: {} MiB at half time", half_time >> 20);
+    assert!(
+        after.memory <= half_time + half_time / 4 + (16 << 20),
+        "memory: {} MiB at half time",
+        half_time >> 20
+    );
     assert!(after.descriptors <= before.descriptors, "descriptors");
     assert!(after.tasks <= before.tasks, "tasks");
     assert_eq!(after.processes, 0, "processes");
@@ -181,7 +187,11 @@ impl Load {
 impl std::fmt::Display for Load {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { memory, descriptors, tasks, processes } = self;
-        write!(out, "{} MiB, {descriptors} descriptors, {tasks} tasks, {processes} agent processes", memory >> 20)
+        write!(
+            out,
+            "{} MiB, {descriptors} descriptors, {tasks} tasks, {processes} agent processes",
+            memory >> 20
+        )
     }
 }
 
@@ -271,7 +281,8 @@ impl Soak {
             sleep(Duration::from_secs(1)).await;
         }
         let outcome = timeout(PATIENCE, self.see_through(&mut visit, &id, random)).await;
-        let outcome = outcome.unwrap_or_else(|_| panic!("{}: no result for {content:?} ({id})", visit.session));
+        let outcome =
+            outcome.unwrap_or_else(|_| panic!("{}: no result for {content:?} ({id})", visit.session));
         self.turns.fetch_add(1, Relaxed);
         self.count(outcome);
     }
@@ -281,19 +292,21 @@ impl Soak {
         let patience = Duration::from_millis(500 + random.below(1500));
         let mut impatient_at = Instant::now() + patience;
         loop {
-            let message = match timeout(impatient_at.saturating_duration_since(Instant::now()), visit.next()).await {
-                Ok(Some(message)) => message,
-                Ok(None) => return "closed".to_owned(),
-                Err(_) => {
-                    // Whatever hangs (mine, or one before it) is stopped.
-                    visit.send(json!({"type": "interrupt"})).await;
-                    impatient_at = Instant::now() + patience;
-                    continue;
-                }
-            };
+            let message =
+                match timeout(impatient_at.saturating_duration_since(Instant::now()), visit.next()).await {
+                    Ok(Some(message)) => message,
+                    Ok(None) => return "closed".to_owned(),
+                    Err(_) => {
+                        // Whatever hangs (mine, or one before it) is stopped.
+                        visit.send(json!({"type": "interrupt"})).await;
+                        impatient_at = Instant::now() + patience;
+                        continue;
+                    }
+                };
             match message["type"].as_str().unwrap_or_default() {
                 "permission_request" => {
-                    let decision = ["allow", "deny", "allow_always"][usize::try_from(random.below(3)).unwrap_or(0)];
+                    let decision =
+                        ["allow", "deny", "allow_always"][usize::try_from(random.below(3)).unwrap_or(0)];
                     visit.send(json!({"type": "permission_response", "request_id": message["id"], "decision": decision})).await;
                 }
                 "result" if message["request_id"] == id => {
@@ -320,7 +333,8 @@ struct Visit {
 impl Visit {
     async fn begin(address: &str, session: String) -> Self {
         let stream = TcpStream::connect(address).await.expect("the gateway accepts");
-        let (socket, _) = client_async(format!("ws://{address}/ws"), stream).await.expect("the gateway upgrades");
+        let (socket, _) =
+            client_async(format!("ws://{address}/ws"), stream).await.expect("the gateway upgrades");
         Self { socket, session, epoch: Value::Null, last_seq: 0, results: HashSet::new() }
     }
 
@@ -338,7 +352,8 @@ impl Visit {
         self.send(json!({"type": "session_start", "id": "start", "last_seq": last_seq})).await;
         self.last_seq = last_seq.unwrap_or(0);
         loop {
-            let message = timeout(PATIENCE, self.next()).await.expect("an answer").expect("an open connection");
+            let message =
+                timeout(PATIENCE, self.next()).await.expect("an answer").expect("an open connection");
             if message["request_id"] != "start" {
                 continue;
             }

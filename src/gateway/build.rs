@@ -224,7 +224,9 @@ fn server_settings(config: &Config, tokens: Option<Tokens>) -> Result<server::Se
 
 /// The gateway's own settings: agents run what others tell them, and have no business knowing its paths and doors.
 fn own_variables() -> impl Iterator<Item = OsString> {
-    std::env::vars_os().map(|(name, _)| name).filter(|name| name.as_encoded_bytes().starts_with(b"CLAUDE_WS_"))
+    std::env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| name.as_encoded_bytes().starts_with(b"CLAUDE_WS_"))
 }
 
 /// What `claude --version` says.

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::tally::Tally;
 use super::record::OpenMessage;
+use super::tally::Tally;
 use crate::log::Entry;
 use crate::protocol::encode::{Encoder, Header};
 use crate::protocol::{EventSink, Executor, MessageId, ServerMessage};

@@ -19,7 +19,8 @@ fn command() -> Command {
 }
 
 async fn said(child: Child) -> (Option<i32>, String, String) {
-    let output = tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await.unwrap().unwrap();
+    let output =
+        tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await.unwrap().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
@@ -65,7 +66,9 @@ fn terminate(child: &Child) {
 
 async fn without_a_usable_claude(_: &Lab) {
     for binary in ["/nowhere/claude", "/bin/false"] {
-        let child = command().args(["--demo", "--ephemeral", "--bind", "127.0.0.1:0", "--claude-bin", binary]).spawn();
+        let child = command()
+            .args(["--demo", "--ephemeral", "--bind", "127.0.0.1:0", "--claude-bin", binary])
+            .spawn();
         let (code, _, errors) = said(child.unwrap()).await;
         assert_eq!(code, Some(1));
         assert!(errors.contains("npm install") && errors.contains("@anthropic-ai/claude-code"), "{errors}");
@@ -80,12 +83,30 @@ async fn help_names_every_flag_once(_: &Lab) {
     let (code, help, _) = said(command().arg("--help").spawn().unwrap()).await;
     assert_eq!(code, Some(0));
     for flag in [
-        "--bind", "--claude-bin", "--workspace-root", "--data-dir", "--ephemeral", "--demo", "--demo-script",
-        "--max-message-bytes", "--max-agent-line", "--heartbeat", "--session-grace", "--agent-idle", "--max-agents",
-        "--retention", "--permission-timeout", "--drain", "--auth-token-file", "--allow-origin", "--allow-bypass",
-        "--no-console", "--model",
+        "--bind",
+        "--claude-bin",
+        "--workspace-root",
+        "--data-dir",
+        "--ephemeral",
+        "--demo",
+        "--demo-script",
+        "--max-message-bytes",
+        "--max-agent-line",
+        "--heartbeat",
+        "--session-grace",
+        "--agent-idle",
+        "--max-agents",
+        "--retention",
+        "--permission-timeout",
+        "--drain",
+        "--auth-token-file",
+        "--allow-origin",
+        "--allow-bypass",
+        "--no-console",
+        "--model",
     ] {
-        let variable = format!("CLAUDE_WS_{}", flag.trim_start_matches("--").replace('-', "_").to_uppercase());
+        let variable =
+            format!("CLAUDE_WS_{}", flag.trim_start_matches("--").replace('-', "_").to_uppercase());
         let lines = help.lines().filter(|line| {
             let line = line.trim_start();
             line.starts_with(flag) && line[flag.len()..].chars().next().is_none_or(char::is_whitespace)

@@ -125,11 +125,19 @@ async fn unknown_kinds(lab: &Lab) {
         client.start(json!({"agent_events": agent_events})).await;
         let turn = client.turn("!unknown; text after").await.succeeded();
         assert_eq!(turn.text(), "after");
-        let kinds: Vec<_> = turn.of_type("agent_event").iter().map(|event| event["event"]["type"].clone()).collect();
+        let kinds: Vec<_> =
+            turn.of_type("agent_event").iter().map(|event| event["event"]["type"].clone()).collect();
         assert_eq!(kinds.contains(&json!("brand_new_kind")), agent_events, "{kinds:?}");
         if agent_events {
-            let kind = turn.of_type("agent_event").into_iter().find(|event| event["event"]["type"] == "brand_new_kind");
-            assert_eq!(kind.unwrap()["event"], json!({"type": "brand_new_kind", "data": {"type": "result"}}), "untouched");
+            let kind = turn
+                .of_type("agent_event")
+                .into_iter()
+                .find(|event| event["event"]["type"] == "brand_new_kind");
+            assert_eq!(
+                kind.unwrap()["event"],
+                json!({"type": "brand_new_kind", "data": {"type": "result"}}),
+                "untouched"
+            );
         }
         still_works(&mut client).await;
     }
@@ -269,7 +277,8 @@ async fn prompts_taken_back_and_many(lab: &Lab) {
         assert_eq!(result["is_error"], Value::Bool(index % 2 == 1), "each by its own id");
     }
     // Nobody answers in time.
-    let impatient = lab.server_with(|config| config.times.permission_timeout = Some(Duration::from_millis(50))).await;
+    let impatient =
+        lab.server_with(|config| config.times.permission_timeout = Some(Duration::from_millis(50))).await;
     let mut client = impatient.session(json!({})).await;
     let turn = client.turn(r#"!ask Bash {"command":"x"}"#).await.succeeded();
     let resolved = turn.one("permission_resolved");

@@ -42,35 +42,197 @@ async fn errors_name_what_is_wrong(lab: &Lab) {
         (r#"{"type":7,"id":"x"}"#, "invalid_message", "type", json!("x"), ""),
         (r#"{"type":"no_such","id":"x","session_id":"s"}"#, "unknown_type", "no_such", json!("x"), "s"),
         (r#"{"type":"result","id":"x","session_id":"s"}"#, "unknown_type", "result", json!("x"), "s"),
-        (r#"{"type":"user_message","session_id":"s","content":"a"}"#, "invalid_message", "id", Value::Null, "s"),
-        (r#"{"type":"user_message","id":"","session_id":"s","content":"a"}"#, "invalid_message", "id", Value::Null, "s"),
-        (r#"{"type":"user_message","id":5,"session_id":"s","content":"a"}"#, "invalid_message", "id", Value::Null, "s"),
-        (r#"{"type":"user_message","id":"x","content":"a"}"#, "invalid_message", "session_id", json!("x"), ""),
-        (r#"{"type":"user_message","id":"x","session_id":"a b","content":"a"}"#, "invalid_message", "session_id", json!("x"), ""),
-        (r#"{"type":"user_message","id":"x","session_id":"s"}"#, "invalid_message", "content", json!("x"), "s"),
-        (r#"{"type":"user_message","id":"x","session_id":"s","content":""}"#, "invalid_message", "content", json!("x"), "s"),
-        (r#"{"type":"user_message","id":"x","session_id":"s","content":[]}"#, "invalid_message", "content", json!("x"), "s"),
-        (r#"{"type":"user_message","id":"x","session_id":"s","content":7}"#, "invalid_message", "content", json!("x"), "s"),
-        (r#"{"type":"user_message","id":"x","session_id":"s","content":[{"text":"a"}]}"#, "invalid_message", "content[0]", json!("x"), "s"),
-        (r#"{"type":"user_message","id":"x","session_id":"s","content":"a","content":"b"}"#, "invalid_message", "content", json!("x"), "s"),
-        (r#"{"type":"permission_response","id":"x","session_id":"s","request_id":"r"}"#, "invalid_message", "decision", json!("x"), "s"),
-        (r#"{"type":"permission_response","id":"x","session_id":"s","request_id":"r","decision":"maybe"}"#, "invalid_message", "decision", json!("x"), "s"),
-        (r#"{"type":"permission_response","id":"x","session_id":"s","decision":"allow"}"#, "invalid_message", "request_id", json!("x"), "s"),
-        (r#"{"type":"permission_response","id":"x","session_id":"s","request_id":"r","decision":"allow","updated_input":[]}"#, "invalid_message", "updated_input", json!("x"), "s"),
-        (r#"{"type":"permission_update","id":"x","session_id":"s","updates":[]}"#, "invalid_message", "updates", json!("x"), "s"),
-        (r#"{"type":"permission_update","id":"x","session_id":"s","updates":[{"type":"addRule"}]}"#, "invalid_message", "updates[0]", json!("x"), "s"),
-        (r#"{"type":"tool_result","id":"x","session_id":"s","content":"a"}"#, "invalid_message", "tool_use_id", json!("x"), "s"),
-        (r#"{"type":"tool_result","id":"x","session_id":"s","tool_use_id":"t"}"#, "invalid_message", "content", json!("x"), "s"),
+        (
+            r#"{"type":"user_message","session_id":"s","content":"a"}"#,
+            "invalid_message",
+            "id",
+            Value::Null,
+            "s",
+        ),
+        (
+            r#"{"type":"user_message","id":"","session_id":"s","content":"a"}"#,
+            "invalid_message",
+            "id",
+            Value::Null,
+            "s",
+        ),
+        (
+            r#"{"type":"user_message","id":5,"session_id":"s","content":"a"}"#,
+            "invalid_message",
+            "id",
+            Value::Null,
+            "s",
+        ),
+        (
+            r#"{"type":"user_message","id":"x","content":"a"}"#,
+            "invalid_message",
+            "session_id",
+            json!("x"),
+            "",
+        ),
+        (
+            r#"{"type":"user_message","id":"x","session_id":"a b","content":"a"}"#,
+            "invalid_message",
+            "session_id",
+            json!("x"),
+            "",
+        ),
+        (
+            r#"{"type":"user_message","id":"x","session_id":"s"}"#,
+            "invalid_message",
+            "content",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"user_message","id":"x","session_id":"s","content":""}"#,
+            "invalid_message",
+            "content",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"user_message","id":"x","session_id":"s","content":[]}"#,
+            "invalid_message",
+            "content",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"user_message","id":"x","session_id":"s","content":7}"#,
+            "invalid_message",
+            "content",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"user_message","id":"x","session_id":"s","content":[{"text":"a"}]}"#,
+            "invalid_message",
+            "content[0]",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"user_message","id":"x","session_id":"s","content":"a","content":"b"}"#,
+            "invalid_message",
+            "content",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"permission_response","id":"x","session_id":"s","request_id":"r"}"#,
+            "invalid_message",
+            "decision",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"permission_response","id":"x","session_id":"s","request_id":"r","decision":"maybe"}"#,
+            "invalid_message",
+            "decision",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"permission_response","id":"x","session_id":"s","decision":"allow"}"#,
+            "invalid_message",
+            "request_id",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"permission_response","id":"x","session_id":"s","request_id":"r","decision":"allow","updated_input":[]}"#,
+            "invalid_message",
+            "updated_input",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"permission_update","id":"x","session_id":"s","updates":[]}"#,
+            "invalid_message",
+            "updates",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"permission_update","id":"x","session_id":"s","updates":[{"type":"addRule"}]}"#,
+            "invalid_message",
+            "updates[0]",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"tool_result","id":"x","session_id":"s","content":"a"}"#,
+            "invalid_message",
+            "tool_use_id",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"tool_result","id":"x","session_id":"s","tool_use_id":"t"}"#,
+            "invalid_message",
+            "content",
+            json!("x"),
+            "s",
+        ),
         (r#"{"type":"cancel","id":"x","session_id":"s"}"#, "invalid_message", "target_id", json!("x"), "s"),
-        (r#"{"type":"config_update","id":"x","session_id":"s"}"#, "invalid_message", "config", json!("x"), "s"),
-        (r#"{"type":"config_update","id":"x","session_id":"s","config":{"max_turns":0}}"#, "invalid_message", "config.max_turns", json!("x"), "s"),
-        (r#"{"type":"config_update","id":"x","session_id":"s","config":{"permission_mode":"yolo"}}"#, "invalid_message", "config.permission_mode", json!("x"), "s"),
-        (r#"{"type":"session_start","id":"x","config":{"metadata":[]}}"#, "invalid_message", "config.metadata", json!("x"), ""),
-        (r#"{"type":"session_start","id":"x","metadata":{"a":1}}"#, "invalid_message", "metadata", json!("x"), ""),
-        (r#"{"type":"session_start","id":"x","max_turns":1.5}"#, "invalid_message", "max_turns", json!("x"), ""),
+        (
+            r#"{"type":"config_update","id":"x","session_id":"s"}"#,
+            "invalid_message",
+            "config",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"config_update","id":"x","session_id":"s","config":{"max_turns":0}}"#,
+            "invalid_message",
+            "config.max_turns",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"config_update","id":"x","session_id":"s","config":{"permission_mode":"yolo"}}"#,
+            "invalid_message",
+            "config.permission_mode",
+            json!("x"),
+            "s",
+        ),
+        (
+            r#"{"type":"session_start","id":"x","config":{"metadata":[]}}"#,
+            "invalid_message",
+            "config.metadata",
+            json!("x"),
+            "",
+        ),
+        (
+            r#"{"type":"session_start","id":"x","metadata":{"a":1}}"#,
+            "invalid_message",
+            "metadata",
+            json!("x"),
+            "",
+        ),
+        (
+            r#"{"type":"session_start","id":"x","max_turns":1.5}"#,
+            "invalid_message",
+            "max_turns",
+            json!("x"),
+            "",
+        ),
         (r#"{"type":"session_start","id":"x","last_seq":-1}"#, "invalid_message", "last_seq", json!("x"), ""),
-        (r#"{"type":"session_start","id":"x","allowed_tools":["--dangerous"]}"#, "invalid_message", "allowed_tools[0]", json!("x"), ""),
-        (r#"{"type":"session_start","id":"x","client_tools":[{"name":"a b","description":"","input_schema":{"type":"object"}}]}"#, "invalid_message", "client_tools[0]", json!("x"), ""),
+        (
+            r#"{"type":"session_start","id":"x","allowed_tools":["--dangerous"]}"#,
+            "invalid_message",
+            "allowed_tools[0]",
+            json!("x"),
+            "",
+        ),
+        (
+            r#"{"type":"session_start","id":"x","client_tools":[{"name":"a b","description":"","input_schema":{"type":"object"}}]}"#,
+            "invalid_message",
+            "client_tools[0]",
+            json!("x"),
+            "",
+        ),
         (r#"{"type":"session_start","id":"x","cwd":"/etc"}"#, "invalid_cwd", "cwd", json!("x"), ""),
     ];
     for (frame, code, word, request_id, session_id) in table {
@@ -80,7 +242,10 @@ async fn errors_name_what_is_wrong(lab: &Lab) {
         assert_eq!(error["request_id"], request_id, "{frame}: {error}");
         assert_eq!(error["session_id"], session_id, "{frame}: {error}");
         let message = error["message"].as_str().unwrap();
-        assert!(!message.contains(server.workspace().to_str().unwrap()), "no paths of the server's: {message}");
+        assert!(
+            !message.contains(server.workspace().to_str().unwrap()),
+            "no paths of the server's: {message}"
+        );
     }
     let long = format!(r#"{{"type":"config_query","id":"{}","session_id":"s"}}"#, "x".repeat(129));
     assert_eq!(refused(&mut client, &long).await["code"], "invalid_message");
@@ -142,7 +307,8 @@ async fn deep_and_huge_objects(lab: &Lab) {
     for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
         for depth in [100, 2_000_000] {
             let nested = format!("{}1{}", open.repeat(depth), close.repeat(depth));
-            let frame = format!(r#"{{"type":"user_message","id":"deep","session_id":"s","content":{nested}}}"#);
+            let frame =
+                format!(r#"{{"type":"user_message","id":"deep","session_id":"s","content":{nested}}}"#);
             if frame.len() > 8 << 20 {
                 continue;
             }
@@ -155,15 +321,18 @@ async fn deep_and_huge_objects(lab: &Lab) {
     client.send_text(format!(r#"{{"type":"heartbeat","id":"many"{many}}}"#)).await;
     client.until("heartbeat", |message| message["request_id"] == "many").await;
     let metadata: serde_json::Map<String, Value> = (0..65).map(|n| (format!("k{n}"), "v".into())).collect();
-    let start = json!({"type": "session_start", "id": "m", "session_id": "m", "metadata": metadata}).to_string();
+    let start =
+        json!({"type": "session_start", "id": "m", "session_id": "m", "metadata": metadata}).to_string();
     assert_eq!(refused(&mut client, &start).await["code"], "invalid_message");
     client.turn("hello").await.succeeded();
 }
 
 async fn unknown_fields_are_ignored(lab: &Lab) {
     let server = lab.server().await;
-    let mut client = server.session(json!({"brand_new": {"a": [1]}, "timestamp": "whatever", "model": null})).await;
-    let message = json!({"type": "user_message", "content": "hi", "brand_new": null, "seq": "x", "timestamp": 1});
+    let mut client =
+        server.session(json!({"brand_new": {"a": [1]}, "timestamp": "whatever", "model": null})).await;
+    let message =
+        json!({"type": "user_message", "content": "hi", "brand_new": null, "seq": "x", "timestamp": 1});
     let id = client.send(message).await;
     client.finish(&id).await.succeeded();
 }

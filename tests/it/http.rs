@@ -26,7 +26,8 @@ impl Answer {
 
 async fn ask(address: SocketAddr, method: &str, path: &str, headers: &str) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
@@ -54,7 +55,11 @@ async fn paths_and_methods(lab: &Lab) {
     for (path, allow) in [("/healthz", "get, head"), ("/readyz", "get, head"), ("/ws", "get")] {
         let answer = ask(server.address, "POST", path, "Content-Length: 0\r\n").await;
         assert_eq!((answer.status, answer.error_code().as_str()), (405, "method_not_allowed"), "{path}");
-        assert!(answer.head.contains(&format!("allow: {allow}\r\n")) || answer.head.ends_with(allow), "{}", answer.head);
+        assert!(
+            answer.head.contains(&format!("allow: {allow}\r\n")) || answer.head.ends_with(allow),
+            "{}",
+            answer.head
+        );
     }
 }
 
@@ -66,6 +71,7 @@ async fn not_a_websocket(lab: &Lab) {
     answer.error_code();
     let half = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n";
     assert_eq!(ask(server.address, "GET", "/ws", half).await.status, 400, "no key");
-    let foreign = format!("{half}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: https://evil.example\r\n");
+    let foreign =
+        format!("{half}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: https://evil.example\r\n");
     assert_eq!(ask(server.address, "GET", "/ws", &foreign).await.status, 403);
 }

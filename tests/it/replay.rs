@@ -41,7 +41,11 @@ async fn from_every_event_of_a_turn(lab: &Lab) {
         assert_eq!(stitched, undisturbed, "reconnected after event {index}");
     }
     assert_eq!(replayed(&server, 0, &epoch, last).await, undisturbed);
-    assert_eq!(replayed(&server, 0, &Value::Null, last).await, undisturbed, "an absent epoch is taken to match");
+    assert_eq!(
+        replayed(&server, 0, &Value::Null, last).await,
+        undisturbed,
+        "an absent epoch is taken to match"
+    );
 }
 
 async fn verdicts(lab: &Lab) {

@@ -4,7 +4,12 @@ use serde_json::{Value, json};
 
 use crate::harness::Lab;
 
-on_both_clis![new_session_in_both_spellings, start_flat_or_nested, attach_and_list, session_info_tells_of_the_agent];
+on_both_clis![
+    new_session_in_both_spellings,
+    start_flat_or_nested,
+    attach_and_list,
+    session_info_tells_of_the_agent
+];
 
 async fn new_session_in_both_spellings(lab: &Lab) {
     let server = lab.server().await;
@@ -16,14 +21,25 @@ async fn new_session_in_both_spellings(lab: &Lab) {
         client.session = made["session_id"].as_str().unwrap().to_owned();
         uuid::Uuid::parse_str(&client.session).unwrap();
         assert_eq!(made["cwd"], *cwd.to_str().unwrap());
-        assert_eq!(client.turn(format!("echo number {number}")).await.succeeded().text(), format!("number {number}"));
+        assert_eq!(
+            client.turn(format!("echo number {number}")).await.succeeded().text(),
+            format!("number {number}")
+        );
     }
     for (id, frame, code) in [
         ("n1", json!({"type": "new_session", "id": "n1", "cwd": "/etc", "mcp_servers": []}), "invalid_cwd"),
-        ("n2", json!({"type": "new_session", "id": "n2", "cwd": "relative", "mcp_servers": []}), "invalid_message"),
+        (
+            "n2",
+            json!({"type": "new_session", "id": "n2", "cwd": "relative", "mcp_servers": []}),
+            "invalid_message",
+        ),
         ("n3", json!({"type": "new_session", "id": "n3", "cwd": cwd}), "invalid_message"),
         ("n4", json!({"type": "new_session", "id": "n4", "mcp_servers": []}), "invalid_message"),
-        ("n5", json!({"type": "new_session", "id": "n5", "cwd": cwd.join("missing"), "mcp_servers": []}), "invalid_cwd"),
+        (
+            "n5",
+            json!({"type": "new_session", "id": "n5", "cwd": cwd.join("missing"), "mcp_servers": []}),
+            "invalid_cwd",
+        ),
     ] {
         client.send_text(frame.to_string()).await;
         assert_eq!(client.answer(id, "error").await["code"], code, "{frame}");
@@ -70,7 +86,10 @@ async fn attach_and_list(lab: &Lab) {
     first.turn("echo one").await.succeeded();
     let mut second = server.connect().await;
     let info = second.start(json!({})).await;
-    assert_eq!((&info["created"], &info["replay"], &info["num_turns"]), (&json!(false), &json!("none"), &json!(1)));
+    assert_eq!(
+        (&info["created"], &info["replay"], &info["num_turns"]),
+        (&json!(false), &json!("none"), &json!(1))
+    );
     // Other options are not applied, and it is said which.
     let start = json!({"type": "session_start", "model": "other", "metadata": {"n": "1"}});
     let warning = second.ask(start, "warning").await;
@@ -84,7 +103,9 @@ async fn attach_and_list(lab: &Lab) {
     assert_eq!(turn.text(), "I have thought about it, and the answer is 42.");
     let id = second.say("echo from the second").await;
     assert_eq!(first.finish(&id).await.succeeded().text(), "from the second");
-    let seqs = |messages: Vec<Value>| messages.iter().filter_map(|message| message["seq"].as_u64()).collect::<Vec<_>>();
+    let seqs = |messages: Vec<Value>| {
+        messages.iter().filter_map(|message| message["seq"].as_u64()).collect::<Vec<_>>()
+    };
     second.finish(&id).await;
     let (all, late) = (seqs(first.got()), seqs(second.got()));
     assert!(all.ends_with(&late[..late.len() - 1]) || all.windows(late.len()).any(|window| window == late));
@@ -117,7 +138,9 @@ async fn session_info_tells_of_the_agent(lab: &Lab) {
     let agent = &info["agent"];
     assert_eq!(agent["state"], "running");
     let version = if lab.cli == Some(crate::harness::Cli::New) { "2.1.330" } else { "2.1.197" };
-    if std::env::var_os("CLAUDE_WS_TEST_CLI_NEW").is_none() && std::env::var_os("CLAUDE_WS_TEST_CLI_OLD").is_none() {
+    if std::env::var_os("CLAUDE_WS_TEST_CLI_NEW").is_none()
+        && std::env::var_os("CLAUDE_WS_TEST_CLI_OLD").is_none()
+    {
         assert_eq!(agent["version"], version);
     }
     assert!(agent["tools"].as_array().unwrap().contains(&json!("Bash")));
@@ -126,9 +149,12 @@ async fn session_info_tells_of_the_agent(lab: &Lab) {
     assert_eq!(info["server"]["protocol"], 1);
     // The agent became known to those attached without their asking.
     let notice = |message: &Value| message["type"] == "session_info" && message["request_id"].is_null();
-    assert!(client.got().iter().any(|message| notice(message) && message["agent"]["version"] == agent["version"]));
+    assert!(
+        client.got().iter().any(|message| notice(message) && message["agent"]["version"] == agent["version"])
+    );
     assert_eq!(client.ask(json!({"type": "heartbeat"}), "heartbeat").await["session_id"], "s");
     client.send_text(r#"{"type":"heartbeat"}"#).await;
-    let beat = client.until("heartbeat", |message| message["type"] == "heartbeat" && message["request_id"].is_null());
+    let beat = client
+        .until("heartbeat", |message| message["type"] == "heartbeat" && message["request_id"].is_null());
     assert!(beat.await["timestamp"].is_u64());
 }

@@ -14,7 +14,11 @@ fn say(client: &mut Client, session: &str, content: &str) -> String {
 /// The last words of a session's turn, and that the next one works.
 fn died(client: &mut Client, session: &str, id: &str) -> Value {
     let result = client.until(|message| message["type"] == "result" && message["request_id"] == *id);
-    assert_eq!((&result["subtype"], &result["error_code"]), (&json!("error"), &json!("agent_exited")), "{session}: {result}");
+    assert_eq!(
+        (&result["subtype"], &result["error_code"]),
+        (&json!("error"), &json!("agent_exited")),
+        "{session}: {result}"
+    );
     result
 }
 
@@ -79,7 +83,9 @@ fn an_agent_that_heeds_nothing_is_killed_in_time() {
     let gateway = lab.gateway(&SHORT);
     let mut client = gateway.client();
     client.start(json!({}));
-    let id = client.say("!text I begin; grandchild; grandchild-stdout; ignore interrupt; ignore sigterm; ignore close; hang");
+    let id = client.say(
+        "!text I begin; grandchild; grandchild-stdout; ignore interrupt; ignore sigterm; ignore close; hang",
+    );
     client.until(|message| message["delta"]["text"] == "begin");
     wait("all of it", || if lab.processes().len() == 3 { Ok(()) } else { Err(String::new()) });
     client.send(json!({"type": "interrupt"}));
@@ -112,7 +118,8 @@ fn starts_that_fail_again_and_again_are_held_back() {
         assert!(result["error"].as_str().unwrap().contains("No luck today"), "{result}");
     }
     let id = client.say("hello");
-    let held = client.until(|message| message["message"].as_str().is_some_and(|text| text.contains("held back")));
+    let held =
+        client.until(|message| message["message"].as_str().is_some_and(|text| text.contains("held back")));
     assert_eq!(held["type"], "status_update");
     assert_eq!(client.answer(&id, "result")["subtype"], "success");
     gateway.stop();

@@ -30,7 +30,10 @@ fn only_with_a_token_and_never_in_the_url() {
     assert_eq!(gateway.upgrade(&[("Authorization", "Bearer wrong")]), 401);
     assert_eq!(gateway.upgrade(&[("Authorization", &format!("Basic {ALICE}"))]), 401);
     for query in [format!("?token={ALICE}"), format!("?access_token={ALICE}"), format!("?bearer={ALICE}")] {
-        assert_eq!(gateway.http(&format!("/ws{query}"), &[("Connection", "Upgrade"), ("Upgrade", "websocket")]).0, 401);
+        assert_eq!(
+            gateway.http(&format!("/ws{query}"), &[("Connection", "Upgrade"), ("Upgrade", "websocket")]).0,
+            401
+        );
     }
     for path in ["/metrics", "/protocol.schema.json", "/nothing"] {
         assert_eq!(gateway.http(path, &[]).0, 401, "{path}");
@@ -157,7 +160,8 @@ fn secrets_show_nowhere() {
     client.expect("permission_request");
     wait("the grandchild", || if lab.processes().len() == 2 { Ok(()) } else { Err(String::new()) });
     for process in lab.processes() {
-        let own: Vec<_> = process.environment.iter().filter(|entry| entry.starts_with("CLAUDE_WS_")).collect();
+        let own: Vec<_> =
+            process.environment.iter().filter(|entry| entry.starts_with("CLAUDE_WS_")).collect();
         assert!(own.iter().all(|entry| entry.starts_with("CLAUDE_WS_AGENT=")), "{own:?}");
         for secret in [ALICE, mcp] {
             assert!(!process.environment.iter().any(|entry| entry.contains(secret)));
@@ -174,7 +178,10 @@ fn secrets_show_nowhere() {
     // A wrong token, a token in the URL and a broken message, for the log.
     gateway.upgrade(&[("Authorization", "Bearer wrong-s3cret")]);
     gateway.http(&format!("/ws?token={ALICE}"), &[]);
-    client.frame(format!("{{\"type\":\"session_start\",\"id\":\"x\",\"mcp_servers\":[{{\"headers\":\"{mcp}\"}}]").into());
+    client.frame(
+        format!("{{\"type\":\"session_start\",\"id\":\"x\",\"mcp_servers\":[{{\"headers\":\"{mcp}\"}}]")
+            .into(),
+    );
     let error = client.expect("error");
     assert!(!error.to_string().contains(mcp), "{error}");
     client.send(json!({"type": "interrupt"}));
@@ -201,7 +208,14 @@ fn sessions_work_under_the_roots_only() {
     let gateway = lab.gateway(&[]);
     let mut client = gateway.client();
     let path = |path: &str| work.join(path).to_str().unwrap().to_owned();
-    for bad in [path("way-out"), path("../work-not"), path("in/../../state"), path("missing"), "/".to_owned(), path("way-out/../in")] {
+    for bad in [
+        path("way-out"),
+        path("../work-not"),
+        path("in/../../state"),
+        path("missing"),
+        "/".to_owned(),
+        path("way-out/../in"),
+    ] {
         for message in [
             json!({"type": "session_start", "cwd": bad}),
             json!({"type": "session_start", "add_dirs": [bad]}),

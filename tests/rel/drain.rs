@@ -57,7 +57,11 @@ fn after_the_drain_time_turns_are_interrupted() {
     let mut gateway = lab.gateway(&["--drain", "300ms", "--interrupt-timeout", "300ms"]);
     let mut client = gateway.client();
     let mut turns = Vec::new();
-    for (session, message) in [("a", "!text I begin; hang"), ("b", "!asks 2"), ("c", "!text I begin; ignore interrupt; ignore sigterm; ignore close; hang")] {
+    for (session, message) in [
+        ("a", "!text I begin; hang"),
+        ("b", "!asks 2"),
+        ("c", "!text I begin; ignore interrupt; ignore sigterm; ignore close; hang"),
+    ] {
         client.start(json!({"session_id": session}));
         turns.push(client.send(json!({"type": "user_message", "session_id": session, "content": message})));
         client.until(|message| {

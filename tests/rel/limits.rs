@@ -18,14 +18,18 @@ fn wait_for_sockets(gateway: &Gateway, wanted: usize) {
 #[test]
 fn frames() {
     let lab = Lab::new();
-    let gateway = lab.gateway(&["--max-message-bytes", "10000", "--max-json-depth", "20", "--max-frame-rate", "0"]);
+    let gateway =
+        lab.gateway(&["--max-message-bytes", "10000", "--max-json-depth", "20", "--max-frame-rate", "0"]);
     let mut client = gateway.client();
     let mut code = |text: String| {
         client.frame(Message::text(text));
         client.expect("error")["code"].as_str().unwrap().to_owned()
     };
     assert_eq!(code("{".to_owned()), "invalid_json");
-    assert_eq!(code(format!("{{\"type\":\"heartbeat\",\"x\":{}{}}}", "[".repeat(30), "]".repeat(30))), "invalid_message");
+    assert_eq!(
+        code(format!("{{\"type\":\"heartbeat\",\"x\":{}{}}}", "[".repeat(30), "]".repeat(30))),
+        "invalid_message"
+    );
     assert_eq!(code("{\"type\":\"nonsense\",\"id\":\"1\"}".to_owned()), "unknown_type");
     let start = |more: Value| {
         let mut message = json!({"type": "session_start", "id": "1", "session_id": "s"});
@@ -92,7 +96,16 @@ fn connections() {
 #[test]
 fn sessions_attached_clients_and_queues() {
     let lab = Lab::new();
-    let gateway = lab.gateway(&["--max-sessions-per-owner", "2", "--max-attached", "2", "--max-queue", "2", "--drain", "0s"]);
+    let gateway = lab.gateway(&[
+        "--max-sessions-per-owner",
+        "2",
+        "--max-attached",
+        "2",
+        "--max-queue",
+        "2",
+        "--drain",
+        "0s",
+    ]);
     let mut client = gateway.client();
     client.start(json!({"session_id": "s"}));
     client.start(json!({"session_id": "t"}));
@@ -101,9 +114,11 @@ fn sessions_attached_clients_and_queues() {
     client.send(json!({"type": "session_end", "session_id": "t"}));
     client.expect("session_ended");
     // It counts until its last events are stored.
-    wait("the place", || match client.ask(json!({"type": "session_start", "session_id": "u"}), "session_info") {
-        answer if answer["created"] == true => Ok(()),
-        answer => Err(answer.to_string()),
+    wait("the place", || {
+        match client.ask(json!({"type": "session_start", "session_id": "u"}), "session_info") {
+            answer if answer["created"] == true => Ok(()),
+            answer => Err(answer.to_string()),
+        }
     });
 
     let mut second = gateway.client();

@@ -196,6 +196,10 @@ impl SessionState {
     /// Takes one input in. Events and effects wait until they are taken.
     pub fn handle(&mut self, input: Input, now: Now) {
         self.set_time(now);
+        // Nothing follows the last words. (Commands still get their refusal.)
+        if self.life == Life::Closed && !matches!(input, Input::Command { .. }) {
+            return;
+        }
         match input {
             Input::Command { client, id, command } => self.command(client, id, command),
             Input::Slot(outcome) => self.slot(outcome),

@@ -122,8 +122,7 @@ impl Client {
     pub(crate) async fn answer(&mut self, id: &str, kind: &str) -> Value {
         let wanted = format!("{kind} for {id}");
         let of_interest = |message: &Value| message["type"] == kind || message["type"] == "error";
-        let answer =
-            self.until(&wanted, |message| message["request_id"] == id && of_interest(message)).await;
+        let answer = self.until(&wanted, |message| message["request_id"] == id && of_interest(message)).await;
         assert_eq!(answer["type"], kind, "{answer}");
         answer
     }

@@ -68,7 +68,14 @@ fn run(cli: Option<Cli>, program: PathBuf, flow: impl AsyncFnOnce(&Lab)) {
 impl Lab {
     fn new(cli: Option<Cli>, program: PathBuf) -> Self {
         let mark = ("CLAUDE_WS_TEST_LAB".into(), uuid::Uuid::new_v4().to_string().into());
-        Self { cli, program, mark, tasks: TaskTracker::new(), servers: Mutex::default(), transcripts: Arc::default() }
+        Self {
+            cli,
+            program,
+            mark,
+            tasks: TaskTracker::new(),
+            servers: Mutex::default(),
+            transcripts: Arc::default(),
+        }
     }
 
     /// A gateway with the built-in demo script.

@@ -73,7 +73,11 @@ impl Client {
         let end = Instant::now() + PATIENCE;
         loop {
             // Heartbeats go on coming.
-            assert!(Instant::now() < end, "waited for {PATIENCE:?}; the last event: {:?}", self.events.last());
+            assert!(
+                Instant::now() < end,
+                "waited for {PATIENCE:?}; the last event: {:?}",
+                self.events.last()
+            );
             match self.message() {
                 Ok(message) if message["type"] == "heartbeat" => {}
                 other => return other,
@@ -107,7 +111,8 @@ impl Client {
     }
 
     pub(crate) fn next(&mut self) -> Value {
-        self.read().unwrap_or_else(|code| panic!("closed with {code}; the last event: {:?}", self.events.last()))
+        self.read()
+            .unwrap_or_else(|code| panic!("closed with {code}; the last event: {:?}", self.events.last()))
     }
 
     /// The next message that `is_it`.

@@ -18,6 +18,8 @@ pub(super) struct Manners {
     pub(super) hangs: bool,
     /// Leaves out the `message_stop` of an interrupted message, as 2.1.197 does.
     pub(super) old: bool,
+    /// Calls tools and asks; otherwise its turns are one short text.
+    pub(super) works: bool,
 }
 
 impl Default for Manners {
@@ -29,6 +31,7 @@ impl Default for Manners {
             repeats_results: false,
             hangs: false,
             old: false,
+            works: false,
         }
     }
 }
@@ -197,6 +200,12 @@ impl ModelAgent {
         self.turn = Some(steps);
     }
 
+    /// From here on its turn goes like this.
+    pub(super) fn script(&mut self, steps: Vec<Step>) {
+        assert!(self.turn.is_some());
+        self.turn = Some(steps.into());
+    }
+
     /// Asks about a tool of a subagent that goes on in the background, whatever else happens.
     pub(super) fn ask_in_background(&mut self) {
         let tool = self.fresh("toolu_bg");
@@ -301,7 +310,8 @@ impl ModelAgent {
     /// A turn of a few messages, with text, tools and questions as the dice fall.
     pub(super) fn turn_of(&mut self, dice: &mut Dice) -> VecDeque<Step> {
         let mut steps = VecDeque::new();
-        for _ in 0..dice.below(3) {
+        let messages = if self.manners.works { dice.below(3) } else { 0 };
+        for _ in 0..messages {
             self.message(dice, &mut steps);
         }
         steps.extend(self.text("The end."));

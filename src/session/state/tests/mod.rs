@@ -6,7 +6,10 @@
 mod agent;
 mod check;
 mod dice;
+mod life;
+mod prompts;
 mod random;
+mod turns;
 mod world;
 
 pub(in crate::session) use check::Checker;

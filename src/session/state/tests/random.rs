@@ -74,6 +74,7 @@ fn manners(dice: &mut Dice) -> Manners {
         repeats_results: dice.one_in(4),
         hangs: dice.one_in(4),
         old: dice.one_in(2),
+        works: true,
     }
 }
 
@@ -84,11 +85,12 @@ fn something(world: &mut World, dice: &mut Dice) {
         55..63 => world_moves(world, dice),
         63..66 => agent_has_its_own_mind(world, dice),
         66..69 => time_passes(world, dice),
-        69 if dice.one_in(2) => {
+        69 if dice.one_in(3) => {
             let until = world.instant + Duration::from_secs(dice.below(60) as u64);
             world.input(Input::Drain { until });
         }
-        69..72 => world.input(Input::Sleep),
+        69 => world.input(Input::StoreHealth { ok: false }),
+        70..72 => world.input(Input::Sleep),
         72..74 => world.input(Input::Attached(dice.below(2))),
         _ => client(world, dice),
     }
@@ -104,8 +106,7 @@ fn world_moves(world: &mut World, dice: &mut Dice) {
             1 => world.input(Input::Skipped { bytes: 1 << 30 }),
             2 => {
                 let stderr = *dice.pick(&["is already in use", "No conversation found", ""]).unwrap();
-                world.exit(Exit { code: Some(1), stderr: stderr.to_owned(), ..Exit::default() });
-                world.input(Input::StoreHealth { ok: false });
+                world.ends(Exit { code: Some(1), stderr: stderr.to_owned(), ..Exit::default() });
             }
             _ => world.crash(),
         }
@@ -222,7 +223,7 @@ fn client_tool(world: &mut World, dice: &mut Dice) {
 /// From now on everybody behaves, and so everything comes to its end.
 fn calm_down(world: &mut World, dice: &mut Dice) {
     world.slots = Slots::Free;
-    world.manners = Manners::default();
+    world.manners = Manners { works: true, ..Manners::default() };
     for round in 0..400 {
         if world.closed.is_none() && world.spawning.is_some() {
             world.spawned(Ok(()));

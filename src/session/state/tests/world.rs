@@ -262,14 +262,18 @@ impl World {
     }
 
     /// The process ends. (What it had not said yet is never said.)
-    pub(super) fn exit(&mut self, exit: Exit) {
+    pub(super) fn ends(&mut self, exit: Exit) {
+        self.exit(exit);
+        self.run_effects();
+    }
+
+    fn exit(&mut self, exit: Exit) {
         assert!(self.agent.take().is_some());
         self.state.handle(Input::Exited(exit), self.now());
     }
 
     pub(super) fn crash(&mut self) {
-        self.exit(Exit { code: Some(1), stderr: "boom".to_owned(), ..Exit::default() });
-        self.run_effects();
+        self.ends(Exit { code: Some(1), stderr: "boom".to_owned(), ..Exit::default() });
     }
 
     /// The agent says one line, or goes if it was told to. False: it has nothing to say.
@@ -281,8 +285,7 @@ impl World {
         }
         let goes = agent.is_going();
         if goes {
-            self.exit(Exit { code: Some(0), requested: true, ..Exit::default() });
-            self.run_effects();
+            self.ends(Exit { code: Some(0), requested: true, ..Exit::default() });
         }
         goes
     }
