@@ -13,7 +13,9 @@ use tokio_util::task::TaskTracker;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    env_logger::Builder::new().parse_filters(cli.log_filter()).init();
+    // The WebSocket library's finest level writes out whole messages, secrets of clients included.
+    let library = ("tungstenite", log::LevelFilter::Debug);
+    env_logger::Builder::new().parse_filters(cli.log_filter()).filter_module(library.0, library.1).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(problem) => return fail(&format!("cannot start: {problem}")),

@@ -232,7 +232,9 @@ fn own_variables() -> impl Iterator<Item = OsString> {
 /// What `claude --version` says.
 pub(super) async fn claude_version(program: &Path) -> Result<String, String> {
     let mut command = Command::new(program);
-    own_variables().for_each(|name| drop(command.env_remove(name)));
+    for name in own_variables() {
+        command.env_remove(name);
+    }
     command.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
     let output = match tokio::time::timeout(VERSION_TIMEOUT, command.output()).await {
         Ok(Ok(output)) => output,
