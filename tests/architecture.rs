@@ -31,7 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("server", &["connection", "protocol::codes"]),
     ("connection", &["log", "protocol::codes"]),
     ("dispatch", &["session", "protocol"]),
-    ("session", &["converter", "log", "store", "agent", "protocol"]),
+    ("session", &["converter", "log", "store", "agent", "protocol", "metrics"]),
     // The only room that knows both vocabularies, and of the agent's only the words.
     ("converter", &["agent::wire", "protocol"]),
     ("log", &["store"]),
@@ -53,6 +53,7 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("clap", &["config", "main"]),
     ("env_logger", &["main"]),
     ("rusqlite", &["store"]),
+    ("prometheus_client", &["metrics", "gateway"]),
     ("schemars", &["protocol"]),
     ("hyper", &["server", "scripted_model", "gateway"]),
     ("hyper_util", &["server", "scripted_model"]),
