@@ -5,20 +5,22 @@ use std::sync::Arc;
 
 use clap::Parser;
 use claude_ws::config::cli::Cli;
-use claude_ws::gateway::{Demo, Gateway, Sweeper, welcome};
-use claude_ws::server::{BindAddr, Listener, TokenStore, Tokens};
+use claude_ws::gateway::{Demo, Gateway, Sweeper, check::Findings, welcome};
+use claude_ws::server::{Inherited, Listener, TokenStore, Tokens};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 fn main() -> ExitCode {
+    // Before there is a second thread.
+    let inherited = Inherited::take();
     let cli = Cli::parse();
     env_logger::Builder::new().parse_filters(cli.log_filter()).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(problem) => return fail(&format!("cannot start: {problem}")),
     };
-    match runtime.block_on(run(cli)) {
+    match runtime.block_on(run(cli, inherited)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => fail(&problem),
     }
@@ -29,10 +31,22 @@ fn fail(problem: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn run(cli: Cli) -> Result<(), String> {
-    let bind: BindAddr = cli.bind.parse().map_err(|problem| format!("--bind {}: {problem}", cli.bind))?;
-    let (is_demo, script) = (cli.is_demo(), cli.demo_script().cloned());
+async fn run(cli: Cli, inherited: std::io::Result<Option<Inherited>>) -> Result<(), String> {
+    let given = |problem| format!("the service manager's socket cannot be used: {problem}");
+    let given =
+        inherited.and_then(|socket| socket.map(Inherited::into_listener).transpose()).map_err(given)?;
+    let bind = match &given {
+        Some(listener) => listener.local_addr().clone(),
+        None => cli.bind.parse().map_err(|problem| format!("--bind {}: {problem}", cli.bind))?,
+    };
+    let (is_demo, script, check) = (cli.is_demo(), cli.demo_script().cloned(), cli.check);
     let mut config = cli.into_config();
+    if check {
+        let bind = given.is_none().then_some(&bind);
+        let found = Findings::of(&config, bind, script.as_deref()).await;
+        print!("{found}");
+        return if found.is_good() { Ok(()) } else { Err("see above".to_owned()) };
+    }
     config.allow_bind(&bind.to_string(), bind.is_local())?;
     let claude = Gateway::find_claude(&config).await.map_err(|problem| welcome::no_claude(&problem))?;
     let tasks = TaskTracker::new();
@@ -42,8 +56,10 @@ async fn run(cli: Cli) -> Result<(), String> {
         demo = Some(started.map_err(|problem| problem.to_string())?);
     }
     let gateway = Gateway::new(config.clone()).await.map_err(|problem| problem.to_string())?;
-    let listener =
-        Listener::bind(&bind).await.map_err(|problem| format!("cannot listen on {bind}: {problem}"))?;
+    let listener = match given {
+        Some(listener) => listener,
+        None => Listener::bind(&bind).await.map_err(|problem| welcome::no_address(&bind, &problem))?,
+    };
     print!("{}", welcome::text(listener.local_addr(), &config, &claude, demo.is_some()));
     let shutdown = CancellationToken::new();
     let reload = gateway.tokens().zip(config.doors.token_file.clone());

@@ -51,6 +51,12 @@ impl fmt::Debug for Tokens {
 }
 
 impl Tokens {
+    /// How many there are.
+    #[expect(clippy::len_without_is_empty, reason = "a file without a token is refused")]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Reads the file. Logs a warning when others than its owner can read it.
     pub fn load(path: &Path) -> Result<Self, BadTokens> {
         let meta = fs::metadata(path)?;
