@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Parser;
 use claude_ws::config::cli::Cli;
 use claude_ws::gateway::{Demo, Gateway, Sweeper, check::Findings, welcome};
-use claude_ws::server::{Inherited, Listener, TokenStore, Tokens};
+use claude_ws::server::{Inherited, Listener, TokenStore};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,9 +32,7 @@ fn fail(problem: &str) -> ExitCode {
 }
 
 async fn run(cli: Cli, inherited: std::io::Result<Option<Inherited>>) -> Result<(), String> {
-    let given = |problem| format!("the service manager's socket cannot be used: {problem}");
-    let given =
-        inherited.and_then(|socket| socket.map(Inherited::into_listener).transpose()).map_err(given)?;
+    let given = Inherited::listener(inherited).map_err(|problem| welcome::bad_socket(&problem))?;
     let bind = match &given {
         Some(listener) => listener.local_addr().clone(),
         None => cli.bind.parse().map_err(|problem| format!("--bind {}: {problem}", cli.bind))?,
@@ -42,10 +40,7 @@ async fn run(cli: Cli, inherited: std::io::Result<Option<Inherited>>) -> Result<
     let (is_demo, script, check) = (cli.is_demo(), cli.demo_script().cloned(), cli.check);
     let mut config = cli.into_config();
     if check {
-        let bind = given.is_none().then_some(&bind);
-        let found = Findings::of(&config, bind, script.as_deref()).await;
-        print!("{found}");
-        return if found.is_good() { Ok(()) } else { Err("see above".to_owned()) };
+        return Findings::of(&config, given.is_none().then_some(&bind), script.as_deref()).await.print();
     }
     config.allow_bind(&bind.to_string(), bind.is_local())?;
     let claude = Gateway::find_claude(&config).await.map_err(|problem| welcome::no_claude(&problem))?;
@@ -60,11 +55,12 @@ async fn run(cli: Cli, inherited: std::io::Result<Option<Inherited>>) -> Result<
         Some(listener) => listener,
         None => Listener::bind(&bind).await.map_err(|problem| welcome::no_address(&bind, &problem))?,
     };
-    print!("{}", welcome::text(listener.local_addr(), &config, &claude, demo.is_some()));
     let shutdown = CancellationToken::new();
     let reload = gateway.tokens().zip(config.doors.token_file.clone());
     let signals =
         signals(shutdown.clone(), gateway.sweeper(), reload).map_err(|problem| problem.to_string())?;
+    // Last: whoever reads it may send signals from now on.
+    print!("{}", welcome::text(listener.local_addr(), &config, &claude, demo.is_some()));
     tokio::select! {
         () = gateway.serve(listener, shutdown) => Ok(()),
         never = signals => match never {},
@@ -85,7 +81,7 @@ fn signals(
             tokio::select! {
                 () = received(&mut hangup) => {
                     if let Some((tokens, path)) = &reload {
-                        reload_tokens(tokens, path);
+                        tokens.reload(path);
                     }
                 }
                 () = async { tokio::select! { () = received(&mut terminate) => {} () = received(&mut interrupt) => {} } } => {
@@ -105,12 +101,5 @@ fn signals(
 async fn received(signal: &mut Signal) {
     if signal.recv().await.is_none() {
         std::future::pending::<()>().await;
-    }
-}
-
-fn reload_tokens(tokens: &TokenStore, path: &std::path::Path) {
-    match Tokens::load(path).map(|new| tokens.replace(new)) {
-        Ok(()) => log::info!("tokens read again"),
-        Err(problem) => log::error!("the tokens stay as they were: {problem}"),
     }
 }

@@ -39,6 +39,9 @@ export function inputNode(name, input) {
     return h('div', {}, input.description ? h('p', { class: 'lead' }, String(input.description)) : undefined,
       h('pre', { class: 'source command', tabindex: '0' }, input.command));
   }
+  if ((name === 'Agent' || name === 'Task') && typeof input.prompt === 'string') {
+    return h('pre', { class: 'source', tabindex: '0' }, input.prompt);
+  }
   if (name === 'ExitPlanMode' && typeof input.plan === 'string') {
     const plan = new Markdown();
     plan.update(input.plan);

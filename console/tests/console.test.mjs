@@ -91,6 +91,25 @@ describe('a conversation', () => {
     await chat.page.getByText('I go on where I was stopped').waitFor();
   });
 
+  test('follows a fast long text to its end, and stays where the reader scrolled to', async () => {
+    const chat = await visit();
+    await chat.start('Long');
+    await chat.say('count 1500');
+    await chat.turnEnds(1);
+    await chat.page.getByText('1500: the quick brown fox').waitFor();
+    await chat.page.waitForFunction(() => {
+      const { scrollHeight, scrollTop, clientHeight } = document.querySelector('.scroller');
+      return scrollHeight - scrollTop - clientHeight < 80;
+    });
+    await chat.page.locator('.scroller').hover();
+    await chat.page.mouse.wheel(0, -3000);
+    await chat.button('Latest').waitFor();
+    await chat.say('hello');
+    await chat.turnEnds(2);
+    await chat.button('Latest').click();
+    await chat.page.getByText('Hello! I am a scripted model').waitFor();
+  });
+
   test('comes back from a broken connection with nothing missing', async () => {
     const chat = await visit(proxy.url);
     await chat.start('Cut');
@@ -248,11 +267,14 @@ describe('the rest', () => {
     await chat.page.keyboard.press('y');
     await chat.turnEnds(1);
     await chat.page.locator('.tool .tool-inner .tool').first().waitFor();
+    await chat.page.locator('.scroller').hover();
+    await chat.page.mouse.wheel(0, -9000);
+    await chat.shot('subagent');
     await chat.say('error');
     await chat.page.locator('.failure').waitFor();
     await chat.page.locator('.cost summary').click();
     await chat.page.getByText('Output tokens').waitFor();
-    await chat.shot('subagent');
+    await chat.shot('usage');
   });
 
   test('switches mode and model', async () => {

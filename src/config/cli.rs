@@ -1,5 +1,8 @@
 //! Flags and environment. Each flag `--some-name` is also read from `CLAUDE_WS_SOME_NAME`.
-#![expect(clippy::doc_markdown, reason = "the doc comments of flags are the text of --help, which is no Markdown")]
+#![expect(
+    clippy::doc_markdown,
+    reason = "the doc comments of flags are the text of --help, which is no Markdown"
+)]
 
 use std::path::PathBuf;
 use std::time::Duration;

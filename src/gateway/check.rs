@@ -50,6 +50,12 @@ impl Findings {
         self.lines.iter().all(|(level, ..)| *level != Level::Bad)
     }
 
+    /// Prints them; `Err` if the gateway would not start.
+    pub fn print(&self) -> Result<(), String> {
+        print!("{self}");
+        if self.is_good() { Ok(()) } else { Err("the check failed".to_owned()) }
+    }
+
     async fn address(&mut self, config: &Config, bind: Option<&BindAddr>) {
         let Some(bind) = bind else { return self.good("listen", "on the socket of the service manager") };
         if let Err(problem) = config.allow_bind(&bind.to_string(), bind.is_local()) {

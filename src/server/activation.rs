@@ -36,8 +36,12 @@ impl Inherited {
         Ok(kind.map(Self))
     }
 
-    /// Makes it ready to accept. Within a tokio runtime.
-    pub fn into_listener(self) -> io::Result<Listener> {
+    /// What [`take`](Self::take) gave, as a listener. Within a tokio runtime.
+    pub fn listener(taken: io::Result<Option<Self>>) -> io::Result<Option<Listener>> {
+        taken?.map(Self::into_listener).transpose()
+    }
+
+    fn into_listener(self) -> io::Result<Listener> {
         match self.0 {
             Kind::Tcp(listener) => {
                 listener.set_nonblocking(true)?;

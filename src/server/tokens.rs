@@ -147,6 +147,14 @@ impl TokenStore {
         Self(RwLock::new(Arc::new(tokens)))
     }
 
+    /// Reads the file again; the log says what came of it. A bad one changes nothing.
+    pub fn reload(&self, path: &Path) {
+        match Tokens::load(path).map(|new| self.replace(new)) {
+            Ok(()) => log::info!("tokens read again"),
+            Err(problem) => log::error!("the tokens stay as they were: {problem}"),
+        }
+    }
+
     /// From now on only these count, for connections to come.
     pub fn replace(&self, tokens: Tokens) {
         *self.0.write() = Arc::new(tokens);

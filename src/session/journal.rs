@@ -1,11 +1,12 @@
 //! The session's pen: numbers events, encodes each once, and holds them until the task appends them to the log.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
+use super::record::OpenMessage;
 use super::tally::Tally;
 use crate::log::Entry;
 use crate::protocol::encode::{Encoder, Header};
-use crate::protocol::{EventSink, MessageId, ServerMessage};
+use crate::protocol::{EventSink, Executor, MessageId, ServerMessage};
 
 /// Encoded events that are not in the log yet, and the counters behind `seq` and `id`.
 #[derive(Debug)]
@@ -18,8 +19,10 @@ pub struct Journal {
     /// The client message that the running turn stems from.
     turn: Option<String>,
     entries: Vec<Entry>,
-    /// Calls whose `tool_use` was seen and whose `tool_result` was not.
-    running_tools: HashSet<String>,
+    /// Calls whose `tool_use` was seen and whose `tool_result` was not, and who runs them.
+    running_tools: HashMap<String, Executor>,
+    /// Messages of the model that have begun and not ended, at most one of each subagent.
+    open: Vec<OpenMessage>,
     tally: Tally,
 }
 
@@ -32,6 +35,13 @@ pub struct Position {
     pub next_seq: u64,
 }
 
+impl Position {
+    /// The newest event; 0: none.
+    pub fn last_seq(self) -> u64 {
+        self.next_seq.saturating_sub(1)
+    }
+}
+
 impl Journal {
     /// An empty journal of `session_id` that goes on at `position`.
     pub fn new(session_id: &str, position: Position) -> Self {
@@ -42,7 +52,8 @@ impl Journal {
             now: 0,
             turn: None,
             entries: Vec::new(),
-            running_tools: HashSet::new(),
+            running_tools: HashMap::new(),
+            open: Vec::new(),
             tally: Tally::default(),
         }
     }
@@ -50,11 +61,6 @@ impl Journal {
     /// Sets the time that the next events carry, Unix milliseconds.
     pub fn set_time(&mut self, now: u64) {
         self.now = now;
-    }
-
-    /// That time.
-    pub fn time(&self) -> u64 {
-        self.now
     }
 
     /// Sets the client message that the next events stem from.
@@ -84,9 +90,19 @@ impl Journal {
         Position { next_id: self.next_id, next_seq: self.next_seq }
     }
 
+    /// Messages of the model that have begun and not ended.
+    pub fn open_messages(&self) -> &[OpenMessage] {
+        &self.open
+    }
+
     /// Whether a tool is running.
     pub fn tool_is_running(&self) -> bool {
         !self.running_tools.is_empty()
+    }
+
+    /// Whether clients were told of this call as theirs, and no result of it was seen.
+    pub fn client_runs(&self, tool_use_id: &str) -> bool {
+        self.running_tools.get(tool_use_id) == Some(&Executor::Client)
     }
 
     /// What metrics want to know of the events.
@@ -107,13 +123,19 @@ impl Journal {
         self.next_seq += 1;
         match message {
             ServerMessage::ToolUse(call) => {
-                self.running_tools.insert(call.tool_use_id.to_string());
+                self.running_tools.insert(call.tool_use_id.to_string(), call.executor);
             }
             ServerMessage::ToolResult(result) => {
                 self.running_tools.remove(&*result.tool_use_id);
             }
-            message => self.tally.note(message, self.now),
+            ServerMessage::AssistantMessageStart(start) => {
+                let parent_tool_use_id = start.parent_tool_use_id.as_deref().map(str::to_owned);
+                self.open.push(OpenMessage { id, parent_tool_use_id });
+            }
+            ServerMessage::AssistantMessageComplete(_) => self.open.retain(|open| open.id != id),
+            _ => {}
         }
+        self.tally.note(message, self.now);
     }
 }
 

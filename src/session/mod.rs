@@ -14,6 +14,8 @@ pub mod starts;
 pub mod state;
 mod tally;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,7 +26,7 @@ pub use handle::Vitals;
 pub use handle::{Answer, Client, SessionHandle};
 pub use journal::{Journal, Position};
 pub use pool::{Acquired, AgentPool, Slot};
-pub use record::{Record, Seen, canonical};
+pub use record::{OpenMessage, Record, RunningTurn, Seen, Unfinished};
 pub use registry::{Found, OpenError, Registry};
 pub use starts::Starts;
 pub use state::{ClientId, Command, SessionLimits, SessionState};

@@ -35,12 +35,13 @@ impl Server {
         let workspace = tempfile::Builder::new().prefix("claude-ws-it-").tempdir().unwrap();
         let mut config = Config { claude_bin: program, ..Config::default() };
         config.workspace_roots = vec![workspace.path().to_owned()];
-        config.agent_env.push(lab.mark.clone());
+        config.agent_env.push(lab.mark());
         config.times.drain = Duration::ZERO;
         configure(&mut config);
         let tasks = TaskTracker::new();
         let demo = Demo::start(&mut config, None, &tasks).await.unwrap();
-        let config_dir = config.agent_env.iter().find(|(name, _)| name == "CLAUDE_CONFIG_DIR").unwrap().1.clone();
+        let config_dir =
+            config.agent_env.iter().find(|(name, _)| name == "CLAUDE_CONFIG_DIR").unwrap().1.clone();
         let gateway = Gateway::new(config).await.unwrap();
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let BindAddr::Tcp(address) = *listener.local_addr() else { panic!("a TCP address") };
@@ -69,9 +70,8 @@ impl Server {
 
     /// A new connection.
     pub(crate) async fn connect(&self) -> Client {
-        let number = self.transcripts.lock().len() + 1;
-        let name = char::from(b'a' + u8::try_from((number - 1) % 26).unwrap());
-        let client = Client::connect(self.address, &format!("{name}{number}"), &self.tasks).await;
+        let name = format!("c{}", self.transcripts.lock().len() + 1);
+        let client = Client::connect(self.address, &name, &self.tasks).await;
         self.transcripts.lock().push(client.transcript());
         client
     }
