@@ -24,13 +24,16 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates git ripgrep \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --create-home --home-dir /home/claude claude \
+    && groupadd --system --gid 10001 claude \
+    && useradd --system --uid 10001 --gid 10001 --create-home --home-dir /home/claude claude \
     && install -d -o claude -g claude -m 0700 /data /workspace /run/claude-ws
 COPY --from=claude /claude /opt/claude
 COPY --from=build /src/target/release/claude-ws /usr/local/bin/claude-ws
-USER claude
+# By number, so that Kubernetes can tell that it is not root.
+USER 10001:10001
 WORKDIR /workspace
-# Inside a container only an address that is not loopback can be reached from outside, and that needs tokens: mount them there.
+# The path of a secret, not a secret. Inside a container only an address that is not loopback can be reached from outside, and that needs tokens: mount them there.
+# hadolint ignore=DL3064
 ENV CLAUDE_WS_CLAUDE_BIN=/opt/claude/node_modules/.bin/claude \
     CLAUDE_WS_BIND=0.0.0.0:3000 \
     CLAUDE_WS_AUTH_TOKEN_FILE=/run/secrets/claude-ws-tokens \
@@ -43,5 +46,5 @@ EXPOSE 3000
 # The gateway reaps and sweeps its own agents; Docker's --init is not needed.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s \
-    CMD ["/usr/local/bin/claude-ws", "--check-ready"]
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/3000 && printf 'GET /readyz HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3 && grep -q '^HTTP/1.[01] 200' <&3"]
 ENTRYPOINT ["/usr/local/bin/claude-ws"]

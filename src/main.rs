@@ -16,19 +16,15 @@ fn main() -> ExitCode {
     let inherited = Inherited::take();
     let cli = Cli::parse();
     env_logger::Builder::new().parse_filters(cli.log_filter()).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(problem) => return fail(&format!("cannot start: {problem}")),
-    };
-    match runtime.block_on(run(cli, inherited)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|problem| format!("cannot start: {problem}"));
+    match runtime.and_then(|runtime| runtime.block_on(run(cli, inherited))) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => fail(&problem),
+        Err(problem) => {
+            eprintln!("claude-ws: {problem}");
+            ExitCode::FAILURE
+        }
     }
-}
-
-fn fail(problem: &str) -> ExitCode {
-    eprintln!("claude-ws: {problem}");
-    ExitCode::FAILURE
 }
 
 async fn run(cli: Cli, inherited: std::io::Result<Option<Inherited>>) -> Result<(), String> {

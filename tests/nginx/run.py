@@ -288,7 +288,7 @@ async def test_big_message(place):
         chat = Chat(socket, "big")
         await chat.start()
         running = await chat.send("user_message", content="hang")
-        text = "ü" * (3 << 20)
+        text = "ü" * (1 << 20)  # 6 MiB as JSON
         queued = await chat.send("user_message", content=text)
         event = await chat.wait("user_message", request_id=queued)
         assert event["content"] == text
