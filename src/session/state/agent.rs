@@ -132,7 +132,9 @@ impl SessionState {
     /// `system`/`init` comes at the start of every turn.
     fn turn_init(&mut self, init: &wire::Init<'_>) {
         self.turn_began();
-        let changed = self.info.update(init);
+        let model = init.model.text().map(Into::into);
+        let changed = self.info.update(init) | (model != self.model_in_use);
+        self.model_in_use = model;
         self.sync_config(init);
         if changed {
             self.effects.push(Effect::Announce);
@@ -241,7 +243,7 @@ impl SessionState {
         self.client_tools.forget_calls();
         self.journal.forget_tools();
         self.agent.idle_since = None;
-        self.cost.earlier += std::mem::take(&mut self.cost.current);
+        self.cost.process_ended();
         self.asked.clear();
         self.settings_lost();
     }

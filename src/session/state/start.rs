@@ -103,6 +103,7 @@ impl SessionState {
     fn spawn(&mut self) {
         self.agent.phase = AgentPhase::Spawning;
         self.journal.tally().agent_launched(self.now.unix_ms);
+        self.cost.process_starts(self.agent.conversation_started);
         self.converter = Converter::new(super::converter_options(&self.config));
         self.settings.restarted();
         let mut config = self.config.clone();
