@@ -23,6 +23,9 @@ pub struct Cli {
     /// Anything but loopback needs --auth-token-file.
     #[arg(long, env = "CLAUDE_WS_BIND", default_value = "127.0.0.1:3000", value_name = "ADDR:PORT")]
     pub bind: String,
+    /// Look at flags, claude, workspace, store and tokens, say what was found, and end; exit code 1 if it would not start
+    #[arg(long, env = "CLAUDE_WS_CHECK")]
+    pub check: bool,
     /// Log level: error, warn, info, debug, trace, or env_logger's filters; logs go to stderr
     #[arg(long, env = "CLAUDE_WS_LOG", default_value = "info", value_name = "LEVEL")]
     log: String,
