@@ -64,14 +64,23 @@ fn turn(order: &[&str], out: &mut File) -> io::Result<()> {
     )?;
     match order.first() {
         Some(&"deltas") => {
-            event(out, r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"load","content":[],"usage":{}}}"#)?;
-            event(out, r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#)?;
+            event(
+                out,
+                r#"{"type":"message_start","message":{"id":"msg_1","type":"message","role":"assistant","model":"load","content":[],"usage":{}}}"#,
+            )?;
+            event(
+                out,
+                r#"{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}"#,
+            )?;
             match number(2) {
                 0 => flat_out(out, number(1))?,
                 rate => paced(out, number(1), rate)?,
             }
             event(out, r#"{"type":"content_block_stop","index":0}"#)?;
-            event(out, r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}}"#)?;
+            event(
+                out,
+                r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":5}}"#,
+            )?;
             event(out, r#"{"type":"message_stop"}"#)?;
         }
         Some(&"big") => big(out, number(1), number(2), Duration::from_millis(number(3)))?,

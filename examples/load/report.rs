@@ -65,7 +65,9 @@ impl Table {
     /// Medians over the runs; the ratios are medians of the ratios within each run.
     pub(crate) fn print(&self, title: &str) {
         println!("\n### {title}\n");
-        println!("| | deltas/s | p50 µs | p99 µs | CPU µs/delta | peak MiB | missing | rate × | p50 × | p99 × | CPU × |");
+        println!(
+            "| | deltas/s | p50 µs | p99 µs | CPU µs/delta | peak MiB | missing | rate × | p50 × | p99 × | CPU × |"
+        );
         println!("| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |");
         let Some((_, base)) = self.0.first() else { return };
         for (name, runs) in &self.0 {

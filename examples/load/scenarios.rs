@@ -182,7 +182,8 @@ async fn big(runs: usize, seconds: u64) -> Result<(), String> {
             })
         });
         table.add("beside 20 MB results", measure(&gateway, &load).await?);
-        let results = reader.join().map_err(|_| "the reader panicked")?.map_err(|problem| problem.to_string())?;
+        let results =
+            reader.join().map_err(|_| "the reader panicked")?.map_err(|problem| problem.to_string())?;
         if results == 0 {
             return Err("no large result came".to_owned());
         }
@@ -197,7 +198,8 @@ async fn idle(count: usize) -> Result<(), String> {
         ("bare relay, upgraded only", Server::relay(None, false)?),
         ("claude-ws, attached", Server::gateway(Store::Ephemeral, false, &["--heartbeat=5s"])?),
     ] {
-        let (each, _clients) = idle_connections(&server, count).await.map_err(|problem| problem.to_string())?;
+        let (each, _clients) =
+            idle_connections(&server, count).await.map_err(|problem| problem.to_string())?;
         println!("| {name} | {each:.1} |");
     }
     Ok(())
@@ -228,8 +230,9 @@ async fn idle_connections(server: &Server, count: usize) -> io::Result<(f64, Joi
 /// Sessions that ran one turn and whose agents were put to sleep for those of others.
 async fn sessions(count: usize) -> Result<(), String> {
     let run = async {
-        let gateway = Server::gateway(Store::Ephemeral, false, &["--max-agents=4", "--max-sessions-per-owner=100000"])
-            .map_err(io::Error::other)?;
+        let gateway =
+            Server::gateway(Store::Ephemeral, false, &["--max-agents=4", "--max-sessions-per-owner=100000"])
+                .map_err(io::Error::other)?;
         let mut client = Client::connect(&gateway.address, 1 << 16).await?;
         let (mut before, mut bytes) = (0, 0);
         let warm = 100;

@@ -55,7 +55,9 @@ fn content_type(name: &str) -> &'static str {
 
 /// FNV-1a: tells two builds' files apart, which is all that it has to.
 fn etag(bytes: &[u8]) -> String {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     format!("\"{hash:016x}\"")
 }
 
@@ -103,7 +105,9 @@ mod tests {
 
     #[test]
     fn other_paths_are_not_there() {
-        for path in ["", "index.html", "//", "/nope", "/js", "/js/", "/../Cargo.toml", "/package.json", "/tests/"] {
+        for path in
+            ["", "index.html", "//", "/nope", "/js", "/js/", "/../Cargo.toml", "/package.json", "/tests/"]
+        {
             assert!(asset(path).is_none(), "{path}");
         }
     }
@@ -118,7 +122,9 @@ mod tests {
     #[test]
     fn the_page_has_nothing_inline_and_only_relative_addresses() {
         let page = fs::read_to_string(folder().join("index.html")).expect("the page can be read");
-        for banned in ["<style", "style=", " onclick", "http://", "https://", "href=\"/", "src=\"/", "<script>"] {
+        for banned in
+            ["<style", "style=", " onclick", "http://", "https://", "href=\"/", "src=\"/", "<script>"]
+        {
             assert!(!page.contains(banned), "{banned}");
         }
     }

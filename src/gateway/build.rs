@@ -22,6 +22,7 @@ use crate::protocol::{self, ServerInfo};
 use crate::server::{
     self, AllowedOrigins, BadOrigin, BadProxy, BadTokens, TokenStore, Tokens, TrustedProxies,
 };
+use crate::session::warm::{self, Warm};
 use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared};
 use crate::store::{self, DataDirError, OpenError, SqliteStore, Store, StoreError, StoredSession};
 
@@ -71,6 +72,14 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
     let home = Home::open(&config.data_dir).await?;
     let shared = Arc::new(shared(&config, &home, &tasks)?);
     let limits = &config.limits;
+    if limits.warm_agents > 0 {
+        let warm = Warm {
+            agents: limits.warm_agents,
+            max_age: config.times.warm_agent_age,
+            cwd: roots.first().to_owned(),
+        };
+        tasks.spawn(warm::keep(Arc::clone(&shared), warm, tasks.clone()));
+    }
     let registry = Registry::new(shared, home.sessions, limits.max_sessions_per_owner, tasks.clone());
     let dispatch = Dispatch {
         registry: Arc::clone(&registry),

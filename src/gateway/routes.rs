@@ -1,7 +1,9 @@
 //! HTTP routes besides those of the server itself: the console's files and the protocol's schema.
 
 use http_body_util::Full;
-use hyper::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY,
+};
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 

@@ -12,6 +12,7 @@ pub mod registry;
 mod revive;
 pub mod state;
 mod task;
+pub mod warm;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,14 +1,18 @@
 //! Agent slots: how many Claude Code processes may live at once, who waits for one, and who may be put to sleep for it.
 //!
+//! Warm agents are parked here, so that one lock decides who gets a slot or an agent; the `warm` room starts and ends them.
+//!
 //! A process costs some 250 MB, a session a few KB; so slots, not sessions, are what a machine runs out of.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::handle::Mail;
+use super::state::LaunchPlan;
+use super::warm::WarmAgent;
 
 /// The pool of agent slots. Clones are the same pool.
 #[derive(Debug, Clone)]
@@ -18,6 +22,8 @@ pub struct AgentPool(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     max_waiting: usize,
+    /// Something happened that the keeper of warm agents may act on. It alone waits here.
+    warm_news: Notify,
 }
 
 #[derive(Debug)]
@@ -29,6 +35,19 @@ struct State {
     /// Agents that were told to sleep and have not given their slot back yet.
     leaving: usize,
     next_rest: u64,
+    warm: WarmState,
+}
+
+/// Warm agents. They hold slots, which must not be dropped under the lock.
+#[derive(Debug, Default)]
+struct WarmState {
+    /// Ready to be taken, the oldest first.
+    parked: VecDeque<WarmAgent>,
+    /// Given up for sessions that wait; the keeper ends them.
+    evicted: Vec<WarmAgent>,
+    /// One was taken since the keeper last looked.
+    taken: bool,
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -74,8 +93,9 @@ impl AgentPool {
             idle: HashMap::new(),
             leaving: 0,
             next_rest: 0,
+            warm: WarmState::default(),
         };
-        Self(Arc::new(Shared { state: Mutex::new(state), max_waiting }))
+        Self(Arc::new(Shared { state: Mutex::new(state), max_waiting, warm_news: Notify::new() }))
     }
 
     /// Asks for a slot for `session`. Where none is free, the agent that has rested longest is put to sleep.
@@ -92,7 +112,7 @@ impl AgentPool {
         let (grant, slot) = oneshot::channel();
         let ahead = state.line.len();
         state.line.push_back(Waiting { session: Arc::clone(session), grant });
-        state.make_room();
+        state.make_room(&self.0.warm_news);
         Acquired::InLine { ahead, slot }
     }
 
@@ -104,7 +124,7 @@ impl AgentPool {
                 state.next_rest += 1;
                 let rest = state.next_rest;
                 state.idle.insert(Arc::clone(session), Idle { rest, mailbox });
-                state.make_room();
+                state.make_room(&self.0.warm_news);
             }
             None => {
                 state.idle.remove(session);
@@ -121,12 +141,78 @@ impl AgentPool {
     fn slot(&self) -> Slot {
         Slot { pool: Arc::downgrade(&self.0) }
     }
+
+    /// A warm agent that was started with what `plan` says. It brings its own slot.
+    pub(super) fn take_warm(&self, plan: impl FnOnce() -> LaunchPlan) -> Option<WarmAgent> {
+        let mut state = self.0.state.lock();
+        let warm = &mut state.warm;
+        if warm.parked.is_empty() {
+            return None;
+        }
+        let plan = plan();
+        let at = warm.parked.iter().position(|agent| agent.is_alive() && agent.plan.fits(&plan))?;
+        warm.taken = true;
+        self.0.warm_news.notify_one();
+        warm.parked.remove(at)
+    }
+
+    /// A slot for a warm agent, if nobody else wants it.
+    pub(super) fn spare_slot(&self) -> Option<Slot> {
+        let mut state = self.0.state.lock();
+        if state.free == 0 || !state.line.is_empty() || state.warm.closed {
+            return None;
+        }
+        state.free -= 1;
+        Some(self.slot())
+    }
+
+    /// Keeps a warm agent until somebody takes it or needs its slot.
+    pub(super) fn park(&self, agent: WarmAgent) {
+        let mut state = self.0.state.lock();
+        state.warm.parked.push_back(agent);
+        state.make_room(&self.0.warm_news);
+    }
+
+    /// Warm agents that can be taken.
+    pub(super) fn parked(&self) -> usize {
+        self.0.state.lock().warm.parked.len()
+    }
+
+    /// Takes out the warm agents that were given up, and those that `unfit` tells.
+    pub(super) fn unfit(&self, mut unfit: impl FnMut(&WarmAgent) -> bool) -> Vec<WarmAgent> {
+        let warm = &mut self.0.state.lock().warm;
+        let mut out = std::mem::take(&mut warm.evicted);
+        let (unfit, fit): (VecDeque<_>, _) =
+            std::mem::take(&mut warm.parked).into_iter().partition(|agent| unfit(agent));
+        warm.parked = fit;
+        out.extend(unfit);
+        out
+    }
+
+    /// Waits until there may be something to do for the keeper: whether an agent was taken; `None`: the end.
+    pub(super) async fn warm_news(&self) -> Option<bool> {
+        self.0.warm_news.notified().await;
+        let warm = &mut self.0.state.lock().warm;
+        (!warm.closed).then(|| std::mem::take(&mut warm.taken))
+    }
+
+    /// No warm agents from now on; the keeper ends those that are left.
+    pub(super) fn close_warm(&self) {
+        self.0.state.lock().warm.closed = true;
+        self.0.warm_news.notify_one();
+    }
 }
 
 impl State {
     /// Puts as many resting agents to sleep as sessions wait for a slot, those first that have rested longest.
-    fn make_room(&mut self) {
+    fn make_room(&mut self, warm_news: &Notify) {
         while self.leaving + self.free < self.line.len() {
+            if let Some(warm) = self.warm.parked.pop_front() {
+                self.warm.evicted.push(warm);
+                self.leaving += 1;
+                warm_news.notify_one();
+                continue;
+            }
             let Some(longest) =
                 self.idle.iter().min_by_key(|(_, idle)| idle.rest).map(|(id, _)| Arc::clone(id))
             else {
@@ -158,5 +244,6 @@ impl Drop for Slot {
             }
         }
         state.free += 1;
+        pool.warm_news.notify_one();
     }
 }

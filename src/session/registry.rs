@@ -292,6 +292,7 @@ impl Registry {
         let live: Vec<_> = {
             let mut sessions = self.sessions.lock();
             sessions.draining = true;
+            self.shared.pool.close_warm();
             sessions.live.values().cloned().collect()
         };
         for handle in live {

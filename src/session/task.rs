@@ -11,13 +11,15 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
+use uuid::Uuid;
 
 use super::Shared;
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
 use super::pool::{Acquired, Slot};
 use super::state::{
-    Asker, ClientId, Closing, Effect, Input, Now, ReplayFrom, SessionState, SlotOutcome, Snapshot,
+    Asker, ClientId, Closing, Effect, Input, LaunchPlan, Now, ReplayFrom, SessionState, SlotOutcome, Snapshot,
 };
+use super::warm::WarmAgent;
 use crate::agent::{Agent, Output, SpawnError, Stop};
 use crate::log::{Doorbell, EventLog, From, Journal, Verdict};
 use crate::protocol::ServerMessage;
@@ -38,6 +40,8 @@ pub(super) struct SessionTask {
     agent: Option<Agent>,
     output: Option<mpsc::Receiver<Output>>,
     starting: Option<Starting>,
+    /// A warm agent that came with the slot, until the state machine asks for an agent.
+    warm: Option<(Agent, mpsc::Receiver<Output>, Uuid)>,
     slot: SlotState,
     clients: HashMap<ClientId, Client>,
     replies: Encoder,
@@ -83,6 +87,7 @@ impl SessionTask {
             agent: None,
             output: None,
             starting: None,
+            warm: None,
             slot: SlotState::None,
             clients: HashMap::new(),
             current: None,
@@ -256,16 +261,15 @@ impl SessionTask {
             Effect::Attach { asker, from, created } => self.attach(&asker, &from, created),
             Effect::Announce => self.announce(),
             Effect::AcquireSlot => self.acquire_slot(),
-            Effect::ReleaseSlot => self.slot = SlotState::None,
+            Effect::ReleaseSlot => {
+                self.warm = None;
+                self.slot = SlotState::None;
+            }
             Effect::Idle(idle) => {
                 let mailbox = idle.then(|| self.handle.mailbox.downgrade());
                 self.shared.pool.set_idle(&self.handle.id, mailbox);
             }
-            Effect::Spawn(plan) => {
-                let launch = self.shared.launcher.launch(&plan);
-                let spawner = Arc::clone(&self.shared.launcher.spawner);
-                self.starting = Some(Box::pin(async move { spawner.spawn(launch).await }));
-            }
+            Effect::Spawn(plan) => self.spawn(&plan),
             Effect::ToAgent(line) => self.to_agent(line),
             Effect::StopAgent { now } => {
                 if let Some(agent) = &self.agent {
@@ -286,7 +290,28 @@ impl SessionTask {
         }
     }
 
+    fn spawn(&mut self, plan: &LaunchPlan) {
+        if let Some((agent, output, conversation)) = self.warm.take() {
+            log::info!("session {}: took a warm agent, pid {}", self.handle.id, agent.pid());
+            self.agent = Some(agent);
+            self.output = Some(output);
+            self.state.handle(Input::Adopted { conversation }, now());
+            return;
+        }
+        let launch = self.shared.launcher.launch(plan);
+        let spawner = Arc::clone(&self.shared.launcher.spawner);
+        self.starting = Some(Box::pin(async move { spawner.spawn(launch).await }));
+    }
+
     fn acquire_slot(&mut self) {
+        if let Some(WarmAgent { agent, output, slot, plan, .. }) =
+            self.shared.pool.take_warm(|| self.state.launch_plan())
+        {
+            self.warm = Some((agent, output, plan.conversation));
+            self.slot = SlotState::Held(slot);
+            self.state.handle(Input::Slot(SlotOutcome::Granted), now());
+            return;
+        }
         match self.shared.pool.acquire(&self.handle.id) {
             Acquired::Slot(slot) => {
                 self.slot = SlotState::Held(slot);

@@ -20,8 +20,30 @@ impl Random {
     /// Any characters: every plane of Unicode, and many of those that JSON, JavaScript and terminals treat in special ways.
     fn text(&mut self, length: usize) -> String {
         const SPECIAL: &[char] = &[
-            '"', '\\', '/', '\u{2028}', '\u{2029}', '\u{85}', '\u{feff}', '\u{200d}', '\u{0}', '\u{7f}', '\t', '<',
-            '{', '}', '😀', '\u{10ffff}', '\u{e000}', '\u{fffd}', '\u{301}', 'é', 'ß', '漢', '\u{1b}', ' ',
+            '"',
+            '\\',
+            '/',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{85}',
+            '\u{feff}',
+            '\u{200d}',
+            '\u{0}',
+            '\u{7f}',
+            '\t',
+            '<',
+            '{',
+            '}',
+            '😀',
+            '\u{10ffff}',
+            '\u{e000}',
+            '\u{fffd}',
+            '\u{301}',
+            'é',
+            'ß',
+            '漢',
+            '\u{1b}',
+            ' ',
         ];
         let mut text = String::new();
         while text.chars().count() < length {
@@ -69,7 +91,8 @@ async fn text_arrives_exactly(lab: &Lab) {
     assert_eq!(turn.text(), "😀\u{2028}\"/é");
     // A long text comes whole.
     let turn = client.turn("count 3000").await.succeeded();
-    let expected: String = (1..=3000).map(|n| format!("{n}: the quick brown fox jumps over dogs\n")).collect();
+    let expected: String =
+        (1..=3000).map(|n| format!("{n}: the quick brown fox jumps over dogs\n")).collect();
     assert_eq!(turn.text(), expected);
 }
 
@@ -79,10 +102,15 @@ async fn thinking_and_text(lab: &Lab) {
     let turn = client.turn("think").await.succeeded();
     assert!(turn.thinking().starts_with("The user wants to see me think."), "{}", turn.thinking());
     assert_eq!(turn.text(), "I have thought about it, and the answer is 42.");
-    let kinds: Vec<_> = turn.of_type("assistant_message_delta").into_iter().map(|m| &m["delta"]["delta_type"]).collect();
+    let kinds: Vec<_> =
+        turn.of_type("assistant_message_delta").into_iter().map(|m| &m["delta"]["delta_type"]).collect();
     let first_text = kinds.iter().position(|kind| *kind == "text").unwrap();
     assert!(kinds[..first_text].iter().all(|kind| *kind == "thinking"), "thinking comes first: {kinds:?}");
-    assert_eq!(turn.of_type("assistant_message_start").len(), 1, "one message of the model is one message here");
+    assert_eq!(
+        turn.of_type("assistant_message_start").len(),
+        1,
+        "one message of the model is one message here"
+    );
     let usage = &turn.one("assistant_message_complete")["usage"];
     assert!(usage["output_tokens"].is_u64(), "{usage}");
     for number in ["duration_ms", "duration_api_ms", "num_turns", "total_cost_usd"] {
@@ -97,7 +125,8 @@ const PNG: &str =
 async fn images_and_other_blocks(lab: &Lab) {
     let server = lab.server().await;
     let mut client = server.session(json!({})).await;
-    let image = json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}});
+    let image =
+        json!({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}});
     let blocks = json!([{"type": "text", "text": "look"}, image.clone(), image]);
     let turn = client.turn(blocks.clone()).await.succeeded();
     assert_eq!(turn.text(), "I got 2 image block(s). Your text was: look");
@@ -105,11 +134,16 @@ async fn images_and_other_blocks(lab: &Lab) {
     let turn = client.turn(blocks.to_string()).await.succeeded();
     assert_eq!(turn.text(), "I got 2 image block(s). Your text was: look");
     assert_eq!(turn.one("user_message")["content"], blocks.to_string(), "as the client sent it");
-    for text in [r#"{"type":"text"}"#, "[1, 2", r#"["a","b"]"#, r#"[{"no":"type"}]"#, "[]", "\"quoted\"", "null", "7"] {
+    for text in
+        [r#"{"type":"text"}"#, "[1, 2", r#"["a","b"]"#, r#"[{"no":"type"}]"#, "[]", "\"quoted\"", "null", "7"]
+    {
         let turn = client.turn(text).await.succeeded();
         assert!(turn.text().ends_with(&format!("You said: {text}")), "{text}: {}", turn.text());
     }
     let turn = client.turn(json!([{"type": "text", "text": "echo a block"}])).await.succeeded();
     assert_eq!(turn.text(), "a block");
-    assert_eq!(turn.one("user_message")["content"], Value::from(json!([{"type": "text", "text": "echo a block"}])));
+    assert_eq!(
+        turn.one("user_message")["content"],
+        Value::from(json!([{"type": "text", "text": "echo a block"}]))
+    );
 }

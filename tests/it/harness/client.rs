@@ -97,9 +97,7 @@ impl Client {
 
     async fn entry(&mut self, wanted: &str) -> Entry {
         let next = tokio::time::timeout(PATIENCE, self.transcript.at(self.seen)).await;
-        let Ok(entry) = next else {
-            panic!("{}: waited {PATIENCE:?} for {wanted}", self.transcript.name())
-        };
+        let Ok(entry) = next else { panic!("{}: waited {PATIENCE:?} for {wanted}", self.transcript.name()) };
         self.seen += 1;
         entry
     }
@@ -175,7 +173,8 @@ impl Client {
 
     /// Answers a prompt, with `more` fields; gives the answer's id.
     pub(crate) async fn decide(&mut self, prompt: &Value, decision: &str, more: Value) -> String {
-        let mut message = json!({"type": "permission_response", "request_id": prompt["id"], "decision": decision});
+        let mut message =
+            json!({"type": "permission_response", "request_id": prompt["id"], "decision": decision});
         message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.send(message).await
     }
@@ -217,9 +216,9 @@ async fn read(mut stream: SplitStream<Socket>, transcript: Arc<Transcript>, leav
         };
         match frame {
             Some(Ok(Message::Text(text))) => {
-                let value = serde_json::from_str(&text).unwrap_or_else(|error| {
-                    json!({"type": "not_json", "error": error.to_string(), "text": text.as_str()})
-                });
+                let value = serde_json::from_str(&text).unwrap_or_else(
+                    |error| json!({"type": "not_json", "error": error.to_string(), "text": text.as_str()}),
+                );
                 transcript.add(Entry::Got(value));
             }
             Some(Ok(Message::Close(frame))) => code = frame.map(|frame| frame.code.into()),

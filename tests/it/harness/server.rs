@@ -40,7 +40,8 @@ impl Server {
         configure(&mut config);
         let tasks = TaskTracker::new();
         let demo = Demo::start(&mut config, None, &tasks).await.unwrap();
-        let config_dir = config.agent_env.iter().find(|(name, _)| name == "CLAUDE_CONFIG_DIR").unwrap().1.clone();
+        let config_dir =
+            config.agent_env.iter().find(|(name, _)| name == "CLAUDE_CONFIG_DIR").unwrap().1.clone();
         let gateway = Gateway::new(config).await.unwrap();
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await.unwrap();
         let BindAddr::Tcp(address) = *listener.local_addr() else { panic!("a TCP address") };

@@ -96,7 +96,10 @@ impl Stream {
                 self.idle_is_due = false;
             }
             "session_ended" => {
-                event.check(!self.complete || self.waiting.is_empty(), "`session_ended` before the last result");
+                event.check(
+                    !self.complete || self.waiting.is_empty(),
+                    "`session_ended` before the last result",
+                );
                 self.ended = true;
                 self.idle_is_due = false;
             }
