@@ -8,6 +8,7 @@ pub mod converter;
 pub mod dispatch;
 pub mod gateway;
 pub mod log;
+pub mod metrics;
 pub mod protocol;
 pub mod scripted_model;
 pub mod server;

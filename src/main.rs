@@ -36,14 +36,11 @@ async fn run(cli: Cli) -> Result<(), String> {
     config.allow_bind(&bind.to_string(), bind.is_local())?;
     let claude = Gateway::find_claude(&config).await.map_err(|problem| welcome::no_claude(&problem))?;
     let tasks = TaskTracker::new();
-    let demo = match is_demo {
-        true => Some(
-            Demo::start(&mut config, script.as_deref(), &tasks)
-                .await
-                .map_err(|problem| problem.to_string())?,
-        ),
-        false => None,
-    };
+    let mut demo = None;
+    if is_demo {
+        let started = Demo::start(&mut config, script.as_deref(), &tasks).await;
+        demo = Some(started.map_err(|problem| problem.to_string())?);
+    }
     let gateway = Gateway::new(config.clone()).await.map_err(|problem| problem.to_string())?;
     let listener =
         Listener::bind(&bind).await.map_err(|problem| format!("cannot listen on {bind}: {problem}"))?;

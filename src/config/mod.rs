@@ -4,6 +4,8 @@
 //! hit stands at its field, and in the README's table.
 
 pub mod cli;
+#[cfg(test)]
+mod documented;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -83,7 +85,7 @@ pub struct Limits {
     pub max_frame_rate: u32,
     /// Bytes of a request's head; more: 431.
     pub max_header_bytes: usize,
-    /// Nesting of a client's JSON; deeper: `error` `invalid_json`.
+    /// Nesting of a client's JSON; deeper: `error` `invalid_message`.
     pub max_json_depth: usize,
     /// Bytes of events that each session keeps in memory; older ones are read from the store.
     pub log_window: usize,
@@ -177,14 +179,20 @@ impl Default for Times {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_secs(15),
+<<<<<<< HEAD
             session_grace: Duration::from_secs(600),
             agent_idle: Duration::from_secs(600),
             warm_agent_age: Duration::from_secs(1800),
             retention: Duration::from_secs(7 * 86_400),
+=======
+            session_grace: Duration::from_mins(10),
+            agent_idle: Duration::from_mins(10),
+            retention: Duration::from_hours(7 * 24),
+>>>>>>> main
             permission_timeout: None,
             client_tool_timeout: None,
             drain: Duration::from_secs(30),
-            agent_start: Duration::from_secs(60),
+            agent_start: Duration::from_mins(1),
             interrupt: Duration::from_secs(10),
             send: Duration::from_secs(30),
             header: Duration::from_secs(10),

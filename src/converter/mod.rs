@@ -26,6 +26,9 @@ pub use turn::turn_result;
 use stream::Streams;
 use tools::Tools;
 
+/// Unknown messages that are remembered between two calls of [`Converter::take_unknown`].
+const MAX_UNKNOWN: usize = 16;
+
 /// How a session wants its messages converted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ConverterOptions {
@@ -43,6 +46,8 @@ pub struct Converter {
     streams: Streams,
     tools: Tools,
     interrupted: bool,
+    /// Kinds of messages that are not known here and were not asked for yet.
+    unknown: Vec<String>,
 }
 
 /// What a line asks of the session. All events that the line itself gives have been emitted by then.
@@ -132,6 +137,11 @@ impl Converter {
         self.interrupted = true;
     }
 
+    /// Kinds of messages that came and are not known here, for metrics; at most a few of them since the last call.
+    pub fn take_unknown(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.unknown)
+    }
+
     /// The stop reason of messages that end without one.
     fn cut_off(&self) -> Option<&'static str> {
         self.interrupted.then_some("interrupted")
@@ -160,7 +170,13 @@ impl Converter {
                 notice::system(&system, sink)
             }
             Message::RateLimit(limit) => notice::rate_limit(&limit, sink),
-            Message::ToolProgress(_) | Message::Unknown { .. } => false,
+            Message::ToolProgress(_) => false,
+            Message::Unknown { kind } => {
+                if self.unknown.len() < MAX_UNKNOWN {
+                    self.unknown.push(kind);
+                }
+                false
+            }
             Message::Init(init) => return Outcome::Init(init),
             Message::Result(result) => {
                 self.turn_over(&result, sink);

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::metrics::{Exporter, Sampler};
 use super::{Gateway, GatewayService};
 use crate::agent::{self, AgentLimits, BadInstance, Instance, Spawner};
 use crate::config::{Config, DataDir};
@@ -22,8 +23,12 @@ use crate::protocol::{self, ServerInfo};
 use crate::server::{
     self, AllowedOrigins, BadOrigin, BadProxy, BadTokens, TokenStore, Tokens, TrustedProxies,
 };
+<<<<<<< HEAD
 use crate::session::warm::{self, Warm};
 use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared};
+=======
+use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared, Starts};
+>>>>>>> main
 use crate::store::{self, DataDirError, OpenError, SqliteStore, Store, StoreError, StoredSession};
 
 /// Bytes of events that may wait for the store, over all sessions.
@@ -87,11 +92,18 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
         roots,
         max_attached: limits.max_attached,
     };
+    let settings = server_settings(&config, tokens)?;
+    let exporter = Exporter::new(Sampler {
+        registry: Arc::clone(&registry),
+        stats: Arc::clone(&settings.stats),
+        store: home.store.clone(),
+        max_agents: limits.max_agents.max(1),
+    });
     Ok(Gateway {
-        service: Arc::new(GatewayService::new(dispatch, config.console)),
+        service: Arc::new(GatewayService::new(dispatch, exporter, config.console)),
         registry,
         store: home.store,
-        settings: server_settings(&config, tokens)?,
+        settings,
         drain: config.times.drain,
         sweeper: Sweeper { instance: home.instance, scratch_dir: home.scratch_dir },
         retention: super::retention(limits, config.times.retention),
@@ -194,6 +206,8 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, B
         },
         store: home.store.clone(),
         log_window: limits.log_window,
+        metrics: Arc::default(),
+        starts: Starts::default(),
         run: run[..8].to_owned(),
         replies: AtomicU64::new(0),
     })

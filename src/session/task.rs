@@ -220,6 +220,14 @@ impl SessionTask {
             }
         }
         *self.handle.summary.lock() = self.state.summary();
+        *self.handle.vitals.lock() = self.state.vitals();
+        self.report();
+    }
+
+    fn report(&mut self) {
+        if let Some(up) = self.state.report(&self.shared.metrics) {
+            self.shared.starts.note(&self.handle.id, up, Instant::now());
+        }
     }
 
     fn append(&mut self, effects: &[Effect]) {
@@ -236,6 +244,7 @@ impl SessionTask {
         if self.state.entries().is_empty() && journal.record.is_none() && journal.message_ids.is_empty() {
             return;
         }
+        self.shared.metrics.events(self.state.entries().len() as u64);
         self.log.append_with(self.state.entries(), journal);
     }
 
@@ -326,6 +335,9 @@ impl SessionTask {
     }
 
     fn reply(&mut self, asker: &Asker, message: &ServerMessage<'_>) {
+        if let ServerMessage::Error(error) = message {
+            self.shared.metrics.error(error.code.name());
+        }
         let frame = self.encode(Some(&asker.id), message);
         self.send_reply(asker.client, frame);
     }
@@ -401,6 +413,7 @@ impl SessionTask {
     /// The last words: the log takes nothing more, and what remains of the session is settled.
     fn farewell(mut self, closing: Closing) -> Finished {
         self.shared.pool.set_idle(&self.handle.id, None);
+        self.report();
         let mut stored = None;
         if closing == Closing::Removed {
             self.log.delete();

@@ -6,6 +6,13 @@
 #[macro_use]
 mod harness;
 #[path = "../fake_claude/locate.rs"]
+#[expect(unreachable_pub, reason = "the unit tests use the same file")]
 mod locate;
 
+mod configuration;
 mod content;
+mod interrupts;
+mod prompts;
+mod queue;
+mod rules;
+mod tools;

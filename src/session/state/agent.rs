@@ -145,6 +145,7 @@ impl SessionState {
 
     fn spawn(&mut self) {
         self.agent.phase = AgentPhase::Spawning;
+        self.journal.tally().agent_launched(self.now.unix_ms);
         self.converter = Converter::new(super::converter_options(&self.config));
         self.settings.restarted();
         self.effects.push(Effect::Spawn(Box::new(self.launch_plan())));
@@ -200,6 +201,7 @@ impl SessionState {
     fn initialized(&mut self) {
         let AgentPhase::Initializing { .. } = self.agent.phase else { return };
         self.agent.phase = AgentPhase::Ready;
+        self.journal.tally().agent_started(self.now.unix_ms);
         self.agent.failures = 0;
         self.agent.not_before = None;
         if std::mem::take(&mut self.agent.crashed) {
@@ -221,6 +223,7 @@ impl SessionState {
 
     fn start_failed(&mut self, reason: &str) {
         self.agent.failures += 1;
+        self.journal.tally().agent_failed();
         if self.agent.failures >= FREE_FAILURES {
             let doublings = (self.agent.failures - FREE_FAILURES).min(6);
             let wait = (Duration::from_secs(1) * 2_u32.pow(doublings)).min(MAX_BACKOFF);
@@ -252,7 +255,10 @@ impl SessionState {
             Ok(Outcome::ControlCancel(cancel)) => {
                 self.prompt_withdrawn(&cancel.request_id.text().unwrap_or_default());
             }
-            Err(bad) => log::warn!("session {}: a line of the agent was skipped: {bad}", self.id),
+            Err(bad) => {
+                self.journal.tally().unknown("unreadable".to_owned());
+                log::warn!("session {}: a line of the agent was skipped: {bad}", self.id);
+            }
         }
     }
 
@@ -271,6 +277,7 @@ impl SessionState {
             wire::ControlRequest::CanUseTool { request_id, request } => self.prompted(request_id, request),
             wire::ControlRequest::Mcp { request_id, request } => self.mcp_message(request_id, request),
             wire::ControlRequest::Other { request_id, request } => {
+                self.journal.tally().unknown(format!("control_request/{}", request.subtype));
                 // Unanswered, the turn would hang.
                 let text = format!("the gateway does not know the control request {:?}", request.subtype);
                 self.effects.push(Effect::ToAgent(control::error_response(request_id, &text)));

@@ -28,6 +28,9 @@ const INTERNAL_ERROR: i32 = -32603;
 pub(super) struct ClientTools {
     offered: Vec<ClientTool>,
     calls: Vec<Call>,
+    /// Results that were faster than the agent's call: clients see the `tool_use` in the model's message, the agent calls the
+    /// tool when that message has ended.
+    early: Vec<ClientToolResult>,
 }
 
 #[derive(Debug)]
@@ -86,7 +89,7 @@ struct CallResult {
 
 impl ClientTools {
     pub(super) fn new(offered: &[ClientTool]) -> Self {
-        Self { offered: offered.to_vec(), calls: Vec::new() }
+        Self { offered: offered.to_vec(), calls: Vec::new(), early: Vec::new() }
     }
 
     /// MCP servers to name in the greeting.
@@ -106,6 +109,7 @@ impl ClientTools {
     /// The turn or the process that called is over.
     pub(super) fn forget_calls(&mut self) {
         self.calls.clear();
+        self.early.clear();
     }
 
     /// The agent took a control request back.
@@ -115,6 +119,16 @@ impl ClientTools {
 
     fn take(&mut self, mut wanted: impl FnMut(&Call) -> bool) -> Option<Call> {
         self.calls.iter().position(|call| wanted(call)).map(|at| self.calls.remove(at))
+    }
+
+    fn take_early(&mut self, tool_use_id: &str) -> Option<ClientToolResult> {
+        let at = self.early.iter().position(|result| result.tool_use_id == tool_use_id)?;
+        Some(self.early.remove(at))
+    }
+
+    /// Whether a result may be kept until its call comes: the first one, and not without bound.
+    fn may_keep(&self, tool_use_id: &str) -> bool {
+        self.early.len() < MAX_CALLS && !self.early.iter().any(|result| result.tool_use_id == tool_use_id)
     }
 
     fn list(&self) -> ToolList<'_> {
@@ -183,12 +197,12 @@ impl SessionState {
             Some(params) if self.client_tools.calls.len() < MAX_CALLS => {
                 let deadline = self.limits.client_tool_timeout.map(|timeout| self.now.instant + timeout);
                 let tool_use_id = params.meta.tool_use_id;
-                self.client_tools.calls.push(Call {
-                    tool_use_id,
-                    agent_id: agent_id.to_owned(),
-                    rpc_id,
-                    deadline,
-                });
+                let early = self.client_tools.take_early(&tool_use_id);
+                let call = Call { tool_use_id, agent_id: agent_id.to_owned(), rpc_id, deadline };
+                match early {
+                    Some(result) => self.client_tool_answered(&call, &result),
+                    None => self.client_tools.calls.push(call),
+                }
             }
             Some(_) => {
                 self.rpc_error(agent_id, &rpc_id, INTERNAL_ERROR, "too many calls are open".to_owned())
@@ -203,15 +217,23 @@ impl SessionState {
     /// `tool_result`: of a client tool, or the answers to a question.
     pub(super) fn client_tool_result(&mut self, asker: Asker, result: ClientToolResult) {
         if let Some(call) = self.client_tools.take(|call| call.tool_use_id == result.tool_use_id) {
-            let content = mcp_content(&result.content);
-            let outcome = CallResult { content, is_error: result.is_error };
-            let outcome = Json::of(&outcome).unwrap_or_else(|_| Json::empty_object());
-            self.rpc_reply(&call.agent_id, &call.rpc_id, RpcOutcome::Result(outcome));
+            self.client_tool_answered(&call, &result);
+        } else if self.journal.client_runs(&result.tool_use_id)
+            && self.client_tools.may_keep(&result.tool_use_id)
+        {
+            self.client_tools.early.push(result);
         } else if !self.question_answered(&asker, &result) {
             let text =
                 format!("no client tool or question waits under the tool_use_id {:?}", result.tool_use_id);
             self.reply(&asker, error(ErrorCode::UnknownRequest, text));
         }
+    }
+
+    fn client_tool_answered(&mut self, call: &Call, result: &ClientToolResult) {
+        let content = mcp_content(&result.content);
+        let outcome = CallResult { content, is_error: result.is_error };
+        let outcome = Json::of(&outcome).unwrap_or_else(|_| Json::empty_object());
+        self.rpc_reply(&call.agent_id, &call.rpc_id, RpcOutcome::Result(outcome));
     }
 
     pub(super) fn client_tool_tick(&mut self) {

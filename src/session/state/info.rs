@@ -3,8 +3,9 @@
 use super::{Life, SessionState};
 use crate::agent::wire;
 use crate::log::Verdict;
+use crate::metrics::Metrics;
 use crate::protocol::{
-    AgentInfo, Json, Liveness, Replay, ServerInfo, SessionInfo, SessionStatus, SessionSummary,
+    AgentInfo, AgentState, Json, Liveness, Replay, ServerInfo, SessionInfo, SessionStatus, SessionSummary,
 };
 use crate::session::record::{QueuedRecord, Record, Unfinished};
 
@@ -67,6 +68,19 @@ impl SessionState {
             metadata: self.config.metadata.clone(),
             pending_permissions: self.prompts.len() as u64,
         }
+    }
+
+    /// State of the agent, and when the oldest open prompt was asked (Unix milliseconds).
+    pub fn vitals(&self) -> (AgentState, Option<u64>) {
+        (self.agent.state(), self.prompts.oldest())
+    }
+
+    /// Gives metrics what they want to know, and tells whether the last start of an agent went well, if there was one.
+    pub fn report(&mut self, metrics: &Metrics) -> Option<bool> {
+        for kind in self.converter.take_unknown() {
+            self.journal.tally().unknown(kind);
+        }
+        self.journal.tally().report(metrics)
     }
 
     /// Everything that is kept of the session.

@@ -149,6 +149,7 @@ impl SessionState {
 
     fn begin_turn(&mut self, id: Option<String>, phase: Phase) {
         self.journal.set_turn(id.clone());
+        self.journal.tally().turn_begins(self.now.unix_ms);
         let since_seq = self.journal.position().next_seq - 1;
         self.turn = Some(Turn { id, phase, since_seq, since: self.now.instant, stop: None });
         self.broken = None;

@@ -14,7 +14,9 @@ pub(crate) struct Turn {
 impl Turn {
     pub(super) fn of(id: &str, got: Vec<Value>) -> Self {
         let of_turn = |kind: &str, message: &Value| message["type"] == kind && message["request_id"] == id;
-        let first = got.iter().position(|message| of_turn("user_message", message)).unwrap_or(0);
+        // A turn of `resume` has no `user_message`.
+        let first = got.iter().position(|message| message["seq"].is_u64() && message["request_id"] == id);
+        let first = first.expect("the turn has begun");
         let last = got.iter().position(|message| of_turn("result", message)).expect("the turn has ended");
         let events = got[first..=last].to_vec();
         Self { result: got[last].clone(), events }
