@@ -179,16 +179,10 @@ impl Default for Times {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_secs(15),
-<<<<<<< HEAD
-            session_grace: Duration::from_secs(600),
-            agent_idle: Duration::from_secs(600),
-            warm_agent_age: Duration::from_secs(1800),
-            retention: Duration::from_secs(7 * 86_400),
-=======
             session_grace: Duration::from_mins(10),
             agent_idle: Duration::from_mins(10),
+            warm_agent_age: Duration::from_mins(30),
             retention: Duration::from_hours(7 * 24),
->>>>>>> main
             permission_timeout: None,
             client_tool_timeout: None,
             drain: Duration::from_secs(30),

@@ -23,12 +23,8 @@ use crate::protocol::{self, ServerInfo};
 use crate::server::{
     self, AllowedOrigins, BadOrigin, BadProxy, BadTokens, TokenStore, Tokens, TrustedProxies,
 };
-<<<<<<< HEAD
 use crate::session::warm::{self, Warm};
-use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared};
-=======
 use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared, Starts};
->>>>>>> main
 use crate::store::{self, DataDirError, OpenError, SqliteStore, Store, StoreError, StoredSession};
 
 /// Bytes of events that may wait for the store, over all sessions.

@@ -54,6 +54,8 @@ impl Room {
             log_window: 1 << 20,
             run: "test".into(),
             replies: AtomicU64::new(0),
+            metrics: Arc::default(),
+            starts: crate::session::Starts::default(),
         });
         let registry = Registry::new(Arc::clone(&shared), Vec::new(), 10, tasks.clone());
         Self { shared, registry, tasks, dir }
