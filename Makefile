@@ -1,10 +1,13 @@
 # One line a target; CI calls the same ones (.ci/run). Longer things are in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test fmt fmt-check lint doc bench bench-build smoke ci claude claude-old clean
+.PHONY: help run test test-rust test-client test-console fmt fmt-check lint doc bench bench-build smoke ci \
+	claude claude-old clean
+.NOTPARALLEL:
 
 CLAUDE_VERSION     := 2.1.330
 CLAUDE_OLD_VERSION := 2.1.197
+CLAUDE             := .claude-code/$(CLAUDE_VERSION)/node_modules/.bin/claude
 export CLAUDE_VERSION
 # Flags for the gateway: make run ARGS="--bind 127.0.0.1:4000 --model opus"
 ARGS ?=
@@ -15,8 +18,16 @@ help: ## This list
 run: ## Build and serve on http://127.0.0.1:3000; flags in ARGS="…"
 	@exec scripts/run.sh $(ARGS)
 
-test: claude claude-old ## All tests, those against both real Claude Code versions included
+test: test-rust test-client ## All tests, those against both real Claude Code versions included
+
+test-rust: claude claude-old ## The gateway's tests
 	cargo test --no-fail-fast
+
+test-client: claude ## The TypeScript client's tests, also against the gateway
+	scripts/test-client.sh $(CLAUDE)
+
+test-console: claude ## The web console's tests, in headless Chromium
+	scripts/test-console.sh $(CLAUDE)
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -44,11 +44,12 @@ async fn run(cli: Cli) -> Result<(), String> {
     let gateway = Gateway::new(config.clone()).await.map_err(|problem| problem.to_string())?;
     let listener =
         Listener::bind(&bind).await.map_err(|problem| format!("cannot listen on {bind}: {problem}"))?;
-    print!("{}", welcome::text(listener.local_addr(), &config, &claude, demo.is_some()));
     let shutdown = CancellationToken::new();
     let reload = gateway.tokens().zip(config.doors.token_file.clone());
     let signals =
         signals(shutdown.clone(), gateway.sweeper(), reload).map_err(|problem| problem.to_string())?;
+    // Last: whoever reads it may send signals from now on.
+    print!("{}", welcome::text(listener.local_addr(), &config, &claude, demo.is_some()));
     tokio::select! {
         () = gateway.serve(listener, shutdown) => Ok(()),
         never = signals => match never {},

@@ -31,7 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("server", &["connection", "protocol::codes"]),
     ("connection", &["log", "protocol::codes"]),
     ("dispatch", &["session", "protocol"]),
-    ("session", &["converter", "log", "store", "agent", "protocol"]),
+    ("session", &["converter", "log", "store", "agent", "protocol", "metrics"]),
     // The only room that knows both vocabularies, and of the agent's only the words.
     ("converter", &["agent::wire", "protocol"]),
     ("log", &["store"]),
@@ -52,6 +52,7 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("claude_agent_sdk", &["agent", "converter", "session"]),
     ("clap", &["config", "main"]),
     ("env_logger", &["main"]),
+    ("prometheus_client", &["metrics", "gateway"]),
     ("rusqlite", &["store"]),
     ("schemars", &["protocol"]),
     ("hyper", &["server", "scripted_model", "gateway"]),
@@ -171,8 +172,10 @@ fn allowed(mention: &Mention) -> bool {
     let (room, path) = (mention.room.as_str(), mention.path.as_str());
     let (_, imports) = ROOMS.iter().find(|(name, _)| *name == room).expect("a known room");
     let first = path.split("::").next().unwrap_or_default();
-    let in_tests = mention.file.iter().any(|part| part == "tests" || part == "tests.rs")
-        && IN_TESTS.iter().any(|(tester, import, _)| (*tester, *import) == (room, first));
+    let in_tests =
+        mention.file.iter().any(|part| {
+            part == "tests" || part == "tests.rs" || part.to_string_lossy().ends_with("_test.rs")
+        }) && IN_TESTS.iter().any(|(tester, import, _)| (*tester, *import) == (room, first));
     first == room || in_tests || imports.iter().any(|import| *import == first || *import == path)
 }
 
@@ -275,4 +278,24 @@ fn the_reader_of_paths_sees_groups_and_ignores_comments() {
     assert_eq!(paths("config;"), ["config"]);
     assert_eq!(without_comments("a // crate::agent\nlet x = \"ws://b\"; // c"), "a \nlet x = \"ws://b\"; ");
     assert_eq!(longest_climb("use super::super::x; super::y"), 2);
+}
+
+#[test]
+fn every_dependency_has_a_reason() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).expect("the file can be read");
+    let (manifest, docs) = (read("Cargo.toml"), read("docs/architecture.md"));
+    let chapter = docs.split_once("\n## Dependencies\n").expect("the chapter is there").1;
+    let chapter = chapter.split_once("\n## ").map_or(chapter, |(text, _)| text);
+    let mut in_dependencies = false;
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            in_dependencies = line.ends_with("dependencies]");
+        } else if let (true, Some((name, _))) = (in_dependencies, line.split_once(" =")) {
+            assert!(
+                chapter.contains(&format!("`{name}`")),
+                "{name} has no row in docs/architecture.md, Dependencies"
+            );
+        }
+    }
 }

@@ -164,6 +164,7 @@ impl Converter {
                 self.tool_results(&user, sink)
             }
             Message::System(system) => {
+                self.tools.system(&system);
                 if system.subtype.text().is_some_and(|subtype| subtype == "task_notification") {
                     self.streams.subagent_done(&system.tool_use_id.text().unwrap_or_default(), cut_off, sink);
                 }
@@ -199,8 +200,8 @@ impl Converter {
         if user.is_replay {
             return false;
         }
-        let mut all = !user.body.content.0.is_empty();
-        for block in &user.body.content.0 {
+        let mut all = !user.body.content.is_empty();
+        for block in &user.body.content {
             if block.kind.get() == "tool_result" {
                 // The result of a subagent's start ends the subagent, unless it goes on in the background: then its next
                 // line opens a message of its own.

@@ -4,9 +4,8 @@
 //! parser. Assumes nothing: what does not match exactly is not taken. What is taken must mean the same to the parser, on every
 //! input; a property test holds that.
 
-use serde_json::value::RawValue;
-
 use super::stream::Piece;
+use crate::agent::wire;
 
 /// A delta, as far as the protocol wants it.
 #[derive(Debug)]
@@ -14,7 +13,7 @@ pub(super) struct Delta<'a> {
     pub(super) parent: Option<&'a str>,
     pub(super) index: u64,
     pub(super) piece: Piece,
-    pub(super) token: &'a RawValue,
+    pub(super) token: &'a str,
 }
 
 /// How every such line begins.
@@ -112,13 +111,9 @@ impl<'a> Rest<'a> {
 
     /// A JSON string, as its token.
     #[inline]
-    fn token(&mut self) -> Option<&'a RawValue> {
-        if !self.0.starts_with('"') {
-            return None;
-        }
-        let mut values = serde_json::Deserializer::from_str(self.0).into_iter::<&'a RawValue>();
-        let token = values.next()?.ok()?;
-        self.0 = self.0.get(values.byte_offset()..)?;
-        Some(token)
+    fn token(&mut self) -> Option<&'a str> {
+        let token = self.0.starts_with('"').then(|| wire::token(self.0)).flatten()?;
+        self.0 = token.1;
+        Some(token.0)
     }
 }

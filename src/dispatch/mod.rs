@@ -52,8 +52,6 @@ pub struct Dispatch {
     pub limits: FrameLimits,
     /// Where sessions may work.
     pub roots: WorkspaceRoots,
-    /// Connections that may be attached to one session.
-    pub max_attached: usize,
 }
 
 /// One message on its way to its handler.

@@ -1,5 +1,6 @@
 //! From a configuration to a gateway.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -24,7 +25,7 @@ use crate::server::{
     self, AllowedOrigins, BadOrigin, BadProxy, BadTokens, TokenStore, Tokens, TrustedProxies,
 };
 use crate::session::warm::{self, Warm};
-use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared, Starts};
+use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared, Starts, WarmAgents};
 use crate::store::{self, DataDirError, OpenError, SqliteStore, Store, StoreError, StoredSession};
 
 /// Bytes of events that may wait for the store, over all sessions.
@@ -86,7 +87,6 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
         registry: Arc::clone(&registry),
         limits: FrameLimits { depth: limits.max_json_depth, ..FrameLimits::default() },
         roots,
-        max_attached: limits.max_attached,
     };
     let settings = server_settings(&config, tokens)?;
     let exporter = Exporter::new(Sampler {
@@ -171,6 +171,7 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, B
     Ok(Shared {
         limits: Arc::new(SessionLimits {
             max_queue: limits.max_queue,
+            max_attached: limits.max_attached,
             permission_timeout: times.permission_timeout,
             client_tool_timeout: times.client_tool_timeout,
             start_timeout: times.agent_start,
@@ -191,11 +192,12 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, B
             max_message_bytes: limits.max_message_bytes as u64,
         },
         pool: AgentPool::new(limits.max_agents, limits.max_waiting),
+        warm: WarmAgents::default(),
         launcher: Launcher {
             spawner: Arc::new(Spawner::new(tasks.clone())?),
             program: config.claude_bin.clone(),
             env: config.agent_env.clone(),
-            env_remove: config.agent_env_remove.clone(),
+            env_remove: config.agent_env_remove.iter().cloned().chain(own_variables()).collect(),
             instance: home.instance.clone(),
             scratch_dir: home.scratch_dir.clone(),
             limits: AgentLimits { max_line: limits.max_agent_line, ..AgentLimits::default() },
@@ -230,9 +232,17 @@ fn server_settings(config: &Config, tokens: Option<Tokens>) -> Result<server::Se
     })
 }
 
+/// The gateway's own settings: agents run what others tell them, and have no business knowing its paths and doors.
+fn own_variables() -> impl Iterator<Item = OsString> {
+    std::env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| name.as_encoded_bytes().starts_with(b"CLAUDE_WS_"))
+}
+
 /// What `claude --version` says.
 pub(super) async fn claude_version(program: &Path) -> Result<String, String> {
     let mut command = Command::new(program);
+    own_variables().for_each(|name| drop(command.env_remove(name)));
     command.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
     let output = match tokio::time::timeout(VERSION_TIMEOUT, command.output()).await {
         Ok(Ok(output)) => output,

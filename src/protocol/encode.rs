@@ -2,7 +2,7 @@
 //!
 //! Deltas, which are nearly all of the traffic, are written by template; everything else by serde, with the common fields
 //! spliced in. Frames share chunks of memory, so that a small one costs no allocation of its own. This module may assume that
-//! [`Text::Token`] and [`Json`] hold valid JSON; it knows nothing of what messages mean.
+//! [`Text::Token`] and [`Json`](super::Json) hold valid JSON; it knows nothing of what messages mean.
 //!
 //! JSON allows escapes that no string can hold: a lone surrogate (`\ud800`). The agent makes them where it cuts a text inside
 //! a pair, and strict parsers refuse the whole frame. They are replaced by `\ufffd`.
@@ -230,14 +230,14 @@ fn text_size(text: &Text<'_>) -> usize {
     match text {
         // Room for some escapes; the buffer grows when there are more.
         Text::Plain(text) => text.len() + text.len() / 8 + 2,
-        Text::Token(token) => token.get().len(),
+        Text::Token(token) => token.len(),
     }
 }
 
 fn write_text(out: &mut BytesMut, text: &Text<'_>) {
     match text {
         Text::Plain(text) => write_string(out, text),
-        Text::Token(token) => out.extend_from_slice(token.get().as_bytes()),
+        Text::Token(token) => out.extend_from_slice(token.as_bytes()),
     }
 }
 

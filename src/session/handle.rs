@@ -16,8 +16,6 @@ use crate::protocol::{AgentState, Liveness, SessionStatus, SessionSummary};
 pub(super) enum Mail {
     /// A client wants something.
     Command(Box<Request>),
-    /// Another session needs the agent's slot.
-    Sleep,
     /// The server goes down; running turns have until then.
     Drain(Instant),
 }

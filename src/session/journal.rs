@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::record::OpenMessage;
 use super::tally::Tally;
 use crate::log::Entry;
 use crate::protocol::encode::{Encoder, Header};
@@ -20,6 +21,8 @@ pub struct Journal {
     entries: Vec<Entry>,
     /// Calls whose `tool_use` was seen and whose `tool_result` was not, and who runs them.
     running_tools: HashMap<String, Executor>,
+    /// Messages of the model that have begun and not ended, at most one of each subagent.
+    open: Vec<OpenMessage>,
     tally: Tally,
 }
 
@@ -30,6 +33,13 @@ pub struct Position {
     pub next_id: u64,
     /// The next `seq`; 0 counts as 1.
     pub next_seq: u64,
+}
+
+impl Position {
+    /// The newest event; 0: none.
+    pub fn last_seq(self) -> u64 {
+        self.next_seq.saturating_sub(1)
+    }
 }
 
 impl Journal {
@@ -43,6 +53,7 @@ impl Journal {
             turn: None,
             entries: Vec::new(),
             running_tools: HashMap::new(),
+            open: Vec::new(),
             tally: Tally::default(),
         }
     }
@@ -50,11 +61,6 @@ impl Journal {
     /// Sets the time that the next events carry, Unix milliseconds.
     pub fn set_time(&mut self, now: u64) {
         self.now = now;
-    }
-
-    /// That time.
-    pub fn time(&self) -> u64 {
-        self.now
     }
 
     /// Sets the client message that the next events stem from.
@@ -82,6 +88,11 @@ impl Journal {
     /// Where a journal would go on after this one.
     pub fn position(&self) -> Position {
         Position { next_id: self.next_id, next_seq: self.next_seq }
+    }
+
+    /// Messages of the model that have begun and not ended.
+    pub fn open_messages(&self) -> &[OpenMessage] {
+        &self.open
     }
 
     /// Whether a tool is running.
@@ -117,8 +128,14 @@ impl Journal {
             ServerMessage::ToolResult(result) => {
                 self.running_tools.remove(&*result.tool_use_id);
             }
-            message => self.tally.note(message, self.now),
+            ServerMessage::AssistantMessageStart(start) => {
+                let parent_tool_use_id = start.parent_tool_use_id.as_deref().map(str::to_owned);
+                self.open.push(OpenMessage { id, parent_tool_use_id });
+            }
+            ServerMessage::AssistantMessageComplete(_) => self.open.retain(|open| open.id != id),
+            _ => {}
         }
+        self.tally.note(message, self.now);
     }
 }
 

@@ -15,6 +15,8 @@ pub mod state;
 mod tally;
 mod task;
 pub mod warm;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -25,11 +27,12 @@ pub use handle::Vitals;
 pub use handle::{Answer, Client, SessionHandle};
 pub use journal::{Journal, Position};
 pub use pool::{Acquired, AgentPool, Slot};
-pub use record::{Record, Seen, canonical};
+pub use record::{OpenMessage, Record, RunningTurn, Seen, Unfinished};
 pub use registry::{Found, OpenError, Registry};
 pub use starts::Starts;
 pub use state::{ClientId, Command, SessionLimits, SessionState};
 pub use tally::Tally;
+pub use warm::WarmAgents;
 
 use crate::agent::{AgentLimits, Conversation, Instance, Launch, Spawner};
 use crate::metrics::Metrics;
@@ -46,6 +49,8 @@ pub struct Shared {
     pub server: ServerInfo,
     /// Slots for agents.
     pub pool: AgentPool,
+    /// Agents that were started before anybody asked.
+    pub warm: WarmAgents,
     /// How agents are started.
     pub launcher: Launcher,
     /// Where sessions are kept; none: in memory only.

@@ -1,18 +1,12 @@
 //! Agent slots: how many Claude Code processes may live at once, who waits for one, and who may be put to sleep for it.
 //!
-//! Warm agents are parked here, so that one lock decides who gets a slot or an agent; the `warm` room starts and ends them.
-//!
 //! A process costs some 250 MB, a session a few KB; so slots, not sessions, are what a machine runs out of.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot};
-
-use super::handle::Mail;
-use super::state::LaunchPlan;
-use super::warm::WarmAgent;
+use tokio::sync::{Notify, oneshot};
 
 /// The pool of agent slots. Clones are the same pool.
 #[derive(Debug, Clone)]
@@ -22,8 +16,6 @@ pub struct AgentPool(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     max_waiting: usize,
-    /// Something happened that the keeper of warm agents may act on. It alone waits here.
-    warm_news: Notify,
 }
 
 #[derive(Debug)]
@@ -31,23 +23,10 @@ struct State {
     free: usize,
     line: VecDeque<Waiting>,
     /// Sessions whose agent has nothing to do, with the order in which they came to rest.
-    idle: HashMap<Arc<str>, Idle>,
-    /// Agents that were told to sleep and have not given their slot back yet.
-    leaving: usize,
+    resting: HashMap<Arc<str>, Resting>,
+    /// Sessions that will give their slot back: told to sleep, or on their way out. One that turns out to be busy is struck off.
+    leaving: HashSet<Arc<str>>,
     next_rest: u64,
-    warm: WarmState,
-}
-
-/// Warm agents. They hold slots, which must not be dropped under the lock.
-#[derive(Debug, Default)]
-struct WarmState {
-    /// Ready to be taken, the oldest first.
-    parked: VecDeque<WarmAgent>,
-    /// Given up for sessions that wait; the keeper ends them.
-    evicted: Vec<WarmAgent>,
-    /// One was taken since the keeper last looked.
-    taken: bool,
-    closed: bool,
 }
 
 #[derive(Debug)]
@@ -57,14 +36,16 @@ struct Waiting {
 }
 
 #[derive(Debug)]
-struct Idle {
-    rest: u64,
-    mailbox: mpsc::WeakSender<Mail>,
+struct Resting {
+    since: u64,
+    /// Tells the session that its agent must sleep. Kept until it listens; a session that has work by then says so.
+    bedtime: Arc<Notify>,
 }
 
 /// One agent's place. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Slot {
+    session: Arc<str>,
     pool: Weak<Shared>,
 }
 
@@ -90,21 +71,18 @@ impl AgentPool {
         let state = State {
             free: max_agents.max(1),
             line: VecDeque::new(),
-            idle: HashMap::new(),
-            leaving: 0,
+            resting: HashMap::new(),
+            leaving: HashSet::new(),
             next_rest: 0,
-            warm: WarmState::default(),
         };
-        Self(Arc::new(Shared { state: Mutex::new(state), max_waiting, warm_news: Notify::new() }))
+        Self(Arc::new(Shared { state: Mutex::new(state), max_waiting }))
     }
 
     /// Asks for a slot for `session`. Where none is free, the agent that has rested longest is put to sleep.
     pub fn acquire(&self, session: &Arc<str>) -> Acquired {
         let mut state = self.0.state.lock();
-        state.line.retain(|waiting| !waiting.grant.is_closed());
-        if state.free > 0 && state.line.is_empty() {
-            state.free -= 1;
-            return Acquired::Slot(self.slot());
+        if let Some(slot) = self.free_slot(&mut state, session) {
+            return Acquired::Slot(slot);
         }
         if state.line.len() >= self.0.max_waiting {
             return Acquired::Refused;
@@ -112,117 +90,92 @@ impl AgentPool {
         let (grant, slot) = oneshot::channel();
         let ahead = state.line.len();
         state.line.push_back(Waiting { session: Arc::clone(session), grant });
-        state.make_room(&self.0.warm_news);
+        state.make_room();
         Acquired::InLine { ahead, slot }
     }
 
-    /// Says whether the agent of `session` may be put to sleep for another one.
-    pub(super) fn set_idle(&self, session: &Arc<str>, mailbox: Option<mpsc::WeakSender<Mail>>) {
+    /// A slot, if one is free that nobody waits for.
+    pub fn try_acquire(&self, session: &Arc<str>) -> Option<Slot> {
+        self.free_slot(&mut self.0.state.lock(), session)
+    }
+
+    /// The agent of `session` may be put to sleep for another one.
+    pub(super) fn rests(&self, session: &Arc<str>, bedtime: Arc<Notify>) {
         let mut state = self.0.state.lock();
-        match mailbox {
-            Some(mailbox) => {
-                state.next_rest += 1;
-                let rest = state.next_rest;
-                state.idle.insert(Arc::clone(session), Idle { rest, mailbox });
-                state.make_room(&self.0.warm_news);
-            }
-            None => {
-                state.idle.remove(session);
-            }
+        state.next_rest += 1;
+        let since = state.next_rest;
+        // It was told to sleep, had work in between, and is told again if it is still wanted.
+        state.leaving.remove(session);
+        state.resting.insert(Arc::clone(session), Resting { since, bedtime });
+        state.make_room();
+    }
+
+    /// As [`rests`](Self::rests), for agents that nobody uses: they go before all others.
+    pub(super) fn is_spare(&self, name: &Arc<str>, bedtime: Arc<Notify>) {
+        let mut state = self.0.state.lock();
+        state.resting.insert(Arc::clone(name), Resting { since: 0, bedtime });
+        state.make_room();
+    }
+
+    /// Whether `session` was told to sleep and is still wanted to.
+    pub(super) fn is_leaving(&self, session: &Arc<str>) -> bool {
+        self.0.state.lock().leaving.contains(session)
+    }
+
+    /// The agent of `session` is needed; whoever counted on its slot must find another.
+    pub(super) fn is_busy(&self, session: &Arc<str>) {
+        let mut state = self.0.state.lock();
+        state.resting.remove(session);
+        if state.leaving.remove(session) {
+            state.make_room();
         }
+    }
+
+    /// The slot of `session` will be given back soon.
+    pub(super) fn leaves(&self, session: &Arc<str>) {
+        let mut state = self.0.state.lock();
+        state.resting.remove(session);
+        state.leaving.insert(Arc::clone(session));
     }
 
     /// Slots that are free, and sessions that wait.
     pub fn load(&self) -> (usize, usize) {
-        let state = self.0.state.lock();
+        let mut state = self.0.state.lock();
+        state.forget_the_gone();
         (state.free, state.line.len())
     }
 
-    fn slot(&self) -> Slot {
-        Slot { pool: Arc::downgrade(&self.0) }
-    }
-
-    /// A warm agent that was started with what `plan` says. It brings its own slot.
-    pub(super) fn take_warm(&self, plan: impl FnOnce() -> LaunchPlan) -> Option<WarmAgent> {
-        let mut state = self.0.state.lock();
-        let warm = &mut state.warm;
-        if warm.parked.is_empty() {
-            return None;
-        }
-        let plan = plan();
-        let at = warm.parked.iter().position(|agent| agent.is_alive() && agent.plan.fits(&plan))?;
-        warm.taken = true;
-        self.0.warm_news.notify_one();
-        warm.parked.remove(at)
-    }
-
-    /// A slot for a warm agent, if nobody else wants it.
-    pub(super) fn spare_slot(&self) -> Option<Slot> {
-        let mut state = self.0.state.lock();
-        if state.free == 0 || !state.line.is_empty() || state.warm.closed {
+    fn free_slot(&self, state: &mut State, session: &Arc<str>) -> Option<Slot> {
+        state.forget_the_gone();
+        if state.free == 0 || !state.line.is_empty() {
             return None;
         }
         state.free -= 1;
-        Some(self.slot())
+        Some(Slot { session: Arc::clone(session), pool: Arc::downgrade(&self.0) })
     }
+}
 
-    /// Keeps a warm agent until somebody takes it or needs its slot.
-    pub(super) fn park(&self, agent: WarmAgent) {
-        let mut state = self.0.state.lock();
-        state.warm.parked.push_back(agent);
-        state.make_room(&self.0.warm_news);
-    }
-
-    /// Warm agents that can be taken.
-    pub(super) fn parked(&self) -> usize {
-        self.0.state.lock().warm.parked.len()
-    }
-
-    /// Takes out the warm agents that were given up, and those that `unfit` tells.
-    pub(super) fn unfit(&self, mut unfit: impl FnMut(&WarmAgent) -> bool) -> Vec<WarmAgent> {
-        let warm = &mut self.0.state.lock().warm;
-        let mut out = std::mem::take(&mut warm.evicted);
-        let (unfit, fit): (VecDeque<_>, _) =
-            std::mem::take(&mut warm.parked).into_iter().partition(|agent| unfit(agent));
-        warm.parked = fit;
-        out.extend(unfit);
-        out
-    }
-
-    /// Waits until there may be something to do for the keeper: whether an agent was taken; `None`: the end.
-    pub(super) async fn warm_news(&self) -> Option<bool> {
-        self.0.warm_news.notified().await;
-        let warm = &mut self.0.state.lock().warm;
-        (!warm.closed).then(|| std::mem::take(&mut warm.taken))
-    }
-
-    /// No warm agents from now on; the keeper ends those that are left.
-    pub(super) fn close_warm(&self) {
-        self.0.state.lock().warm.closed = true;
-        self.0.warm_news.notify_one();
+impl Slot {
+    /// From now on it is the slot of `session`, which the pool was not told anything of yet.
+    pub(super) fn pass_to(&mut self, session: &Arc<str>) {
+        self.session = Arc::clone(session);
     }
 }
 
 impl State {
+    fn forget_the_gone(&mut self) {
+        self.line.retain(|waiting| !waiting.grant.is_closed());
+    }
+
     /// Puts as many resting agents to sleep as sessions wait for a slot, those first that have rested longest.
-    fn make_room(&mut self, warm_news: &Notify) {
-        while self.leaving + self.free < self.line.len() {
-            if let Some(warm) = self.warm.parked.pop_front() {
-                self.warm.evicted.push(warm);
-                self.leaving += 1;
-                warm_news.notify_one();
-                continue;
-            }
-            let Some(longest) =
-                self.idle.iter().min_by_key(|(_, idle)| idle.rest).map(|(id, _)| Arc::clone(id))
-            else {
-                return;
-            };
-            let Some(idle) = self.idle.remove(&longest) else { return };
-            // A full mailbox means that the session has work; it will say when it rests again.
-            if idle.mailbox.upgrade().is_some_and(|mailbox| mailbox.try_send(Mail::Sleep).is_ok()) {
-                self.leaving += 1;
-            }
+    fn make_room(&mut self) {
+        self.forget_the_gone();
+        while self.leaving.len() + self.free < self.line.len() {
+            let longest = self.resting.iter().min_by_key(|(_, resting)| resting.since);
+            let Some(longest) = longest.map(|(session, _)| Arc::clone(session)) else { return };
+            let Some(resting) = self.resting.remove(&longest) else { return };
+            resting.bedtime.notify_one();
+            self.leaving.insert(longest);
         }
     }
 }
@@ -231,12 +184,14 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let Some(pool) = self.pool.upgrade() else { return };
         let mut state = pool.state.lock();
-        state.leaving = state.leaving.saturating_sub(1);
+        state.leaving.remove(&self.session);
+        state.resting.remove(&self.session);
         while let Some(next) = state.line.pop_front() {
-            let slot = Slot { pool: Weak::clone(&self.pool) };
+            let session = Arc::clone(&next.session);
+            let slot = Self { session: next.session, pool: Weak::clone(&self.pool) };
             match next.grant.send(slot) {
                 Ok(()) => {
-                    log::debug!("session {}: got an agent slot", next.session);
+                    log::debug!("session {session}: got an agent slot");
                     return;
                 }
                 // Nobody waits there any more; the slot must not give itself back under the lock.
@@ -244,6 +199,5 @@ impl Drop for Slot {
             }
         }
         state.free += 1;
-        pool.warm_news.notify_one();
     }
 }

@@ -178,7 +178,7 @@ impl Registry {
             sessions.resting.get(id).and_then(|resting| resting.stored.clone()).ok_or(OpenError::Unknown)?
         };
         let store = self.shared.store.clone().ok_or(OpenError::Unknown)?;
-        let (birth, open) = revive::birth(&stored, &*store).await?;
+        let (birth, leftover) = revive::birth(&stored, &*store).await?;
         let log = EventLog::restore(
             stored.key.clone(),
             stored.epoch.clone(),
@@ -187,11 +187,14 @@ impl Registry {
             stored.first_seq,
             stored.last_seq,
         );
-        let unfinished = birth.record.unfinished.clone();
         let mut state = SessionState::new(birth, Arc::clone(&self.shared.limits), task::now());
-        state.take_up(unfinished, open, task::now());
+        state.take_up(leftover, task::now());
         let mut sessions = self.sessions.lock();
-        sessions.resting.remove(id);
+        // In the meantime the gateway may have begun to drain, or retention may have taken the session.
+        if sessions.draining {
+            return Err(OpenError::Draining);
+        }
+        sessions.resting.remove(id).ok_or(OpenError::Unknown)?;
         log::info!("session {id}: woken up");
         Ok(self.begin(&mut sessions, id, owner, state, log))
     }
@@ -214,8 +217,12 @@ impl Registry {
                 Err(OpenError::Unknown)
             };
         }
-        if sessions.resting.contains_key(id) {
-            return Err(OpenError::Unknown);
+        match sessions.resting.get(id) {
+            Some(resting) if resting.owner == *owner && resting.summary.status == Liveness::Ended => {
+                return Err(OpenError::Ended);
+            }
+            Some(_) => return Err(OpenError::Unknown),
+            None => {}
         }
         let own = sessions.count_of(owner);
         if own >= self.max_per_owner {
@@ -294,7 +301,7 @@ impl Registry {
         let live: Vec<_> = {
             let mut sessions = self.sessions.lock();
             sessions.draining = true;
-            self.shared.pool.close_warm();
+            self.shared.warm.close();
             sessions.live.values().cloned().collect()
         };
         for handle in live {

@@ -21,7 +21,10 @@ async fn while_it_runs(lab: &Lab) {
     assert_eq!(turn.one("assistant_message_start")["model"], "claude-test-model-1");
     server.model().request_where(|request| request.model == "claude-test-model-1").await;
     let config = configure(&mut client, json!({"permission_mode": "auto"})).await;
-    assert_eq!((&config["permission_mode"], &config["model"]), (&json!("auto"), &json!("claude-test-model-1")));
+    assert_eq!(
+        (&config["permission_mode"], &config["model"]),
+        (&json!("auto"), &json!("claude-test-model-1"))
+    );
     client.turn("write w.txt").await.succeeded();
     assert!(server.workspace().join("w.txt").exists(), "not asked about");
     configure(&mut client, json!({"max_thinking_tokens": 2000, "permission_mode": "default"})).await;

@@ -58,7 +58,10 @@ async fn before_the_first_token(lab: &Lab) {
     // When the model was asked and does not answer.
     let id = client.say("hang").await;
     let asked = server.model().requests().len();
-    server.model().request_where(|request| request.number > asked as u64 && request.user_text == "hang").await;
+    server
+        .model()
+        .request_where(|request| request.number > asked as u64 && request.user_text == "hang")
+        .await;
     interrupt(&mut client, &id).await;
     still_works(&mut client).await;
 }
@@ -110,7 +113,10 @@ async fn with_a_prompt_open(lab: &Lab) {
         let resolved = turn.of_type("permission_resolved");
         assert_eq!(resolved.len(), prompts);
         for resolved in resolved {
-            assert_eq!((&resolved["decision"], &resolved["reason"]), (&json!("cancelled"), &json!("interrupt")));
+            assert_eq!(
+                (&resolved["decision"], &resolved["reason"]),
+                (&json!("cancelled"), &json!("interrupt"))
+            );
         }
         let late = client.allow(&open[0]).await;
         assert_eq!(client.answer(&late, "error").await["code"], "unknown_request");

@@ -85,9 +85,9 @@ async fn deny(lab: &Lab) {
     let explanation = "Not here: \"use the staging server\" – 😀";
     client.decide(&prompt, "deny", json!({"explanation": explanation})).await;
     let turn = client.finish(&id).await.succeeded();
-    let request = server.model().request_where(|request| {
-        request.tool_results.iter().any(|result| result.text.contains(explanation))
-    });
+    let request = server
+        .model()
+        .request_where(|request| request.tool_results.iter().any(|result| result.text.contains(explanation)));
     request.await;
     assert!(!server.workspace().join("no.txt").exists());
     assert_eq!(turn.one("tool_result")["is_error"], true);
@@ -130,7 +130,9 @@ async fn allow_always(lab: &Lab) {
     let resolved = resolved(&turn, &prompt);
     assert_eq!((&resolved["decision"], &resolved["reason"]), (&json!("allow_always"), &json!("client")));
     // The same call again, its keys in another order.
-    for call in [call, r#"tool {"name":"Bash","input":{"description":"d","command":"touch a.txt && touch b.txt"}}"#] {
+    for call in
+        [call, r#"tool {"name":"Bash","input":{"description":"d","command":"touch a.txt && touch b.txt"}}"#]
+    {
         let turn = client.turn(call).await.succeeded();
         assert!(turn.of_type("permission_request").is_empty());
         for resolved in turn.of_type("permission_resolved") {
@@ -200,7 +202,9 @@ async fn questions(lab: &Lab) {
     let turn = client.finish(&id).await.succeeded();
     assert!(turn.text().contains("Blue"), "{}", turn.text());
 
-    for content in [json!({"Which colour do you like?": "Red"}), json!(r#"{"Which colour do you like?": "Red"}"#)] {
+    for content in
+        [json!({"Which colour do you like?": "Red"}), json!(r#"{"Which colour do you like?": "Red"}"#)]
+    {
         let id = client.say("question").await;
         let prompt = client.prompt().await;
         let answer = json!({"type": "tool_result", "tool_use_id": prompt["tool_use_id"], "content": content});
@@ -242,5 +246,4 @@ async fn anyone_attached_may_answer(lab: &Lab) {
     assert_eq!(third.answer(&late, "error").await["code"], "unknown_request");
     third.finish(&id).await.succeeded();
     assert!(server.workspace().join("shared.txt").exists());
-
 }

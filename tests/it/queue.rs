@@ -66,7 +66,10 @@ async fn the_same_id_is_not_run_twice(lab: &Lab) {
     client.finish("once").await.succeeded();
     assert_eq!(client.ask(message, "warning").await["code"], "duplicate_message");
     client.turn("hello").await.succeeded();
-    assert_eq!(server.model().requests().iter().filter(|request| request.user_text == "echo once").count(), 1);
+    assert_eq!(
+        server.model().requests().iter().filter(|request| request.user_text == "echo once").count(),
+        1
+    );
 }
 
 async fn api_errors_are_errors(lab: &Lab) {
@@ -75,7 +78,12 @@ async fn api_errors_are_errors(lab: &Lab) {
     let turn = client.turn("error").await.failed("api_error");
     let error = turn.result["error"].as_str().unwrap();
     assert!(error.contains("The scripted model was asked to fail."), "{error}");
-    assert_eq!(turn.text().matches("The scripted model was asked to fail.").count(), 1, "once: {}", turn.text());
+    assert_eq!(
+        turn.text().matches("The scripted model was asked to fail.").count(),
+        1,
+        "once: {}",
+        turn.text()
+    );
     assert_eq!(turn.one("assistant_message_start")["model"], "<synthetic>");
     client.turn("hello").await.succeeded();
     let turn = client.turn("overload").await.succeeded();

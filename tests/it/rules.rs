@@ -11,7 +11,8 @@ fn rules(kind: &str, behavior: &str, content: &str) -> Value {
 }
 
 async fn update(client: &mut Client, updates: Value) -> Value {
-    client.ask(json!({"type": "permission_update", "updates": updates}), "config_updated").await["config"].clone()
+    client.ask(json!({"type": "permission_update", "updates": updates}), "config_updated").await["config"]
+        .clone()
 }
 
 /// Whether that message makes the agent ask; a prompt is denied.
@@ -19,7 +20,8 @@ async fn asks(client: &mut Client, text: &str) -> bool {
     let id = client.say(text).await;
     let seen = client
         .until("a prompt or the result", |message| {
-            message["type"] == "permission_request" || (message["type"] == "result" && message["request_id"] == *id)
+            message["type"] == "permission_request"
+                || (message["type"] == "result" && message["request_id"] == *id)
         })
         .await;
     let asked = seen["type"] == "permission_request";
@@ -56,7 +58,8 @@ async fn denied_by_a_rule(lab: &Lab) {
     let turn = client.turn("touch a").await.succeeded();
     assert!(turn.of_type("permission_request").is_empty());
     assert_eq!(turn.one("tool_result")["is_error"], true);
-    update(&mut client, json!([rules("removeRules", "deny", "touch:*"), rules("addRules", "ask", "echo:*")])).await;
+    update(&mut client, json!([rules("removeRules", "deny", "touch:*"), rules("addRules", "ask", "echo:*")]))
+        .await;
     assert!(asks(&mut client, "run echo harmless").await, "a rule that makes it ask");
     assert!(asks(&mut client, "touch a").await);
 }
@@ -72,7 +75,8 @@ async fn modes(lab: &Lab) {
     let config = update(&mut client, json!([{"type": "setMode", "mode": "manual"}])).await;
     assert_eq!(config["permission_mode"], "manual");
     assert!(asks(&mut client, "write b.txt").await);
-    let bypass = json!({"type": "permission_update", "updates": [{"type": "setMode", "mode": "bypassPermissions"}]});
+    let bypass =
+        json!({"type": "permission_update", "updates": [{"type": "setMode", "mode": "bypassPermissions"}]});
     assert_eq!(client.ask(bypass, "error").await["code"], "forbidden");
     assert!(asks(&mut client, "write b.txt").await);
 }

@@ -53,10 +53,15 @@ fn what_was_committed_comes_back_and_what_was_running_ends() {
     assert_eq!((&ended[0]["subtype"], &ended[0]["error_code"]), (&json!("error"), &json!("agent_exited")));
     let resolved: Vec<_> = after.iter().filter(|event| event["type"] == "permission_resolved").collect();
     assert_eq!(resolved.len(), 1);
-    assert_eq!((&resolved[0]["permission_id"], &resolved[0]["decision"]), (&prompt["id"], &json!("cancelled")));
+    assert_eq!(
+        (&resolved[0]["permission_id"], &resolved[0]["decision"]),
+        (&prompt["id"], &json!("cancelled"))
+    );
     let open = seen
         .iter()
-        .find(|event| event["type"] == "assistant_message_start" && event["parent_tool_use_id"] == "toolu_sub")
+        .find(|event| {
+            event["type"] == "assistant_message_start" && event["parent_tool_use_id"] == "toolu_sub"
+        })
         .unwrap();
     let complete: Vec<_> = after
         .iter()
@@ -128,14 +133,19 @@ fn agents_of_a_killed_gateway_end_by_themselves() {
     let lab = Lab::new();
     let gateway = lab.gateway(&[]);
     let mut client = gateway.client();
-    for (session, message) in
-        [("a", "!hang"), ("b", "!grandchild; hang"), ("c", "!grandchild; ignore sigterm; ignore close; hang"), ("d", "!deltas 100000000 100 1000")]
-    {
+    for (session, message) in [
+        ("a", "!hang"),
+        ("b", "!grandchild; hang"),
+        ("c", "!grandchild; ignore sigterm; ignore close; hang"),
+        ("d", "!deltas 100000000 100 1000"),
+    ] {
         client.start(json!({"session_id": session}));
         client.send(json!({"type": "user_message", "session_id": session, "content": message}));
     }
     // Four agents, and the two that left home.
-    wait("the agents", || if lab.processes().len() == 6 { Ok(()) } else { Err(format!("{:#?}", lab.processes())) });
+    wait("the agents", || {
+        if lab.processes().len() == 6 { Ok(()) } else { Err(format!("{:#?}", lab.processes())) }
+    });
     let begin = std::time::Instant::now();
     gateway.kill();
     lab.wait_for_no_processes();

@@ -46,7 +46,11 @@ fn a_thousand_sessions_share_four_agents() {
         }
         done.store(true, Ordering::Relaxed);
     });
-    println!("{sessions} sessions, {} starts, at most {} agents at once", gateway.starts(), most.load(Ordering::Relaxed));
+    println!(
+        "{sessions} sessions, {} starts, at most {} agents at once",
+        gateway.starts(),
+        most.load(Ordering::Relaxed)
+    );
     assert!(most.load(Ordering::Relaxed) <= 4);
     assert!(client.list().len() == sessions);
     gateway.stop();
@@ -67,7 +71,12 @@ fn model_mode_and_rules_survive_sleep() {
     assert_eq!(updated["type"], "config_updated", "{updated}");
     lab.wait_for_no_processes();
     let args = client.hear("!args");
-    for wanted in [&format!("--resume={conversation}"), "--model=claude-other", "--permission-mode=acceptEdits", "Bash(ls:*)"] {
+    for wanted in [
+        &format!("--resume={conversation}"),
+        "--model=claude-other",
+        "--permission-mode=acceptEdits",
+        "Bash(ls:*)",
+    ] {
         assert!(args.contains(wanted), "{wanted} is not in {args}");
     }
     gateway.stop();
@@ -86,7 +95,8 @@ fn a_message_without_a_slot_waits_in_order_and_says_so() {
     for session in ["b", "c"] {
         client.send(json!({"type": "session_start", "session_id": session}));
         waiting.push(client.send(say(session, "hello")));
-        let told = client.until(|message| message["message"].as_str().is_some_and(|text| text.contains("agent slot")));
+        let told = client
+            .until(|message| message["message"].as_str().is_some_and(|text| text.contains("agent slot")));
         assert_eq!((&told["type"], &told["session_id"]), (&json!("status_update"), &json!(session)));
     }
     client.send(json!({"type": "interrupt", "session_id": "busy"}));
@@ -100,7 +110,16 @@ fn a_message_without_a_slot_waits_in_order_and_says_so() {
 #[test]
 fn past_max_waiting_a_message_fails() {
     let lab = Lab::new();
-    let gateway = lab.gateway(&["--max-agents", "1", "--max-waiting", "1", "--interrupt-timeout", "1s", "--drain", "0s"]);
+    let gateway = lab.gateway(&[
+        "--max-agents",
+        "1",
+        "--max-waiting",
+        "1",
+        "--interrupt-timeout",
+        "1s",
+        "--drain",
+        "0s",
+    ]);
     let mut client = gateway.client();
     let say = |session: &str| json!({"type": "user_message", "session_id": session, "content": "!hang"});
     client.start(json!({"session_id": "busy"}));

@@ -37,7 +37,10 @@ fn a_data_directory_has_one_gateway() {
     let gateway = lab.gateway(&[]);
     let (code, said) = lab.options(&[]).refused();
     assert_eq!(code, Some(1));
-    assert!(said.contains("in use by another gateway") && said.contains(&gateway.pid().to_string()), "{said}");
+    assert!(
+        said.contains("in use by another gateway") && said.contains(&gateway.pid().to_string()),
+        "{said}"
+    );
     gateway.kill();
     // The lock goes with the process, however that ends.
     lab.gateway(&[]).stop();

@@ -1,9 +1,7 @@
 //! What is known of one message of the model: its blocks, and how much of each has been told.
 
-use serde_json::value::RawValue;
-
 use super::token;
-use crate::agent::wire::{Block, Body, Raw};
+use crate::agent::wire::{Block, Body, Span};
 
 /// One message of the model.
 #[derive(Debug, Default)]
@@ -21,7 +19,7 @@ pub(super) struct Track {
     /// Why the model stopped.
     pub(super) stop_reason: Option<Box<str>>,
     /// The API's usage object.
-    pub(super) usage: Option<Box<RawValue>>,
+    pub(super) usage: Option<Box<str>>,
     blocks: Vec<Told>,
 }
 
@@ -91,12 +89,12 @@ impl Track {
     }
 
     /// Why it ends, and what it used; absent values change nothing.
-    pub(super) fn ends(&mut self, stop_reason: Raw<'_>, usage: Raw<'_>) {
+    pub(super) fn ends(&mut self, stop_reason: Span<'_>, usage: Span<'_>) {
         if let Some(reason) = stop_reason.text() {
             self.stop_reason = Some(reason.into());
         }
         if let Some(usage) = usage.object() {
-            self.usage = Some(usage.to_owned());
+            self.usage = Some(usage.into());
         }
     }
 

@@ -5,9 +5,9 @@ use crate::agent::wire;
 use crate::log::Verdict;
 use crate::metrics::Metrics;
 use crate::protocol::{
-    AgentInfo, AgentState, Json, Liveness, Replay, ServerInfo, SessionInfo, SessionStatus, SessionSummary,
+    AgentInfo, AgentState, Json, Liveness, Replay, ServerInfo, SessionInfo, SessionSummary,
 };
-use crate::session::record::{QueuedRecord, Record, Unfinished};
+use crate::session::record::{Record, RunningTurn, Unfinished};
 
 /// What the log says at the instant of a `session_info`.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ impl SessionState {
             state: self.status,
             cwd: self.config.cwd.clone().unwrap_or_default(),
             created_at: self.created_at,
-            last_active_at: self.last_active_at.max(self.journal.time()),
+            last_active_at: self.last_active_at,
             num_turns: self.num_turns,
             total_cost_usd: self.total_cost(),
             metadata: self.config.metadata.clone(),
@@ -101,23 +101,17 @@ impl SessionState {
             clean: self.life == Life::Closed && unfinished.is_empty(),
             unfinished,
             next_id: self.journal.position().next_id,
+            last_seq: self.journal.position().last_seq(),
         }
     }
 
     fn unfinished(&self) -> Unfinished {
         Unfinished {
-            turn: self.turn.as_ref().map(|turn| turn.id.clone()),
-            since_seq: self.turn.as_ref().map_or(0, |turn| turn.since_seq),
-            queued: self
-                .queue
-                .iter()
-                .map(|queued| QueuedRecord {
-                    id: queued.id.clone(),
-                    content: queued.input.content.clone(),
-                    parent_tool_use_id: queued.input.parent_tool_use_id.clone(),
-                })
-                .collect(),
+            turn: self.turn.as_ref().map(|turn| RunningTurn { id: turn.id.clone() }),
+            queued: self.queue.iter().map(|queued| queued.id.clone()).collect(),
+            queued_after: self.queue.iter().map(|queued| queued.after_seq).min().unwrap_or_default(),
             prompts: self.prompts.ids().map(str::to_owned).collect(),
+            open: self.journal.open_messages().to_vec(),
         }
     }
 
@@ -133,9 +127,14 @@ impl SessionState {
         self.cost.earlier + self.cost.current
     }
 
-    /// Whether an agent is up and has nothing to do.
-    pub fn is_idle(&self) -> bool {
-        self.status == SessionStatus::Idle
+    /// Brings up to date what changes in a [`summary`](Self::summary).
+    pub fn refresh(&self, summary: &mut SessionSummary) {
+        summary.status = self.liveness();
+        summary.state = self.status;
+        summary.last_active_at = self.last_active_at;
+        summary.num_turns = self.num_turns;
+        summary.total_cost_usd = self.total_cost();
+        summary.pending_permissions = self.prompts.len() as u64;
     }
 }
 

@@ -5,8 +5,12 @@
 //!
 //! | file | what it decides |
 //! | --- | --- |
-//! | `turns` | queue, start and end of turns, interrupt, resume, cancel |
-//! | `agent` | the agent's life: slot, start, lines, exit, sleep |
+//! | `turns` | queue, start and end of turns |
+//! | `stops` | interrupt and cancel |
+//! | `resume` | going on after a broken turn, or after a gateway that died |
+//! | `start` | the agent's start: slot, greeting, failures |
+//! | `agent` | the agent's life once it is up: lines, rest, exit |
+//! | `grace` | how long a session stays when nobody is there |
 //! | `prompts` | permission prompts and questions, from asked to answered |
 //! | `rules` | permission rules of the session |
 //! | `settings` | `config_update` |
@@ -15,11 +19,15 @@
 
 mod agent;
 mod client_tools;
+mod grace;
 mod info;
 mod model;
 mod prompts;
+mod resume;
 mod rules;
 mod settings;
+mod start;
+mod stops;
 mod turns;
 
 #[cfg(test)]
@@ -42,6 +50,7 @@ use client_tools::ClientTools;
 pub use info::Snapshot;
 pub use model::*;
 use prompts::Prompts;
+pub use resume::{LeftMessage, Leftover};
 pub use rules::RuleBook;
 use settings::Settings;
 pub use turns::{Broken, TurnInput};
@@ -79,6 +88,10 @@ pub struct SessionState {
     attached: usize,
     /// Since when nobody is attached.
     alone_since: Option<std::time::Instant>,
+    /// The server is shutting down: no session comes back from its way to rest.
+    going_down: bool,
+    /// The message that ends the session.
+    closed_by: Option<String>,
 
     created_at: u64,
     last_active_at: u64,
@@ -149,6 +162,8 @@ impl SessionState {
             next_control: 0,
             attached: 0,
             alone_since: Some(now.instant),
+            going_down: false,
+            closed_by: None,
             created_at: record.created_at,
             last_active_at: record.last_active_at,
             num_turns: record.num_turns,
@@ -250,15 +265,14 @@ impl SessionState {
 
     fn command(&mut self, client: ClientId, id: String, command: Command) {
         let asker = Asker { client, id };
+        if !matches!(command, Command::Info | Command::ConfigQuery) {
+            self.stay();
+        }
         if let Some(refusal) = self.refusal(&command) {
             self.reply(&asker, refusal);
             return;
         }
         self.last_active_at = self.now.unix_ms;
-        if self.life == Life::Dormant && !matches!(command, Command::Info | Command::ConfigQuery) {
-            self.life = Life::Active;
-            self.alone_since = Some(self.now.instant);
-        }
         match command {
             Command::Attach(attach) => self.attach(asker, attach),
             Command::Info => self.effects.push(Effect::Info(asker)),
@@ -305,7 +319,7 @@ impl SessionState {
         }
         // The agent starts with the session, not with its first message.
         if attach.created {
-            self.ensure_agent();
+            self.start_early();
         }
     }
 
@@ -321,17 +335,18 @@ impl SessionState {
         }
         self.life = Life::Closing(closing);
         self.end_all_turns();
-        self.agent.closed_by = request_id;
+        self.closed_by = request_id;
         self.stop_agent_then_close();
     }
 
     /// Called once the agent is gone.
     fn closed(&mut self) {
         let Life::Closing(closing) = self.life else { return };
+        self.sync_status();
         self.life = Life::Closed;
         if let Closing::Ended(reason) = closing {
             let ended = ServerMessage::SessionEnded(crate::protocol::SessionEnded { reason });
-            let request_id = self.agent.closed_by.take();
+            let request_id = self.closed_by.take();
             self.journal.event_for(request_id.as_deref(), &ended);
         }
         self.effects.push(Effect::Persist);
@@ -339,6 +354,7 @@ impl SessionState {
     }
 
     fn drain(&mut self, until: std::time::Instant) {
+        self.going_down = true;
         if !matches!(self.life, Life::Active | Life::Dormant) {
             return;
         }
@@ -356,6 +372,11 @@ impl SessionState {
         }
     }
 
+    /// Whether turns have had the time that a drain gives them.
+    fn drain_is_over(&self) -> bool {
+        matches!(self.life, Life::Draining { until } if self.now.instant >= until)
+    }
+
     fn store_health(&mut self, ok: bool) {
         if !ok {
             self.warn(
@@ -365,9 +386,8 @@ impl SessionState {
         }
     }
 
-    /// Tells clients what the session is doing, if that has changed.
-    fn sync_status(&mut self) {
-        let status = if !self.prompts.is_empty() {
+    fn true_status(&self) -> SessionStatus {
+        if !self.prompts.is_empty() {
             SessionStatus::WaitingPermission
         } else if self.turn.is_none() && self.queue.is_empty() {
             SessionStatus::Idle
@@ -375,7 +395,12 @@ impl SessionState {
             SessionStatus::ExecutingTool
         } else {
             SessionStatus::Thinking
-        };
+        }
+    }
+
+    /// Tells clients what the session is doing, if that has changed.
+    fn sync_status(&mut self) {
+        let status = self.true_status();
         if status != self.status && self.life != Life::Closed {
             self.set_status(status, None);
         }

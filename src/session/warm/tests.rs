@@ -9,13 +9,17 @@ use std::sync::atomic::AtomicU64;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
 use super::*;
 use crate::agent::{AgentLimits, Instance, Spawner};
 use crate::log::Doorbell;
-use crate::protocol::{PermissionMode, ServerInfo};
+use crate::protocol::{PermissionMode, ServerInfo, SessionConfig};
 use crate::session::state::{Attach, ReplayFrom};
 use crate::session::{
-    Acquired, AgentPool, Client, ClientId, Command, Launcher, OpenError, Registry, SessionLimits,
+    Acquired, AgentPool, Client, ClientId, Command, Launcher, OpenError, Registry, SessionLimits, Shared,
 };
 
 /// A gateway's sessions, as far as warm agents need them.
@@ -41,6 +45,7 @@ impl Room {
                 max_message_bytes: 1,
             },
             pool: AgentPool::new(max_agents, 10),
+            warm: WarmAgents::default(),
             launcher: Launcher {
                 spawner: Arc::new(Spawner::new(tasks.clone()).unwrap()),
                 program: locate::fake_claude().to_owned(),
@@ -75,13 +80,13 @@ impl Room {
     }
 
     fn parked(&self) -> usize {
-        self.shared.pool.parked()
+        self.shared.warm.len()
     }
 
     /// Process ids of the parked agents.
     fn pids(&self) -> Vec<u32> {
         let mut pids = Vec::new();
-        self.shared.pool.unfit(|agent| {
+        self.shared.warm.unfit(|agent| {
             pids.push(agent.agent.pid());
             false
         });
@@ -90,7 +95,7 @@ impl Room {
 
     /// All that was started comes to its end.
     async fn close(self) {
-        self.shared.pool.close_warm();
+        self.shared.warm.close();
         self.tasks.close();
         self.tasks.wait().await;
     }

@@ -122,8 +122,7 @@ impl Client {
     pub(crate) async fn answer(&mut self, id: &str, kind: &str) -> Value {
         let wanted = format!("{kind} for {id}");
         let of_interest = |message: &Value| message["type"] == kind || message["type"] == "error";
-        let answer =
-            self.until(&wanted, |message| message["request_id"] == id && of_interest(message)).await;
+        let answer = self.until(&wanted, |message| message["request_id"] == id && of_interest(message)).await;
         assert_eq!(answer["type"], kind, "{answer}");
         answer
     }
@@ -178,7 +177,8 @@ impl Client {
 
     /// Answers a prompt, with `more` fields; gives the answer's id.
     pub(crate) async fn decide(&mut self, prompt: &Value, decision: &str, more: Value) -> String {
-        let mut message = json!({"type": "permission_response", "request_id": prompt["id"], "decision": decision});
+        let mut message =
+            json!({"type": "permission_response", "request_id": prompt["id"], "decision": decision});
         message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.send(message).await
     }
@@ -219,9 +219,9 @@ async fn read(mut stream: SplitStream<Socket>, transcript: Arc<Transcript>, leav
         };
         match frame {
             Some(Ok(Message::Text(text))) => {
-                let value = serde_json::from_str(&text).unwrap_or_else(|error| {
-                    json!({"type": "not_json", "error": error.to_string(), "text": text.as_str()})
-                });
+                let value = serde_json::from_str(&text).unwrap_or_else(
+                    |error| json!({"type": "not_json", "error": error.to_string(), "text": text.as_str()}),
+                );
                 transcript.add(Entry::Got(value));
             }
             Some(Ok(Message::Close(frame))) => code = frame.map(|frame| frame.code.into()),

@@ -1,6 +1,7 @@
 //! A blocking client.
 
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -69,6 +70,23 @@ impl Client {
 
     /// The next message; heartbeats are passed over. `Err`: the close code, 1006 when there was none.
     pub(crate) fn read(&mut self) -> Result<Value, u16> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            // Heartbeats go on coming.
+            assert!(
+                Instant::now() < end,
+                "waited for {PATIENCE:?}; the last event: {:?}",
+                self.events.last()
+            );
+            match self.message() {
+                Ok(message) if message["type"] == "heartbeat" => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The same, heartbeats too.
+    pub(crate) fn message(&mut self) -> Result<Value, u16> {
         loop {
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
@@ -76,9 +94,7 @@ impl Client {
                     if value.get("seq").is_some() {
                         self.events.push(value.clone());
                     }
-                    if value["type"] != "heartbeat" {
-                        return Ok(value);
-                    }
+                    return Ok(value);
                 }
                 Ok(Message::Close(frame)) => {
                     // The answer, and the server's end of the socket.
@@ -95,7 +111,8 @@ impl Client {
     }
 
     pub(crate) fn next(&mut self) -> Value {
-        self.read().unwrap_or_else(|code| panic!("closed with {code}; the last event: {:?}", self.events.last()))
+        self.read()
+            .unwrap_or_else(|code| panic!("closed with {code}; the last event: {:?}", self.events.last()))
     }
 
     /// The next message that `is_it`.

@@ -81,7 +81,8 @@ impl<'a> Options<'a> {
         if let Some(data) = &self.data {
             command.arg("--data-dir").arg(data);
         }
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CLAUDE")) {
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CLAUDE"))
+        {
             command.env_remove(name);
         }
         command.env(MARK, &self.lab.mark).env("HOME", self.lab.path("home")).env_remove("XDG_STATE_HOME");

@@ -1,0 +1,1 @@
+//! Tests of what is around the state machine: pool, records, registry.
