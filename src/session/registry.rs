@@ -307,6 +307,7 @@ impl Registry {
         let live: Vec<_> = {
             let mut sessions = self.sessions.lock();
             sessions.draining = true;
+            self.shared.warm.close();
             sessions.live.values().cloned().collect()
         };
         for handle in live {
