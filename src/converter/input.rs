@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use claude_agent_sdk::types::PermissionMode as AgentMode;
 use serde_json::value::RawValue;
 
-use crate::agent::wire::{Block, List, Raw};
+use crate::agent::wire::{Block, Raw, blocks};
 use crate::protocol::{ClientMessage, Decision, Json, PermissionMode, RuleUpdate};
 
 /// A client's message in the agent's terms. The agent room writes the lines; the session adds what only it knows.
@@ -140,8 +140,8 @@ pub fn user_content<'a>(content: &'a Json<'_>) -> Option<Json<'a>> {
 /// The blocks that a string holds, if it holds nothing else.
 fn blocks_in(token: &RawValue) -> Option<Json<'static>> {
     let text = Raw(Some(token)).text().filter(|text| text.trim_start().starts_with('['))?;
-    let blocks: List<Block<'_>> = serde_json::from_str(&text).ok()?;
-    let all = !blocks.0.is_empty() && blocks.0.iter().all(is_content_block);
+    let blocks = blocks(&text)?;
+    let all = !blocks.is_empty() && blocks.iter().all(is_content_block);
     if all { Json::parse(Cow::into_owned(text)).ok() } else { None }
 }
 

@@ -24,7 +24,11 @@ pub use tools::CLIENT_TOOL_PREFIX;
 pub use turn::turn_result;
 
 use stream::Streams;
+use template::Template;
 use tools::Tools;
+
+/// Unknown messages that are remembered between two calls of [`Converter::take_unknown`].
+const MAX_UNKNOWN: usize = 16;
 
 /// How a session wants its messages converted.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,9 +44,12 @@ pub struct ConverterOptions {
 #[derive(Debug, Default)]
 pub struct Converter {
     options: ConverterOptions,
+    template: Template,
     streams: Streams,
     tools: Tools,
     interrupted: bool,
+    /// Kinds of messages that are not known here and were not asked for yet.
+    unknown: Vec<String>,
 }
 
 /// What a line asks of the session. All events that the line itself gives have been emitted by then.
@@ -100,9 +107,10 @@ impl Converter {
     /// # Ok::<(), claude_ws::agent::wire::BadLine>(())
     /// ```
     pub fn line<'a>(&mut self, line: &'a [u8], sink: &mut impl EventSink) -> Result<Outcome<'a>, BadLine> {
-        if let Some(delta) = template::delta(line) {
+        let cut_off = self.cut_off();
+        if let Some(delta) = self.template.delta(line) {
             let template::Delta { parent, index, piece, token } = delta;
-            let told = self.streams.delta(parent, Some(index), piece, token, self.cut_off(), sink);
+            let told = self.streams.delta(parent, Some(index), piece, token, cut_off, sink);
             if !told && self.options.agent_events {
                 hand_on(line, sink);
             }
@@ -132,6 +140,11 @@ impl Converter {
         self.interrupted = true;
     }
 
+    /// Kinds of messages that came and are not known here, for metrics; at most a few of them since the last call.
+    pub fn take_unknown(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.unknown)
+    }
+
     /// The stop reason of messages that end without one.
     fn cut_off(&self) -> Option<&'static str> {
         self.interrupted.then_some("interrupted")
@@ -154,13 +167,20 @@ impl Converter {
                 self.tool_results(&user, sink)
             }
             Message::System(system) => {
+                self.tools.system(&system);
                 if system.subtype.text().is_some_and(|subtype| subtype == "task_notification") {
                     self.streams.subagent_done(&system.tool_use_id.text().unwrap_or_default(), cut_off, sink);
                 }
                 notice::system(&system, sink)
             }
             Message::RateLimit(limit) => notice::rate_limit(&limit, sink),
-            Message::ToolProgress(_) | Message::Unknown { .. } => false,
+            Message::ToolProgress(_) => false,
+            Message::Unknown { kind } => {
+                if self.unknown.len() < MAX_UNKNOWN {
+                    self.unknown.push(kind);
+                }
+                false
+            }
             Message::Init(init) => return Outcome::Init(init),
             Message::Result(result) => {
                 self.turn_over(&result, sink);
@@ -183,8 +203,8 @@ impl Converter {
         if user.is_replay {
             return false;
         }
-        let mut all = !user.body.content.0.is_empty();
-        for block in &user.body.content.0 {
+        let mut all = !user.body.content.is_empty();
+        for block in &user.body.content {
             if block.kind.get() == "tool_result" {
                 // The result of a subagent's start ends the subagent, unless it goes on in the background: then its next
                 // line opens a message of its own.

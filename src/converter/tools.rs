@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::agent::wire::{Block, ControlRequest, List, Raw};
+use crate::agent::wire::{Block, ControlRequest, Span, SystemMessage, blocks};
 use crate::protocol::{EventSink, Executor, Json, ServerMessage, Text, ToolResult, ToolUse};
 
 /// The agent's names of tools that the front end runs begin with this.
@@ -25,6 +25,8 @@ enum Call {
 #[derive(Debug, Default)]
 pub(super) struct Tools {
     calls: HashMap<Box<str>, Call>,
+    /// The tool call that started each subagent, by the subagent's id; at most [`MOST_REMEMBERED`].
+    subagents: HashMap<Box<str>, Box<str>>,
 }
 
 impl Tools {
@@ -53,12 +55,28 @@ impl Tools {
         self.calls.shrink_to(16);
     }
 
+    /// A subagent's own messages name the call that started it (`parent_tool_use_id`); its questions only name itself.
+    pub(super) fn system(&mut self, message: &SystemMessage<'_>) {
+        if message.subtype.text().is_none_or(|subtype| subtype != "task_started") {
+            return;
+        }
+        if let (Some(task), Some(call)) = (message.task_id.text(), message.tool_use_id.text()) {
+            if self.subagents.len() >= MOST_REMEMBERED {
+                self.subagents.clear();
+            }
+            self.subagents.insert(task.into(), call.into());
+        }
+    }
+
     /// A prompt never comes before its `tool_use`, even if the agent asks first.
     pub(super) fn before_prompt(&mut self, request: &ControlRequest<'_>, sink: &mut impl EventSink) {
         let ControlRequest::CanUseTool { request, .. } = request else { return };
         let Some(tool_use_id) = request.tool_use_id.text() else { return };
         if self.first_use(&tool_use_id) {
-            tool_use(&tool_use_id, &request.tool_name.text().unwrap_or_default(), request.input, None, sink);
+            let subagent = request.agent_id.text();
+            let parent = subagent.and_then(|subagent| self.subagents.get(&*subagent)).map(|call| &**call);
+            let tool_name = request.tool_name.text().unwrap_or_default();
+            tool_use(&tool_use_id, &tool_name, Span(request.input.get()), parent, sink);
         }
     }
 
@@ -84,7 +102,7 @@ impl Tools {
 pub(super) fn tool_use(
     tool_use_id: &str,
     tool_name: &str,
-    input: Raw<'_>,
+    input: Span<'_>,
     parent: Option<&str>,
     sink: &mut impl EventSink,
 ) {
@@ -98,29 +116,29 @@ pub(super) fn tool_use(
 }
 
 /// A call's input; always an object.
-pub(super) fn tool_input(input: Raw<'_>) -> Json<'_> {
+pub(super) fn tool_input(input: Span<'_>) -> Json<'_> {
     match input.object() {
-        Some(input) => Json::borrowed(input),
+        Some(input) => Json::checked(input),
         None => Json::empty_object(),
     }
 }
 
 /// A result's content as the protocol has it: the text, and the blocks where they are not only text.
-fn result_content(content: Raw<'_>) -> (Text<'_>, Option<Json<'_>>) {
-    if let Some(token) = content.string().and_then(Text::token) {
-        return (token, None);
+fn result_content(content: Span<'_>) -> (Text<'_>, Option<Json<'_>>) {
+    if let Some(token) = content.string() {
+        return (Text::Token(token), None);
     }
-    let blocks = content.to::<List<Block<'_>>>().unwrap_or_default().0;
-    let texts: Vec<Raw<'_>> = blocks
+    let blocks = content.0.and_then(blocks).unwrap_or_default();
+    let texts: Vec<Span<'_>> = blocks
         .iter()
         .filter(|block| block.kind.get() == "text" && block.text.string().is_some())
         .map(|block| block.text)
         .collect();
     let only_text = content.array().is_some() && texts.len() == blocks.len() || content.0.is_none();
     let text = match texts.as_slice() {
-        [one] => one.string().and_then(Text::token).unwrap_or_else(|| Text::from("")),
+        [one] => one.string().map_or_else(|| Text::from(""), Text::Token),
         [] => Text::from(""),
         many => many.iter().filter_map(|text| text.text()).collect::<Vec<_>>().join("\n").into(),
     };
-    (text, if only_text { None } else { content.0.map(Json::borrowed) })
+    (text, if only_text { None } else { content.0.map(Json::checked) })
 }

@@ -116,6 +116,7 @@ impl Dispatch {
     }
 
     fn error(&self, error: &FrameError) -> Utf8Bytes {
+        self.registry.shared().metrics.error(error.code.name());
         let message = ErrorMessage { code: error.code, message: error.message.as_str().into() };
         self.frame(error.session_id.as_deref(), error.request_id.as_deref(), &ServerMessage::Error(message))
     }

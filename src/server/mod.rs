@@ -17,6 +17,7 @@
 //! ```
 
 mod accept;
+mod activation;
 mod admission;
 mod answer;
 mod application;
@@ -31,6 +32,7 @@ mod router;
 mod tests;
 mod tokens;
 
+pub use activation::Inherited;
 pub use accept::{Shutdown, serve};
 pub use answer::{Body, Reply};
 pub use application::{Application, Settings};

@@ -1,11 +1,12 @@
 //! The session's pen: numbers events, encodes each once, and holds them until the task appends them to the log.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::record::OpenMessage;
+use super::tally::Tally;
 use crate::log::Entry;
 use crate::protocol::encode::{Encoder, Header};
-use crate::protocol::{EventSink, MessageId, ServerMessage};
+use crate::protocol::{EventSink, Executor, MessageId, ServerMessage};
 
 /// Encoded events that are not in the log yet, and the counters behind `seq` and `id`.
 #[derive(Debug)]
@@ -18,10 +19,11 @@ pub struct Journal {
     /// The client message that the running turn stems from.
     turn: Option<String>,
     entries: Vec<Entry>,
-    /// Calls whose `tool_use` was seen and whose `tool_result` was not.
-    running_tools: HashSet<String>,
+    /// Calls whose `tool_use` was seen and whose `tool_result` was not, and who runs them.
+    running_tools: HashMap<String, Executor>,
     /// Messages of the model that have begun and not ended, at most one of each subagent.
     open: Vec<OpenMessage>,
+    tally: Tally,
 }
 
 /// Where a journal goes on.
@@ -50,8 +52,9 @@ impl Journal {
             now: 0,
             turn: None,
             entries: Vec::new(),
-            running_tools: HashSet::new(),
+            running_tools: HashMap::new(),
             open: Vec::new(),
+            tally: Tally::default(),
         }
     }
 
@@ -97,6 +100,16 @@ impl Journal {
         !self.running_tools.is_empty()
     }
 
+    /// Whether clients were told of this call as theirs, and no result of it was seen.
+    pub fn client_runs(&self, tool_use_id: &str) -> bool {
+        self.running_tools.get(tool_use_id) == Some(&Executor::Client)
+    }
+
+    /// What metrics want to know of the events.
+    pub fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
+    }
+
     /// Forgets running tools: the turn is over, none of them reports any more.
     pub fn forget_tools(&mut self) {
         self.running_tools.clear();
@@ -110,7 +123,7 @@ impl Journal {
         self.next_seq += 1;
         match message {
             ServerMessage::ToolUse(call) => {
-                self.running_tools.insert(call.tool_use_id.to_string());
+                self.running_tools.insert(call.tool_use_id.to_string(), call.executor);
             }
             ServerMessage::ToolResult(result) => {
                 self.running_tools.remove(&*result.tool_use_id);
@@ -122,6 +135,7 @@ impl Journal {
             ServerMessage::AssistantMessageComplete(_) => self.open.retain(|open| open.id != id),
             _ => {}
         }
+        self.tally.note(message, self.now);
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Record {
     pub config: SessionConfig,
     /// Permission rules that were added while it ran.
     pub rules: RuleBook,
-    /// Calls that were allowed always: tool, and the [`fingerprint`] of its input.
+    /// Calls that were allowed always: tool, and the `fingerprint` of its input.
     pub always: Vec<(String, String)>,
     /// The agent's conversation.
     pub conversation: Uuid,

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::Shared;
-use super::handle::{Mail, SessionHandle};
+use super::handle::{Mail, SessionHandle, Vitals};
 use super::journal::Position;
 use super::record::{Record, Seen};
 use super::revive::{self, Revived};
@@ -262,6 +262,8 @@ impl Registry {
             owner: Arc::clone(owner),
             mailbox: sender,
             summary: Arc::new(Mutex::new(state.summary())),
+            vitals: Arc::new(Mutex::new(state.vitals())),
+            log: Arc::clone(&log),
         };
         sessions.live.insert(Arc::clone(id), handle.clone());
         let task = SessionTask::new(Arc::clone(&self.shared), handle.clone(), mailbox, state, log);
@@ -305,6 +307,7 @@ impl Registry {
         let live: Vec<_> = {
             let mut sessions = self.sessions.lock();
             sessions.draining = true;
+            self.shared.warm.close();
             sessions.live.values().cloned().collect()
         };
         for handle in live {
@@ -336,6 +339,15 @@ impl Registry {
             }
         }
         Ok(())
+    }
+
+    /// What metrics show of the live sessions, and how many are at rest.
+    pub fn vitals(&self) -> (Vec<Vitals>, usize) {
+        let sessions = self.sessions.lock();
+        let (live, resting): (Vec<_>, _) =
+            (sessions.live.values().cloned().collect(), sessions.resting.len());
+        drop(sessions);
+        (live.iter().map(SessionHandle::vitals).collect(), resting)
     }
 
     /// Summaries of all live sessions, and the number of those at rest.

@@ -6,6 +6,19 @@
 #[macro_use]
 mod harness;
 #[path = "../fake_claude/locate.rs"]
+#[expect(unreachable_pub, reason = "the unit tests use the same file")]
 mod locate;
 
+mod command;
+mod configuration;
 mod content;
+mod faults;
+mod frames;
+mod http;
+mod interrupts;
+mod prompts;
+mod queue;
+mod replay;
+mod rules;
+mod sessions;
+mod tools;

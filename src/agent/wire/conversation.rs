@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::lenient::{List, Raw, Str, lenient};
+use super::lenient::Str;
+use super::scan::{self, Span, scanned};
 
 /// `stream_event`: one event of the model's API, while the model writes.
 #[derive(Debug, Clone, Default)]
@@ -15,42 +16,39 @@ pub struct StreamEvent<'a> {
     pub api_message_id: Option<Cow<'a, str>>,
 }
 
-lenient! {
+scanned! {
     /// An event of the API's stream: the fields of all of them.
     pub Event {
         /// `message_start`, `content_block_delta`, …
         kind: Str<'a> = "type",
         /// The block, counted from 0.
-        index: Raw<'a> = "index",
+        index: Span<'a> = "index",
         /// `content_block_delta`: the piece; `message_delta`: what changed.
         delta: BlockDelta<'a> = "delta",
         /// `content_block_start`: the [`Block`].
-        content_block: Raw<'a> = "content_block",
+        content_block: Span<'a> = "content_block",
         /// `message_start`: the message, a [`Body`] still without content.
-        message: Raw<'a> = "message",
+        message: Span<'a> = "message",
         /// `message_delta`: the usage object.
-        usage: Raw<'a> = "usage",
+        usage: Span<'a> = "usage",
     }
 }
 
-lenient! {
+scanned! {
     /// `delta` of a `content_block_delta` or `message_delta`.
     pub BlockDelta {
         /// `text_delta`, `thinking_delta`, `input_json_delta`, `signature_delta`, …; absent in `message_delta`.
         kind: Str<'a> = "type",
         /// `text_delta`.
-        text: Raw<'a> = "text",
+        text: Span<'a> = "text",
         /// `thinking_delta`.
-        thinking: Raw<'a> = "thinking",
+        thinking: Span<'a> = "thinking",
         /// `input_json_delta`.
-        partial_json: Raw<'a> = "partial_json",
+        partial_json: Span<'a> = "partial_json",
         /// `message_delta`.
-        stop_reason: Raw<'a> = "stop_reason",
+        stop_reason: Span<'a> = "stop_reason",
     }
 }
-
-/// What `message_delta` says.
-pub type MessageDelta<'a> = BlockDelta<'a>;
 
 /// `assistant`: finished blocks of a message, usually one a line.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +74,7 @@ pub struct UserMessage<'a> {
     pub is_synthetic: bool,
 }
 
-lenient! {
+scanned! {
     /// A message of the API.
     pub Body {
         /// The API's id of the message; the same in all lines that belong to it.
@@ -84,34 +82,52 @@ lenient! {
         /// The model; `<synthetic>` for the agent's own texts.
         model: Str<'a> = "model",
         /// The blocks; none where the content is a plain string.
-        content: List<Block<'a>> = "content",
+        content: Vec<Block<'a>> = "content",
         /// Why the model stopped, where that is known.
-        stop_reason: Raw<'a> = "stop_reason",
+        stop_reason: Span<'a> = "stop_reason",
         /// The API's usage object.
-        usage: Raw<'a> = "usage",
+        usage: Span<'a> = "usage",
     }
 }
 
-lenient! {
+scanned! {
     /// A content block: the fields of all kinds.
     pub Block {
         /// `text`, `thinking`, `tool_use`, `tool_result`, …
         kind: Str<'a> = "type",
         /// `text`.
-        text: Raw<'a> = "text",
+        text: Span<'a> = "text",
         /// `thinking`.
-        thinking: Raw<'a> = "thinking",
+        thinking: Span<'a> = "thinking",
         /// `tool_use`.
         id: Str<'a> = "id",
         /// `tool_use`.
         name: Str<'a> = "name",
         /// `tool_use`.
-        input: Raw<'a> = "input",
+        input: Span<'a> = "input",
         /// `tool_result`.
         tool_use_id: Str<'a> = "tool_use_id",
         /// `tool_result`: a string or an array of blocks.
-        content: Raw<'a> = "content",
+        content: Span<'a> = "content",
         /// `tool_result`.
-        is_error: Raw<'a> = "is_error",
+        is_error: Span<'a> = "is_error",
+    }
+}
+
+/// The blocks that `text` holds, if it is a JSON array.
+pub fn blocks(text: &str) -> Option<Vec<Block<'_>>> {
+    let is_array = text.trim_start().starts_with('[');
+    is_array.then(|| scan::read(text).ok()).flatten()
+}
+
+impl<'a> Event<'a> {
+    /// `message_start`: the message.
+    pub fn body(&self) -> Body<'a> {
+        self.message.0.and_then(|text| scan::read(text).ok()).unwrap_or_default()
+    }
+
+    /// `content_block_start`: the block.
+    pub fn block(&self) -> Block<'a> {
+        self.content_block.0.and_then(|text| scan::read(text).ok()).unwrap_or_default()
     }
 }

@@ -212,16 +212,7 @@ impl<'a> Raw<'a> {
 
     /// The value, if it is a number that is not negative; fractions are cut off, too large ones capped.
     pub fn count(self) -> Option<u64> {
-        let text = self.get()?;
-        text.parse::<u64>().ok().or_else(|| {
-            let number = text.parse::<f64>().ok().filter(|number| *number >= 0.0)?;
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "float to integer saturates; not negative"
-            )]
-            Some(number as u64)
-        })
+        self.get().and_then(count)
     }
 
     /// The value, if it is a finite number.
@@ -231,11 +222,29 @@ impl<'a> Raw<'a> {
 
     /// The value, if it is a boolean.
     pub fn flag(self) -> Option<bool> {
-        match self.get()? {
-            "true" => Some(true),
-            "false" => Some(false),
-            _ => None,
-        }
+        self.get().and_then(flag)
+    }
+}
+
+/// A number that is not negative; fractions are cut off, too large ones capped.
+pub(super) fn count(text: &str) -> Option<u64> {
+    text.parse::<u64>().ok().or_else(|| {
+        let number = text.parse::<f64>().ok().filter(|number| *number >= 0.0)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it saturates; and is not negative"
+        )]
+        Some(number as u64)
+    })
+}
+
+/// A boolean.
+pub(super) fn flag(text: &str) -> Option<bool> {
+    match text {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
     }
 }
 
@@ -248,11 +257,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
 }
 
 /// A JSON string token's text; lone surrogates become U+FFFD.
-fn decode(token: &str) -> Cow<'_, str> {
+#[inline]
+pub(super) fn decode(token: &str) -> Cow<'_, str> {
     let inner = token.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(token);
-    if !inner.contains('\\') {
-        return Cow::Borrowed(inner);
-    }
+    if inner.contains('\\') { unescape(token, inner) } else { Cow::Borrowed(inner) }
+}
+
+#[cold]
+fn unescape<'a>(token: &'a str, inner: &'a str) -> Cow<'a, str> {
     if let Ok(text) = serde_json::from_str::<String>(token) {
         return Cow::Owned(text);
     }

@@ -11,6 +11,8 @@ mod control;
 mod conversation;
 mod lenient;
 mod outcome;
+mod scan;
+mod string;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -19,14 +21,13 @@ use thiserror::Error;
 
 pub use control::{CanUseTool, McpMessage};
 pub use control::{ControlCancel, ControlRequest, ControlResponse, OtherRequest};
-pub use conversation::{
-    AssistantMessage, Block, BlockDelta, Body, Event, MessageDelta, StreamEvent, UserMessage,
-};
+pub use conversation::{AssistantMessage, Block, BlockDelta, Body, Event, StreamEvent, UserMessage, blocks};
 pub use lenient::{List, Raw, Str};
 pub use outcome::ResultMessage;
+pub use scan::Span;
 pub use system::{Init, RateLimit, RateLimitInfo, SystemMessage, ToolProgress};
 
-use lenient::lenient;
+use scan::scanned;
 
 /// One line of the agent's stdout.
 #[derive(Debug, Clone)]
@@ -77,7 +78,7 @@ pub enum BadLine {
     NotAnObject,
 }
 
-lenient! {
+scanned! {
     /// The part of a line that is read at once: what the frequent kinds are made of.
     Line {
         kind: Str<'a> = "type",
@@ -86,16 +87,9 @@ lenient! {
         message: Body<'a> = "message",
         parent_tool_use_id: Str<'a> = "parent_tool_use_id",
         api_message_id: Str<'a> = "api_message_id",
-        is_replay: Raw<'a> = "isReplay",
-        is_synthetic: Raw<'a> = "isSynthetic",
-        aborted: Raw<'a> = "aborted",
-    }
-}
-
-lenient! {
-    /// The head of a line whose rest has an unexpected shape.
-    Head {
-        kind: Raw<'a> = "type",
+        is_replay: Span<'a> = "isReplay",
+        is_synthetic: Span<'a> = "isSynthetic",
+        aborted: Span<'a> = "aborted",
     }
 }
 
@@ -114,31 +108,20 @@ lenient! {
 /// ```
 pub fn parse(line: &[u8]) -> Result<Message<'_>, BadLine> {
     let text = simdutf8::basic::from_utf8(line).map_err(|_| BadLine::Encoding)?;
-    if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-        return Err(match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-            Ok(_) => BadLine::NotAnObject,
-            Err(error) => BadLine::Json { column: error.column() },
-        });
-    }
-    match serde_json::from_str::<Line<'_>>(text) {
+    match scan::read::<Line<'_>>(text) {
+        Ok(_) if !text.trim_start().starts_with('{') => Err(BadLine::NotAnObject),
         Ok(read) => Ok(read.into_message(text)),
-        Err(_) => unexpected(text),
+        Err(column) => Err(BadLine::Json { column }),
     }
 }
 
-/// A line that could not be read as what it says it is: not JSON at all, or of a shape that nobody foresaw.
-fn unexpected(text: &str) -> Result<Message<'_>, BadLine> {
-    match serde_json::from_str::<Head<'_>>(text) {
-        Ok(head) => {
-            let kind = head.kind.text().unwrap_or_default();
-            Ok(rare(&kind, "", text).unwrap_or_else(|| Message::Unknown { kind: kind.into_owned() }))
-        }
-        // Keys that hold lone surrogates end up here too: JSON, but not readable as keys.
-        Err(error) => match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-            Ok(_) => Ok(Message::Unknown { kind: String::new() }),
-            Err(_) => Err(BadLine::Json { column: error.column() }),
-        },
+/// A JSON string token that `line` begins with, and what follows it; for the converter's short way for deltas.
+pub(crate) fn token(line: &[u8]) -> Option<(&str, &[u8])> {
+    if line.first() != Some(&b'"') {
+        return None;
     }
+    let (token, rest) = line.split_at_checked(string::end(line, 1)? + 1)?;
+    Some((simdutf8::basic::from_utf8(token).ok()?, rest))
 }
 
 impl<'a> Line<'a> {

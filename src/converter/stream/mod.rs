@@ -10,9 +10,7 @@ mod track;
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
-use crate::agent::wire::{AssistantMessage, Block, Body, Event, Raw, StreamEvent};
+use crate::agent::wire::{AssistantMessage, Block, Event, Span, StreamEvent};
 use crate::protocol::{
     AssistantMessageComplete, AssistantMessageDelta, AssistantMessageStart, Delta, EventSink, Json,
     MessageId, ServerMessage, Text,
@@ -100,7 +98,7 @@ impl Streams {
         parent: Option<&str>,
         index: Option<u64>,
         piece: Piece,
-        token: &RawValue,
+        token: &str,
         cut_off: Option<&str>,
         sink: &mut impl EventSink,
     ) -> bool {
@@ -113,7 +111,7 @@ impl Streams {
         let id = stream.open_streamed(cut_off, sink);
         let kind = if piece == Piece::Text { Kind::Text } else { Kind::Thinking };
         let track = stream.current.get_or_insert_default();
-        if track.streamed(index, kind, token.get()) && token.get() != "\"\"" {
+        if track.streamed(index, kind, token) && token != "\"\"" {
             say(id, stream.parent.as_deref(), piece, token, sink);
         }
         true
@@ -126,7 +124,7 @@ impl Streams {
         sink: &mut impl EventSink,
     ) -> bool {
         let parent = line.parent_tool_use_id.as_deref();
-        let block: Block<'_> = line.event.content_block.to().unwrap_or_default();
+        let block = line.event.block();
         let index = line.event.index.count();
         let kind = Kind::of(&block);
         let known = kind != Kind::Other;
@@ -139,7 +137,7 @@ impl Streams {
             _ => return known,
         };
         match token.string() {
-            Some(token) if token.get() != "\"\"" => self.delta(parent, index, piece, token, cut_off, sink),
+            Some(token) if token != "\"\"" => self.delta(parent, index, piece, token, cut_off, sink),
             _ => known,
         }
     }
@@ -156,7 +154,7 @@ impl Streams {
         let stream = self.stream(line.parent_tool_use_id.as_deref(), sink);
         stream.turn_to(line, cut_off, sink);
         let mut all = true;
-        for block in &line.body.content.0 {
+        for block in &line.body.content {
             all &= match block.kind.get() {
                 "text" => stream.rest(Piece::Text, block.text, sink),
                 "thinking" => stream.rest(Piece::Thinking, block.thinking, sink),
@@ -255,7 +253,7 @@ impl Streams {
 impl Stream {
     /// `message_start`.
     fn begin(&mut self, event: &Event<'_>, cut_off: Option<&str>, sink: &mut impl EventSink) {
-        let message: Body<'_> = event.message.to().unwrap_or_default();
+        let message = event.body();
         match &mut self.current {
             // Its blocks came first.
             Some(track) if track.is(message.id.get()) && !track.is_streamed => track.is_streamed = true,
@@ -317,12 +315,12 @@ impl Stream {
     }
 
     /// Tells what of a finished block was not streamed.
-    fn rest(&mut self, piece: Piece, token: Raw<'_>, sink: &mut impl EventSink) -> bool {
+    fn rest(&mut self, piece: Piece, token: Span<'_>, sink: &mut impl EventSink) -> bool {
         let Some(token) = token.string() else { return false };
         let kind = if piece == Piece::Text { Kind::Text } else { Kind::Thinking };
-        let told = self.current.get_or_insert_default().finish(kind, token.get());
+        let told = self.current.get_or_insert_default().finish(kind);
         if told == 0 {
-            if token.get() != "\"\"" {
+            if token != "\"\"" {
                 let id = self.open(sink);
                 say(id, self.parent.as_deref(), piece, token, sink);
             }
@@ -350,7 +348,7 @@ impl Stream {
     }
 
     /// `input_json_delta`.
-    fn input(&self, index: u64, token: &RawValue, sink: &mut impl EventSink) -> bool {
+    fn input(&self, index: u64, token: &str, sink: &mut impl EventSink) -> bool {
         let Some(track) = self.current.as_ref().filter(|track| track.is_streamed) else {
             return self.suspended.is_some();
         };
@@ -361,7 +359,7 @@ impl Stream {
             partial_json: Text::Token(token),
         };
         // Pieces of an input are a preview; the whole input comes with the call. So none opens a message again.
-        if let (Some(id), false) = (self.open, token.get() == "\"\"") {
+        if let (Some(id), false) = (self.open, token == "\"\"") {
             emit(id, self.parent.as_deref(), delta, sink);
         }
         true
@@ -395,7 +393,7 @@ impl Stream {
             id,
             &ServerMessage::AssistantMessageComplete(AssistantMessageComplete {
                 stop_reason: own.or(aborted).or(cut_off).map(Cow::Borrowed),
-                usage: usage.map(Json::borrowed),
+                usage: usage.map(Json::checked),
                 parent_tool_use_id: self.parent.as_deref().map(Cow::Borrowed),
             }),
         );
@@ -403,7 +401,7 @@ impl Stream {
 }
 
 /// Emits a piece of text or thinking.
-fn say(id: MessageId, parent: Option<&str>, piece: Piece, token: &RawValue, sink: &mut impl EventSink) {
+fn say(id: MessageId, parent: Option<&str>, piece: Piece, token: &str, sink: &mut impl EventSink) {
     let text = Text::Token(token);
     let delta = match piece {
         Piece::Thinking => Delta::Thinking { thinking: text },

@@ -1,9 +1,7 @@
 //! What is known of one message of the model: its blocks, and how much of each has been told.
 
-use serde_json::value::RawValue;
-
 use super::token;
-use crate::agent::wire::{Block, Body, Raw};
+use crate::agent::wire::{Block, Body, Span};
 
 /// One message of the model.
 #[derive(Debug, Default)]
@@ -21,7 +19,7 @@ pub(super) struct Track {
     /// Why the model stopped.
     pub(super) stop_reason: Option<Box<str>>,
     /// The API's usage object.
-    pub(super) usage: Option<Box<RawValue>>,
+    pub(super) usage: Option<Box<str>>,
     blocks: Vec<Told>,
 }
 
@@ -91,12 +89,12 @@ impl Track {
     }
 
     /// Why it ends, and what it used; absent values change nothing.
-    pub(super) fn ends(&mut self, stop_reason: Raw<'_>, usage: Raw<'_>) {
+    pub(super) fn ends(&mut self, stop_reason: Span<'_>, usage: Span<'_>) {
         if let Some(reason) = stop_reason.text() {
             self.stop_reason = Some(reason.into());
         }
         if let Some(usage) = usage.object() {
-            self.usage = Some(usage.to_owned());
+            self.usage = Some(usage.into());
         }
     }
 
@@ -130,13 +128,13 @@ impl Track {
     }
 
     /// A block of text is finished: the UTF-16 units of it that were told before.
-    pub(super) fn finish(&mut self, kind: Kind, token: &str) -> u64 {
+    pub(super) fn finish(&mut self, kind: Kind) -> u64 {
         let streamed = self.blocks.iter_mut().find(|told| !told.finished && told.kind == kind);
         if let Some(told) = streamed {
             told.finished = true;
             return told.units;
         }
-        self.blocks.push(Told { index: None, kind, units: token::units(token), finished: true });
+        self.blocks.push(Told { index: None, kind, units: 0, finished: true });
         0
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::protocol::Text;
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -25,7 +26,7 @@ fn with_message(kind: usize, texts: &[(String, bool)], check: impl FnOnce(Server
     let raw: Vec<Box<RawValue>> =
         texts.iter().map(|(text, _)| serde_json::value::to_raw_value(text).expect("JSON")).collect();
     let text = |at: usize| match &texts[at] {
-        (_, true) => Text::Token(&raw[at]),
+        (_, true) => Text::Token(raw[at].get()),
         (text, false) => Text::from(text.as_str()),
     };
     let word = |at: usize| Cow::Borrowed(texts[at].0.as_str());
@@ -84,7 +85,7 @@ fn with_message(kind: usize, texts: &[(String, bool)], check: impl FnOnce(Server
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(800))]
 
     #[test]
     fn a_frame_means_what_serde_writes(
@@ -130,7 +131,7 @@ proptest! {
             _ => format!("\\u{unit:04x}"),
         }) + "\"";
         let raw = RawValue::from_string(token).expect("JSON");
-        let text = Text::Token(&raw);
+        let text = Text::Token(raw.get());
         let frame = Encoder::new("s").encode(&HEADER, &ServerMessage::AssistantMessageDelta(AssistantMessageDelta {
             delta: Delta::Text { text },
             parent_tool_use_id: None,

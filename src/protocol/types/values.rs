@@ -10,37 +10,65 @@ use serde_json::value::RawValue;
 ///
 /// Deserialize it only straight from JSON text (serde's buffered modes, `tag` and `flatten`, cannot carry raw text).
 #[derive(Debug, Clone)]
-pub struct Json<'a>(Cow<'a, RawValue>);
+pub struct Json<'a>(Repr<'a>);
+
+#[derive(Debug, Clone)]
+enum Repr<'a> {
+    Raw(Cow<'a, RawValue>),
+    /// Text that somebody else's parser has found valid.
+    Checked(&'a str),
+}
 
 impl<'a> Json<'a> {
     /// A view of JSON text that a parser has already found valid.
     pub fn borrowed(raw: &'a RawValue) -> Self {
-        Self(Cow::Borrowed(raw))
+        Self(Repr::Raw(Cow::Borrowed(raw)))
+    }
+
+    /// A view of text that a parser has found to be one JSON value, without white space around it. Anything else in here is a
+    /// bug of whoever built it; frames that hold it would not be JSON.
+    pub fn checked(text: &'a str) -> Self {
+        Self(Repr::Checked(text))
     }
 
     /// The JSON form of `value`. Fails only where serde does (map keys that are not strings, a failing `Serialize`).
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
-        serde_json::value::to_raw_value(value).map(|raw| Self(Cow::Owned(raw)))
+        serde_json::value::to_raw_value(value).map(Self::owned)
     }
 
     /// Checks that `text` is one JSON value and takes it as it is.
     pub fn parse(text: String) -> Result<Self, serde_json::Error> {
-        RawValue::from_string(text).map(|raw| Self(Cow::Owned(raw)))
+        RawValue::from_string(text).map(Self::owned)
+    }
+
+    fn owned(raw: Box<RawValue>) -> Self {
+        Self(Repr::Raw(Cow::Owned(raw)))
     }
 
     /// The JSON text.
     pub fn get(&self) -> &str {
-        self.0.get()
+        match &self.0 {
+            Repr::Raw(raw) => raw.get(),
+            Repr::Checked(text) => text,
+        }
     }
 
     /// The JSON text as serde's raw value.
     pub fn raw(&self) -> &RawValue {
-        &self.0
+        match &self.0 {
+            Repr::Raw(raw) => raw,
+            Repr::Checked(text) => serde_json::from_str(text).unwrap_or(RawValue::NULL),
+        }
     }
 
     /// The same value without the borrow.
     pub fn into_owned(self) -> Json<'static> {
-        Json(Cow::Owned(self.0.into_owned()))
+        Json::owned(match self.0 {
+            Repr::Raw(raw) => raw.into_owned(),
+            Repr::Checked(text) => {
+                RawValue::from_string(text.to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned())
+            }
+        })
     }
 
     /// Reads the value as `T`.
@@ -49,9 +77,8 @@ impl<'a> Json<'a> {
     }
 
     /// An empty object, `{}`.
-    #[expect(clippy::missing_panics_doc, reason = "`{}` is JSON")]
     pub fn empty_object() -> Json<'static> {
-        Json(Cow::Owned(RawValue::from_string("{}".to_owned()).expect("`{}` is JSON")))
+        Json::checked("{}")
     }
 
     /// Whether the value is a JSON object.
@@ -73,14 +100,14 @@ impl PartialEq for Json<'_> {
 
 impl Serialize for Json<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        self.raw().serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Json<'_> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Boxed, so that `Json<'static>` fields can be read too; hot paths borrow through `&RawValue` themselves.
-        Box::<RawValue>::deserialize(deserializer).map(|raw| Self(Cow::Owned(raw)))
+        Box::<RawValue>::deserialize(deserializer).map(Self::owned)
     }
 }
 
@@ -106,7 +133,7 @@ pub enum Text<'a> {
     /// An ordinary string.
     Plain(Cow<'a, str>),
     /// A JSON string token, quotes included. Anything else in here is a bug of whoever built it.
-    Token(&'a RawValue),
+    Token(&'a str),
 }
 
 impl<'a> Text<'a> {
@@ -114,7 +141,7 @@ impl<'a> Text<'a> {
     pub fn decode(&self) -> Cow<'_, str> {
         match self {
             Self::Plain(text) => Cow::Borrowed(text),
-            Self::Token(token) => decode_token(token.get()),
+            Self::Token(token) => decode_token(token),
         }
     }
 
@@ -122,20 +149,20 @@ impl<'a> Text<'a> {
     pub fn into_owned(self) -> Text<'static> {
         Text::Plain(Cow::Owned(match self {
             Self::Plain(text) => text.into_owned(),
-            Self::Token(token) => decode_token(token.get()).into_owned(),
+            Self::Token(token) => decode_token(token).into_owned(),
         }))
     }
 
     /// A token, if `raw` is a JSON string.
     pub fn token(raw: &'a RawValue) -> Option<Self> {
-        raw.get().starts_with('"').then_some(Self::Token(raw))
+        raw.get().starts_with('"').then_some(Self::Token(raw.get()))
     }
 
     /// Whether the string is empty, told without unescaping.
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Plain(text) => text.is_empty(),
-            Self::Token(token) => token.get() == "\"\"",
+            Self::Token(token) => *token == "\"\"",
         }
     }
 }
@@ -188,7 +215,7 @@ impl Serialize for Text<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Plain(text) => serializer.serialize_str(text),
-            Self::Token(token) => token.serialize(serializer),
+            Self::Token(token) => Json::checked(token).serialize(serializer),
         }
     }
 }

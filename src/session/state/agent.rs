@@ -122,14 +122,19 @@ impl SessionState {
             Ok(Outcome::ControlCancel(cancel)) => {
                 self.prompt_withdrawn(&cancel.request_id.text().unwrap_or_default());
             }
-            Err(bad) => log::warn!("session {}: a line of the agent was skipped: {bad}", self.id),
+            Err(bad) => {
+                self.journal.tally().unknown("unreadable".to_owned());
+                log::warn!("session {}: a line of the agent was skipped: {bad}", self.id);
+            }
         }
     }
 
     /// `system`/`init` comes at the start of every turn.
     fn turn_init(&mut self, init: &wire::Init<'_>) {
         self.turn_began();
-        let changed = self.info.update(init);
+        let model = init.model.text().map(Into::into);
+        let changed = self.info.update(init) | (model != self.model_in_use);
+        self.model_in_use = model;
         self.sync_config(init);
         if changed {
             self.effects.push(Effect::Announce);
@@ -141,6 +146,7 @@ impl SessionState {
             wire::ControlRequest::CanUseTool { request_id, request } => self.prompted(request_id, request),
             wire::ControlRequest::Mcp { request_id, request } => self.mcp_message(request_id, request),
             wire::ControlRequest::Other { request_id, request } => {
+                self.journal.tally().unknown(format!("control_request/{}", request.subtype));
                 // Unanswered, the turn would hang.
                 let text = format!("the gateway does not know the control request {:?}", request.subtype);
                 self.effects.push(Effect::ToAgent(control::error_response(request_id, &text)));
@@ -237,7 +243,7 @@ impl SessionState {
         self.client_tools.forget_calls();
         self.journal.forget_tools();
         self.agent.idle_since = None;
-        self.cost.earlier += std::mem::take(&mut self.cost.current);
+        self.cost.process_ended();
         self.asked.clear();
         self.settings_lost();
     }

@@ -3,7 +3,10 @@
 use super::{Closing, Life, SessionState};
 use crate::agent::wire;
 use crate::log::Verdict;
-use crate::protocol::{AgentInfo, Json, Liveness, Replay, ServerInfo, SessionInfo, SessionSummary};
+use crate::metrics::Metrics;
+use crate::protocol::{
+    AgentInfo, AgentState, Json, Liveness, Replay, ServerInfo, SessionInfo, SessionSummary,
+};
 use crate::session::record::{Record, RunningTurn, Unfinished};
 
 /// What the log says at the instant of a `session_info`.
@@ -29,11 +32,11 @@ impl SessionState {
             state: self.status,
             created: at.created,
             cwd: self.config.cwd.as_deref().unwrap_or_default().into(),
-            model: self.config.model.as_deref().map(Into::into),
+            model: self.config.model.as_deref().or(self.model_in_use.as_deref()).map(Into::into),
             permission_mode: self.config.permission_mode,
             metadata: self.config.metadata.clone(),
             num_turns: self.num_turns,
-            total_cost_usd: self.total_cost(),
+            total_cost_usd: self.cost.total(),
             created_at: self.created_at,
             epoch: at.epoch.to_owned().into(),
             first_seq: at.first_seq,
@@ -61,10 +64,23 @@ impl SessionState {
             created_at: self.created_at,
             last_active_at: self.last_active_at,
             num_turns: self.num_turns,
-            total_cost_usd: self.total_cost(),
+            total_cost_usd: self.cost.total(),
             metadata: self.config.metadata.clone(),
             pending_permissions: self.prompts.len() as u64,
         }
+    }
+
+    /// State of the agent, and when the oldest open prompt was asked (Unix milliseconds).
+    pub fn vitals(&self) -> (AgentState, Option<u64>) {
+        (self.agent.state(), self.prompts.oldest())
+    }
+
+    /// Gives metrics what they want to know, and tells whether the last start of an agent went well, if there was one.
+    pub fn report(&mut self, metrics: &Metrics) -> Option<bool> {
+        for kind in self.converter.take_unknown() {
+            self.journal.tally().unknown(kind);
+        }
+        self.journal.tally().report(metrics)
     }
 
     /// Everything that is kept of the session.
@@ -80,7 +96,7 @@ impl SessionState {
             created_at: self.created_at,
             last_active_at: self.last_active_at,
             num_turns: self.num_turns,
-            cost_usd: self.total_cost(),
+            cost_usd: self.cost.total(),
             broken: self.broken.clone(),
             clean: matches!(self.life, Life::Closed(_)) && unfinished.is_empty(),
             unfinished,
@@ -110,17 +126,13 @@ impl SessionState {
         }
     }
 
-    fn total_cost(&self) -> f64 {
-        self.cost.earlier + self.cost.current
-    }
-
     /// Brings up to date what changes in a [`summary`](Self::summary).
     pub fn refresh(&self, summary: &mut SessionSummary) {
         summary.status = self.liveness();
         summary.state = self.status;
         summary.last_active_at = self.last_active_at;
         summary.num_turns = self.num_turns;
-        summary.total_cost_usd = self.total_cost();
+        summary.total_cost_usd = self.cost.total();
         summary.pending_permissions = self.prompts.len() as u64;
     }
 }

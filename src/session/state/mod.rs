@@ -15,10 +15,12 @@
 //! | `rules` | permission rules of the session |
 //! | `settings` | `config_update` |
 //! | `client_tools` | tools that the front end runs |
+//! | `cost` | what the session has cost |
 //! | `info` | what `session_info` and `session_list` show |
 
 mod agent;
 mod client_tools;
+mod cost;
 mod grace;
 mod info;
 mod model;
@@ -47,6 +49,7 @@ use super::journal::{Journal, Position};
 use super::record::Seen;
 use agent::AgentLife;
 use client_tools::ClientTools;
+use cost::Cost;
 pub use info::Snapshot;
 pub use model::*;
 use prompts::Prompts;
@@ -77,6 +80,8 @@ pub struct SessionState {
 
     agent: AgentLife,
     info: AgentInfo,
+    /// What the agent says it works with, where the configuration names none.
+    model_in_use: Option<String>,
     prompts: Prompts,
     client_tools: ClientTools,
     settings: Settings,
@@ -125,15 +130,6 @@ enum Life {
     Closed(Closing),
 }
 
-/// Cost as the agent counts it: a process counts from zero (or from what it restored).
-#[derive(Debug, Clone, Copy, Default)]
-struct Cost {
-    /// Of earlier processes, US dollars.
-    earlier: f64,
-    /// Of the process that runs.
-    current: f64,
-}
-
 impl SessionState {
     /// A session as `birth` describes it: new, or taken up again from its record.
     pub fn new(birth: Birth, limits: Arc<SessionLimits>, now: Now) -> Self {
@@ -156,6 +152,7 @@ impl SessionState {
             seen: birth.seen,
             agent: AgentLife::new(record.conversation, record.conversation_started),
             info: record.agent,
+            model_in_use: None,
             prompts: Prompts::new(record.always),
             settings: Settings::default(),
             asked: HashMap::new(),
@@ -167,7 +164,7 @@ impl SessionState {
             created_at: record.created_at,
             last_active_at: record.last_active_at,
             num_turns: record.num_turns,
-            cost: Cost { earlier: record.cost_usd, current: 0.0 },
+            cost: Cost::new(record.cost_usd),
             limits,
             effects: vec![Effect::Persist],
         }
@@ -205,6 +202,7 @@ impl SessionState {
             Input::Slot(outcome) => self.slot(outcome),
             Input::Waiting { ahead } => self.waiting(ahead),
             Input::Spawned(outcome) => self.spawned(outcome),
+            Input::Adopted { conversation } => self.adopted(conversation),
             Input::Skipped { bytes } => self.line_skipped(bytes),
             Input::Exited(exit) => self.exited(&exit),
             Input::Unresponsive => self.unresponsive(),
@@ -292,6 +290,11 @@ impl SessionState {
         }
     }
 
+    /// Whether the session is about to be gone though it has not ended: it is removed or goes to rest, and nobody is there.
+    pub fn is_leaving(&self) -> bool {
+        self.attached == 0 && matches!(self.life, Life::Closing(Closing::Removed | Closing::Dormant))
+    }
+
     /// Why a command cannot be taken now, if so.
     fn refusal(&self, command: &Command) -> Option<ServerMessage<'static>> {
         let refused = match (self.life, command) {
@@ -308,6 +311,10 @@ impl SessionState {
     }
 
     fn attach(&mut self, asker: Asker, attach: Attach) {
+        // The agent starts with the session, not with its first message.
+        if attach.created {
+            self.start_early();
+        }
         let ignored = attach.options.map(|sent| sent.differing_from(&self.config)).unwrap_or_default();
         self.effects.push(Effect::Attach {
             asker: asker.clone(),
@@ -319,10 +326,6 @@ impl SessionState {
             let text =
                 format!("the session exists with other options; not applied: {names} (see config_update)");
             self.reply(&asker, warning(WarningCode::ConfigIgnored, text));
-        }
-        // The agent starts with the session, not with its first message.
-        if attach.created {
-            self.start_early();
         }
     }
 

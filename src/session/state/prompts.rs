@@ -45,6 +45,8 @@ struct Prompt {
     /// The event as clients got it, for those who attach later.
     frame: Json<'static>,
     deadline: Option<Instant>,
+    /// Unix milliseconds.
+    asked_at: u64,
 }
 
 impl Prompts {
@@ -67,6 +69,11 @@ impl Prompts {
 
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         self.open.iter().map(|prompt| prompt.id.as_str())
+    }
+
+    /// When the oldest open one was asked, Unix milliseconds.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.open.first().map(|prompt| prompt.asked_at)
     }
 
     pub(super) fn always(&self) -> Vec<(String, String)> {
@@ -158,6 +165,7 @@ impl SessionState {
             suggestions,
             frame: Json::parse(frame).unwrap_or_else(|_| Json::empty_object()),
             deadline: self.limits.permission_timeout.map(|timeout| self.now.instant + timeout),
+            asked_at: self.now.unix_ms,
         });
         self.busy();
         self.effects.push(Effect::Persist);

@@ -156,6 +156,7 @@ impl SessionState {
 
     pub(super) fn begin_turn(&mut self, id: Option<String>, phase: Phase) {
         self.journal.set_turn(id.clone());
+        self.journal.tally().turn_begins(self.now.unix_ms);
         self.journal.forget_tools();
         self.turn = Some(Turn { id, phase, since: self.now.instant, stop: None });
         self.broken = None;
@@ -198,7 +199,7 @@ impl SessionState {
             return;
         }
         if let Some(cost) = line.total_cost_usd.number() {
-            self.cost.current = cost;
+            self.cost.process_says(cost);
         }
         match &self.turn {
             // What the agent has not been told it cannot have done (a failed `--resume` gives a result, for one).

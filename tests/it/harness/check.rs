@@ -50,7 +50,7 @@ fn one(transcript: &Transcript, said: &mut Said) -> Vec<String> {
 #[derive(Default)]
 struct Checker {
     streams: HashMap<String, Stream>,
-    /// `last_seq` by the id of the `session_start` (or `new_session`) that named it.
+    /// `last_seq` by the id of the `session_start` that named it.
     starts: HashMap<String, Option<u64>>,
     replies: HashSet<String>,
     problems: Vec<String>,
@@ -60,13 +60,8 @@ impl Checker {
     fn sent(&mut self, text: &str) {
         let Ok(message) = serde_json::from_str::<Value>(text) else { return };
         let id = message["id"].as_str().unwrap_or_default().to_owned();
-        match message["type"].as_str() {
-            Some("session_start") => {
-                let position = [&message["last_seq"], &message["config"]["last_seq"]];
-                self.starts.insert(id, position.into_iter().find_map(Value::as_u64));
-            }
-            Some("new_session") => drop(self.starts.insert(id, None)),
-            _ => {}
+        if message["type"] == "session_start" {
+            self.starts.insert(id, message["last_seq"].as_u64());
         }
     }
 
@@ -104,10 +99,11 @@ impl Checker {
         if !self.replies.insert(message["id"].to_string()) {
             self.problem(message, "has the id of another reply");
         }
-        let attaches = matches!(message["type"].as_str(), Some("session_info" | "new_session"));
+        let is_new = message["type"] == "new_session";
         let asked = message["request_id"].as_str().and_then(|id| self.starts.remove(id));
-        if let (true, Some(last_seq)) = (attaches, asked) {
-            let created = message["created"] == true || message["type"] == "new_session";
+        let asked = if is_new { Some(None) } else { asked.filter(|_| message["type"] == "session_info") };
+        if let Some(last_seq) = asked {
+            let created = message["created"] == true || is_new;
             let begin = match message["replay"].as_str() {
                 Some("ok") => last_seq,
                 Some("gap") => message["first_seq"].as_u64().map(|seq| seq - 1),

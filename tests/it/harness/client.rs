@@ -8,6 +8,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
@@ -84,31 +85,31 @@ impl Client {
         let _ = self.sink.send(frame).await;
     }
 
-    /// The next message of the server; heartbeats are passed over.
-    pub(crate) async fn next(&mut self, wanted: &str) -> Value {
+    /// The next entry that `is_it`; those before it are passed over.
+    async fn entry(&mut self, wanted: &str, mut is_it: impl FnMut(&Entry) -> bool) -> Entry {
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.entry(wanted).await {
-                Entry::Got(value) if value["type"] != "heartbeat" || wanted == "heartbeat" => return value,
-                Entry::Closed(code) => panic!("closed ({code:?}) while waiting for {wanted}"),
-                _ => {}
+            let next = tokio::time::timeout_at(deadline, self.transcript.at(self.seen)).await;
+            let Ok(entry) = next else {
+                panic!("{}: waited {PATIENCE:?} for {wanted}", self.transcript.name())
+            };
+            self.seen += 1;
+            if is_it(&entry) {
+                return entry;
             }
         }
     }
 
-    async fn entry(&mut self, wanted: &str) -> Entry {
-        let next = tokio::time::timeout(PATIENCE, self.transcript.at(self.seen)).await;
-        let Ok(entry) = next else { panic!("{}: waited {PATIENCE:?} for {wanted}", self.transcript.name()) };
-        self.seen += 1;
-        entry
-    }
-
     /// The next message that `is_it`; those before it are passed over.
     pub(crate) async fn until(&mut self, wanted: &str, mut is_it: impl FnMut(&Value) -> bool) -> Value {
-        loop {
-            let message = self.next(wanted).await;
-            if is_it(&message) {
-                return message;
-            }
+        let entry = self.entry(wanted, |entry| match entry {
+            Entry::Got(message) => is_it(message),
+            Entry::Closed(_) => true,
+            Entry::Sent(_) | Entry::Left => false,
+        });
+        match entry.await {
+            Entry::Got(message) => message,
+            _ => panic!("{}: closed while waiting for {wanted}", self.transcript.name()),
         }
     }
 
@@ -117,10 +118,13 @@ impl Client {
         self.until(kind, |message| message["type"] == kind).await
     }
 
-    /// The next message that answers `id` (or stems from it) and is of this type.
+    /// The next message that answers `id` (or stems from it) and is of this type. An `error` instead fails the test.
     pub(crate) async fn answer(&mut self, id: &str, kind: &str) -> Value {
         let wanted = format!("{kind} for {id}");
-        self.until(&wanted, |message| message["request_id"] == id && message["type"] == kind).await
+        let of_interest = |message: &Value| message["type"] == kind || message["type"] == "error";
+        let answer = self.until(&wanted, |message| message["request_id"] == id && of_interest(message)).await;
+        assert_eq!(answer["type"], kind, "{answer}");
+        answer
     }
 
     /// Sends `message` and waits for the answer of this type.
@@ -186,10 +190,9 @@ impl Client {
 
     /// Waits for the server to close; gives the code.
     pub(crate) async fn closed(&mut self) -> Option<u16> {
-        loop {
-            if let Entry::Closed(code) = self.entry("the close").await {
-                return code;
-            }
+        match self.entry("the close", |entry| matches!(entry, Entry::Closed(_))).await {
+            Entry::Closed(code) => code,
+            _ => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! One test's surroundings, and its orderly end.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,8 +11,9 @@ use claude_ws::config::Config;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
-use super::{Cli, Server, Transcript, check};
+use super::{Cli, Client, Server, Transcript, check};
 
 /// Tests with a real CLI that run at a time: each process takes some 250 MB, and a core while it starts.
 static PLACES: Semaphore = Semaphore::const_new(6);
@@ -24,7 +26,9 @@ pub(crate) struct Lab {
     pub(crate) cli: Option<Cli>,
     program: PathBuf,
     /// The environment entry that every process of this lab carries.
-    pub(super) mark: (OsString, OsString),
+    mark: (OsString, OsString),
+    /// Readers of connections.
+    tasks: TaskTracker,
     servers: Mutex<Vec<Arc<Server>>>,
     pub(super) transcripts: Arc<Mutex<Vec<Arc<Transcript>>>>,
 }
@@ -40,6 +44,8 @@ pub(crate) fn fake(flow: impl AsyncFnOnce(&Lab)) {
 }
 
 fn run(cli: Option<Cli>, program: PathBuf, flow: impl AsyncFnOnce(&Lab)) {
+    // RUST_LOG=info cargo test --test it -- NAME shows the gateway's log.
+    let _ = env_logger::Builder::from_env("RUST_LOG").try_init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let _place = if cli.is_some() { Some(PLACES.acquire().await.unwrap()) } else { None };
@@ -64,7 +70,14 @@ fn run(cli: Option<Cli>, program: PathBuf, flow: impl AsyncFnOnce(&Lab)) {
 impl Lab {
     fn new(cli: Option<Cli>, program: PathBuf) -> Self {
         let mark = ("CLAUDE_WS_TEST_LAB".into(), uuid::Uuid::new_v4().to_string().into());
-        Self { cli, program, mark, servers: Mutex::default(), transcripts: Arc::default() }
+        Self {
+            cli,
+            program,
+            mark,
+            tasks: TaskTracker::new(),
+            servers: Mutex::default(),
+            transcripts: Arc::default(),
+        }
     }
 
     /// A gateway with the built-in demo script.
@@ -83,6 +96,18 @@ impl Lab {
     pub(crate) async fn fake_server(&self, script: &serde_json::Value) -> Arc<Server> {
         let script = script.to_string();
         self.server_with(|config| config.agent_env.push(("FAKE_CLAUDE_SCRIPT".into(), script.into()))).await
+    }
+
+    /// The environment entry by which [`Lab::processes`] knows this lab's processes; servers pass it on by themselves.
+    pub(crate) fn mark(&self) -> (OsString, OsString) {
+        self.mark.clone()
+    }
+
+    /// A connection to a gateway that is not this lab's own.
+    pub(crate) async fn connect(&self, address: SocketAddr) -> Client {
+        let client = Client::connect(address, "x", &self.tasks).await;
+        self.transcripts.lock().push(client.transcript());
+        client
     }
 
     /// Processes that carry this lab's mark.

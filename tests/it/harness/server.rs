@@ -35,7 +35,7 @@ impl Server {
         let workspace = tempfile::Builder::new().prefix("claude-ws-it-").tempdir().unwrap();
         let mut config = Config { claude_bin: program, ..Config::default() };
         config.workspace_roots = vec![workspace.path().to_owned()];
-        config.agent_env.push(lab.mark.clone());
+        config.agent_env.push(lab.mark());
         config.times.drain = Duration::ZERO;
         configure(&mut config);
         let tasks = TaskTracker::new();
@@ -70,9 +70,8 @@ impl Server {
 
     /// A new connection.
     pub(crate) async fn connect(&self) -> Client {
-        let number = self.transcripts.lock().len() + 1;
-        let name = char::from(b'a' + u8::try_from((number - 1) % 26).unwrap());
-        let client = Client::connect(self.address, &format!("{name}{number}"), &self.tasks).await;
+        let name = format!("c{}", self.transcripts.lock().len() + 1);
+        let client = Client::connect(self.address, &name, &self.tasks).await;
         self.transcripts.lock().push(client.transcript());
         client
     }
