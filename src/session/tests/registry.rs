@@ -15,9 +15,10 @@ use crate::agent::{AgentLimits, Instance, Spawner};
 use crate::log::{Cursor, Doorbell, Progress};
 use crate::protocol::{Json, ServerInfo, SessionConfig, UserMessage};
 use crate::session::state::{Attach, ReplayFrom};
+use crate::session::warm::WarmAgents;
 use crate::session::{
     Acquired, AgentPool, Answer, Client, ClientId, Command, Found, Launcher, OpenError, Registry,
-    SessionHandle, SessionLimits, Shared,
+    SessionHandle, SessionLimits, Shared, Starts,
 };
 use crate::store::{DataDir, SqliteStore, Store};
 
@@ -46,6 +47,7 @@ impl Lab {
                 max_message_bytes: 1,
             },
             pool: AgentPool::new(1, 10),
+            warm: WarmAgents::default(),
             launcher: Launcher {
                 spawner: Arc::new(Spawner::new(tasks.clone()).unwrap()),
                 program: PathBuf::from("/nonexistent/claude"),
@@ -57,6 +59,8 @@ impl Lab {
             },
             store,
             log_window: 1 << 20,
+            metrics: Arc::default(),
+            starts: Starts::default(),
             run: "r".to_owned(),
             replies: AtomicU64::new(0),
         });
