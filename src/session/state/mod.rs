@@ -202,6 +202,7 @@ impl SessionState {
             Input::Slot(outcome) => self.slot(outcome),
             Input::Waiting { ahead } => self.waiting(ahead),
             Input::Spawned(outcome) => self.spawned(outcome),
+            Input::Adopted { conversation } => self.adopted(conversation),
             Input::Skipped { bytes } => self.line_skipped(bytes),
             Input::Exited(exit) => self.exited(&exit),
             Input::Unresponsive => self.unresponsive(),
