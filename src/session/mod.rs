@@ -14,9 +14,9 @@ pub mod starts;
 pub mod state;
 mod tally;
 mod task;
-pub mod warm;
 #[cfg(test)]
 mod tests;
+pub mod warm;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

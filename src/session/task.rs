@@ -17,8 +17,8 @@ use super::Shared;
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
 use super::pool::{Acquired, Slot};
 use super::state::{
-    Asker, ClientId, Closing, Effect, Input, LaunchPlan, Now, ReplayFrom, SessionState, SlotOutcome, Snapshot,
-    Standing, error,
+    Asker, ClientId, Closing, Effect, Input, LaunchPlan, Now, ReplayFrom, SessionState, SlotOutcome,
+    Snapshot, Standing, error,
 };
 use super::warm::WarmAgent;
 use crate::agent::{Agent, Output, SpawnError, Stop};
