@@ -38,7 +38,9 @@ pub fn text(address: &BindAddr, config: &Config, claude: &str, demo: bool) -> St
 
 /// Why the socket that came with the process is of no use.
 pub fn bad_socket(problem: &io::Error) -> String {
-    format!("the service manager's socket cannot be used: {problem}. It must be one TCP or unix stream socket that listens.")
+    format!(
+        "the service manager's socket cannot be used: {problem}. It must be one TCP or unix stream socket that listens."
+    )
 }
 
 /// Why it cannot listen there, and the way out.

@@ -32,8 +32,8 @@ mod router;
 mod tests;
 mod tokens;
 
-pub use activation::Inherited;
 pub use accept::{Shutdown, serve};
+pub use activation::Inherited;
 pub use answer::{Body, Reply};
 pub use application::{Application, Settings};
 pub use hosts::{AllowedOrigins, BadOrigin};

@@ -183,4 +183,5 @@ fn the_next_start_sweeps_what_is_left_of_its_own() {
     assert!(gateway.log().contains("ended 2 processes of an earlier run"), "{}", gateway.log());
     other.kill();
     gateway.stop();
+    lab.wait_for_no_processes();
 }

@@ -100,6 +100,7 @@ impl SessionState {
             broken: self.broken.clone(),
             clean: self.life == Life::Closed && unfinished.is_empty(),
             unfinished,
+            status: self.status,
             next_id: self.journal.position().next_id,
             last_seq: self.journal.position().last_seq(),
         }

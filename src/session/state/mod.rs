@@ -202,6 +202,7 @@ impl SessionState {
             Input::Slot(outcome) => self.slot(outcome),
             Input::Waiting { ahead } => self.waiting(ahead),
             Input::Spawned(outcome) => self.spawned(outcome),
+            Input::Adopted { conversation } => self.adopted(conversation),
             Input::Skipped { bytes } => self.line_skipped(bytes),
             Input::Exited(exit) => self.exited(&exit),
             Input::Unresponsive => self.unresponsive(),
@@ -287,6 +288,11 @@ impl SessionState {
             Command::Cancel { target_id } => self.cancel(asker, &target_id),
             Command::ConfigUpdate(fields) => self.config_update(asker, fields),
         }
+    }
+
+    /// Whether the session is about to be gone though it has not ended: it is removed or goes to rest, and nobody is there.
+    pub fn is_leaving(&self) -> bool {
+        self.attached == 0 && matches!(self.life, Life::Closing(Closing::Removed | Closing::Dormant))
     }
 
     /// Why a command cannot be taken now, if so.

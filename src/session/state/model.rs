@@ -1,5 +1,6 @@
 //! What goes into the state machine and what comes out of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -115,6 +116,11 @@ pub enum Input {
     },
     /// What became of [`Effect::Spawn`].
     Spawned(Result<(), String>),
+    /// Instead: an agent was there that was started by the same plan and has answered the greeting.
+    Adopted {
+        /// Its conversation's id.
+        conversation: Uuid,
+    },
     /// The agent wrote a line longer than the limit.
     Skipped {
         /// Its length.
@@ -233,6 +239,23 @@ pub struct LaunchPlan {
     pub conversation: Uuid,
     /// Whether the conversation exists.
     pub resume: bool,
+}
+
+impl LaunchPlan {
+    /// Whether an agent that was started by this plan is, but for the conversation's id, what `wanted` asks for. Both are of
+    /// conversations to begin.
+    pub fn fits(&self, wanted: &Self) -> bool {
+        // What only the gateway looks at does not matter.
+        let bare = |config: &SessionConfig| SessionConfig {
+            metadata: BTreeMap::new(),
+            agent_events: false,
+            ..config.clone()
+        };
+        !self.resume
+            && !wanted.resume
+            && self.settings == wanted.settings
+            && bare(&self.config) == bare(&wanted.config)
+    }
 }
 
 /// What a session begins with.

@@ -36,8 +36,10 @@ impl Turn {
     }
 
     fn joined(&self, kind: &str) -> String {
-        let deltas = self.of_type("assistant_message_delta").into_iter().map(|message| &message["delta"]);
-        deltas.filter(|delta| delta["delta_type"] == kind).filter_map(|delta| delta[kind].as_str()).collect()
+        let id = &self.result["request_id"];
+        let deltas = self.of_type("assistant_message_delta").into_iter();
+        let own = deltas.filter(|message| message["request_id"] == *id).map(|message| &message["delta"]);
+        own.filter(|delta| delta["delta_type"] == kind).filter_map(|delta| delta[kind].as_str()).collect()
     }
 
     /// All text deltas, joined.
