@@ -70,12 +70,16 @@ def read(directory, wanted=None):
     return flows, kinds
 
 
+# When these come has nothing to do with the turn.
+CHATTER = ("system/status", "system/thinking_tokens", "rate_limit", "tool_progress", "control_response")
+
+
 def course(messages):
     """The order of a flow's messages, repetitions and idle chatter left out: how often deltas come is chance."""
     steps = []
     for message in messages:
         step = kind(message)
-        if not step.startswith(("system/status", "system/thinking_tokens", "rate_limit", "tool_progress")) and steps[-1:] != [step]:
+        if not step.startswith(CHATTER) and steps[-1:] != [step]:
             steps.append(step)
     return steps
 
