@@ -91,8 +91,8 @@ async fn text_arrives_exactly(lab: &Lab) {
     assert_eq!(turn.text(), "😀\u{2028}\"/é");
     // A long text comes whole.
     let turn = client.turn("count 3000").await.succeeded();
-    let expected: String =
-        (1..=3000).fold(String::new(), |text, n| text + &format!("{n}: the quick brown fox jumps over dogs\n"));
+    let expected: String = (1..=3000)
+        .fold(String::new(), |text, n| text + &format!("{n}: the quick brown fox jumps over dogs\n"));
     assert_eq!(turn.text(), expected);
 }
 

@@ -189,7 +189,10 @@ mod tests {
             let mut doubled = good.clone();
             doubled.insert(at, good[at].clone());
             assert!(!problems(&doubled).is_empty(), "doubled {what} with its seq");
-            assert!(what == "assistant_message_delta" || !problems(&seq_in_order(doubled)).is_empty(), "doubled {what}");
+            assert!(
+                what == "assistant_message_delta" || !problems(&seq_in_order(doubled)).is_empty(),
+                "doubled {what}"
+            );
         }
         for (first, second) in [(2, 3), (3, 7), (4, 5), (5, 6), (6, 8), (9, 10)] {
             let mut swapped = good.clone();
