@@ -20,7 +20,7 @@ help: ## This list
 run: ## Build and serve on http://127.0.0.1:3000; flags in ARGS="…"
 	@exec scripts/run.sh $(ARGS)
 
-test: test-rust test-client nginx-test try-clients ## All tests, those against both real Claude Code versions included
+test: test-rust test-client ## All tests, those against both real Claude Code versions included
 
 test-rust: claude claude-old mcp-server ## The gateway's tests
 	cargo test --no-fail-fast

@@ -154,12 +154,12 @@ impl SessionTask {
         let now = now();
         match event {
             Event::Output(Some(Output::Lines(lines))) => {
-                for line in lines.iter() {
+                for line in &lines {
                     self.state.line(line, now);
                 }
             }
             Event::Output(Some(Output::Skipped { bytes })) => {
-                self.state.handle(Input::Skipped { bytes }, now)
+                self.state.handle(Input::Skipped { bytes }, now);
             }
             Event::Output(Some(Output::Exited(exit))) => {
                 self.forget_agent();
@@ -363,9 +363,10 @@ impl SessionTask {
             return;
         }
         let pool = &self.shared.pool;
-        let acquired = match wait {
-            true => pool.acquire(&self.handle.id),
-            false => pool.try_acquire(&self.handle.id).map_or(Acquired::Refused, Acquired::Slot),
+        let acquired = if wait {
+            pool.acquire(&self.handle.id)
+        } else {
+            pool.try_acquire(&self.handle.id).map_or(Acquired::Refused, Acquired::Slot)
         };
         match acquired {
             Acquired::Slot(slot) => {

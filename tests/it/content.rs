@@ -142,8 +142,5 @@ async fn images_and_other_blocks(lab: &Lab) {
     }
     let turn = client.turn(json!([{"type": "text", "text": "echo a block"}])).await.succeeded();
     assert_eq!(turn.text(), "a block");
-    assert_eq!(
-        turn.one("user_message")["content"],
-        Value::from(json!([{"type": "text", "text": "echo a block"}]))
-    );
+    assert_eq!(turn.one("user_message")["content"], json!([{"type": "text", "text": "echo a block"}]));
 }
