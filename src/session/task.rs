@@ -312,7 +312,7 @@ impl SessionTask {
             }
             Effect::Standing(standing) => self.standing(standing),
             Effect::Spawn(plan) => self.spawn(&plan),
-            Effect::ToAgent(line) => self.to_agent(line),
+            Effect::ToAgent(line) => self.tell_agent(line),
             Effect::StopAgent { now } => {
                 if let Some(agent) = &self.agent {
                     agent.stop(if now { Stop::Now } else { Stop::Orderly });
@@ -324,7 +324,7 @@ impl SessionTask {
         }
     }
 
-    fn to_agent(&mut self, line: bytes::Bytes) {
+    fn tell_agent(&mut self, line: bytes::Bytes) {
         let Some(agent) = &self.agent else { return };
         // Closed: the exit is on its way and says more.
         if let Err(crate::agent::SendError::Full) = agent.send(line) {

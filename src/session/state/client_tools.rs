@@ -196,7 +196,7 @@ impl SessionState {
                 let early = self.client_tools.answered.get_mut(&tool_use_id).and_then(Option::take);
                 let call = Call { tool_use_id, agent_id: agent_id.to_owned(), rpc_id, deadline };
                 if let Some(result) = early {
-                    self.answer_call(&call, &result)
+                    self.answer_call(&call, &result);
                 } else {
                     self.client_tools.calls.push(call);
                     self.busy();
@@ -222,7 +222,7 @@ impl SessionState {
     }
 
     /// `tool_result`: of a client tool, or the answers to a question.
-    pub(super) fn client_tool_result(&mut self, asker: Asker, result: ClientToolResult) {
+    pub(super) fn client_tool_result(&mut self, asker: &Asker, result: ClientToolResult) {
         let id = &result.tool_use_id;
         if let Some(call) = self.client_tools.take(|call| call.tool_use_id == *id) {
             self.client_tools.answered.insert(id.clone(), None);
@@ -230,9 +230,9 @@ impl SessionState {
             self.settle();
         } else if self.journal.client_runs(id) && !self.client_tools.answered.contains_key(id) {
             self.client_tools.answered.insert(id.clone(), Some(result));
-        } else if !self.question_answered(&asker, &result) {
+        } else if !self.question_answered(asker, &result) {
             let text = format!("no client tool or question waits under the tool_use_id {id:?}");
-            self.reply(&asker, error(ErrorCode::UnknownRequest, text));
+            self.reply(asker, error(ErrorCode::UnknownRequest, text));
         }
     }
 
