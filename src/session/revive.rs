@@ -137,8 +137,6 @@ impl Scan {
             | "interrupted"
             | "config_updated"
             | "permission_resolved"
-            | "status_update"
-            | "warning"
             | "error"
             | "session_ended" => {}
             "result" => self.ended(of_message),

@@ -93,8 +93,6 @@ pub struct SessionState {
     attached: usize,
     /// Since when nobody is attached.
     alone_since: Option<std::time::Instant>,
-    /// The server is shutting down: no session comes back from its way to rest.
-    going_down: bool,
     /// The message that ends the session.
     closed_by: Option<String>,
 
@@ -159,7 +157,6 @@ impl SessionState {
             next_control: 0,
             attached: 0,
             alone_since: Some(now.instant),
-            going_down: false,
             closed_by: None,
             created_at: record.created_at,
             last_active_at: record.last_active_at,
@@ -267,7 +264,7 @@ impl SessionState {
     fn command(&mut self, client: ClientId, id: String, command: Command) {
         let asker = Asker { client, id };
         if !matches!(command, Command::Info | Command::ConfigQuery) {
-            self.stay();
+            self.wake();
         }
         if let Some(refusal) = self.refusal(&command) {
             self.reply(&asker, refusal);
@@ -360,7 +357,6 @@ impl SessionState {
     }
 
     fn drain(&mut self, until: std::time::Instant) {
-        self.going_down = true;
         if !matches!(self.life, Life::Active | Life::Dormant) {
             return;
         }
