@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How long a result may take: many sessions wait for few agents, and some of those take seconds to kill.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const MARK: &str = "SOAK_RUN";
 
 /// What users say; each ends in one way or another.
