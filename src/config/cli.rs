@@ -23,6 +23,9 @@ pub struct Cli {
     /// Anything but loopback needs --auth-token-file.
     #[arg(long, env = "CLAUDE_WS_BIND", default_value = "127.0.0.1:3000", value_name = "ADDR:PORT")]
     pub bind: String,
+    /// Look at flags, claude, workspace, store and tokens, say what was found, and end; exit code 1 if it would not start
+    #[arg(long, env = "CLAUDE_WS_CHECK")]
+    pub check: bool,
     /// Log level: error, warn, info, debug, trace, or env_logger's filters; logs go to stderr
     #[arg(long, env = "CLAUDE_WS_LOG", default_value = "info", value_name = "LEVEL")]
     log: String,
@@ -106,6 +109,10 @@ struct LimitArgs {
     /// Agent processes at once [default: one for each 400 MB of memory, at least 4]
     #[arg(long, env = "CLAUDE_WS_MAX_AGENTS", value_name = "N")]
     max_agents: Option<usize>,
+    /// Agents that are started before anybody asks, for new sessions with default options; they count as agents and are the
+    /// first to go when another session needs the slot
+    #[arg(long, env = "CLAUDE_WS_WARM_AGENTS", default_value = "0", value_name = "N")]
+    warm_agents: usize,
     /// Sessions that may wait for an agent slot; more: the message fails with agent_unavailable
     #[arg(long, env = "CLAUDE_WS_MAX_WAITING", default_value = "1000", value_name = "N")]
     max_waiting: usize,
@@ -154,6 +161,9 @@ struct TimeArgs {
     /// How long an agent without a turn stays up
     #[arg(long, env = "CLAUDE_WS_AGENT_IDLE", default_value = "10min", value_parser = time, value_name = "TIME")]
     agent_idle: Duration,
+    /// How long a warm agent may wait to be taken; then a new one takes its place
+    #[arg(long, env = "CLAUDE_WS_WARM_AGENT_AGE", default_value = "30min", value_parser = time, value_name = "TIME")]
+    warm_agent_age: Duration,
     /// How long dormant and ended sessions are kept
     #[arg(long, env = "CLAUDE_WS_RETENTION", default_value = "7days", value_parser = time, value_name = "TIME")]
     retention: Duration,
@@ -227,6 +237,7 @@ impl LimitArgs {
             max_message_bytes: self.max_message_bytes,
             max_agent_line: self.max_agent_line,
             max_agents: self.max_agents.unwrap_or_else(|| Limits::default().max_agents),
+            warm_agents: self.warm_agents,
             max_waiting: self.max_waiting,
             max_queue: self.max_queue,
             max_sessions_per_owner: self.max_sessions_per_owner,
@@ -248,6 +259,7 @@ impl TimeArgs {
             heartbeat: self.heartbeat,
             session_grace: self.session_grace,
             agent_idle: self.agent_idle,
+            warm_agent_age: self.warm_agent_age,
             retention: self.retention,
             permission_timeout: self.permission_timeout,
             client_tool_timeout: self.client_tool_timeout,

@@ -24,6 +24,7 @@ pub use tools::CLIENT_TOOL_PREFIX;
 pub use turn::turn_result;
 
 use stream::Streams;
+use template::Template;
 use tools::Tools;
 
 /// Unknown messages that are remembered between two calls of [`Converter::take_unknown`].
@@ -43,6 +44,7 @@ pub struct ConverterOptions {
 #[derive(Debug, Default)]
 pub struct Converter {
     options: ConverterOptions,
+    template: Template,
     streams: Streams,
     tools: Tools,
     interrupted: bool,
@@ -105,9 +107,10 @@ impl Converter {
     /// # Ok::<(), claude_ws::agent::wire::BadLine>(())
     /// ```
     pub fn line<'a>(&mut self, line: &'a [u8], sink: &mut impl EventSink) -> Result<Outcome<'a>, BadLine> {
-        if let Some(delta) = template::delta(line) {
+        let cut_off = self.cut_off();
+        if let Some(delta) = self.template.delta(line) {
             let template::Delta { parent, index, piece, token } = delta;
-            let told = self.streams.delta(parent, Some(index), piece, token, self.cut_off(), sink);
+            let told = self.streams.delta(parent, Some(index), piece, token, cut_off, sink);
             if !told && self.options.agent_events {
                 hand_on(line, sink);
             }

@@ -1,8 +1,9 @@
 //! The short way for deltas, which are nearly all that an agent says while the model writes.
 //!
 //! A delta's line is compared with the shapes in which both versions write it, byte for byte; anything else goes to the
-//! parser. Assumes nothing: what does not match exactly is not taken. What is taken must mean the same to the parser, on every
-//! input; a property test holds that.
+//! parser. Neighbouring deltas differ in their text and their `uuid` only, so what was around those in the last one is compared
+//! first, as a whole. Assumes nothing: what does not match exactly is not taken. What is taken must mean the same to the parser,
+//! on every input; a property test holds that.
 
 use super::stream::Piece;
 use crate::agent::wire;
@@ -17,103 +18,179 @@ pub(super) struct Delta<'a> {
 }
 
 /// How every such line begins.
-const START: &str = r#"{"type":"stream_event","event":{"#;
+const START: &[u8] = br#"{"type":"stream_event","event":{"#;
 
-/// The kinds, with the event's keys in the API's own order; what follows is the index.
-const API_ORDER: &str = r#""type":"content_block_delta","index":"#;
+/// The event's keys in the API's own order; what follows is the index.
+const API_ORDER: &[u8] = br#""type":"content_block_delta","index":"#;
 /// Behind the index, up to the token.
-const PIECES: [(Piece, &str); 3] = [
-    (Piece::Text, r#","delta":{"type":"text_delta","text":"#),
-    (Piece::Thinking, r#","delta":{"type":"thinking_delta","thinking":"#),
-    (Piece::Input, r#","delta":{"type":"input_json_delta","partial_json":"#),
+const PIECES: [(Piece, &[u8]); 3] = [
+    (Piece::Text, br#","delta":{"type":"text_delta","text":"#),
+    (Piece::Thinking, br#","delta":{"type":"thinking_delta","thinking":"#),
+    (Piece::Input, br#","delta":{"type":"input_json_delta","partial_json":"#),
 ];
 
-/// The kinds, with the event's keys in alphabetical order, as proxies write them; what follows is the token.
-const SORTED: [(Piece, &str, &str); 3] = [
-    (Piece::Text, r#""delta":{"text":"#, r#","type":"text_delta"},"index":"#),
-    (Piece::Thinking, r#""delta":{"thinking":"#, r#","type":"thinking_delta"},"index":"#),
-    (Piece::Input, r#""delta":{"partial_json":"#, r#","type":"input_json_delta"},"index":"#),
+/// The event's keys in alphabetical order, as proxies write them: up to the token, and from it to the index.
+const SORTED: [(Piece, &[u8], &[u8]); 3] = [
+    (Piece::Text, br#""delta":{"text":"#, br#","type":"text_delta"},"index":"#),
+    (Piece::Thinking, br#""delta":{"thinking":"#, br#","type":"thinking_delta"},"index":"#),
+    (Piece::Input, br#""delta":{"partial_json":"#, br#","type":"input_json_delta"},"index":"#),
 ];
 
-/// Reads a line that has exactly the known shape of a delta.
-pub(super) fn delta(line: &[u8]) -> Option<Delta<'_>> {
-    if !line.starts_with(START.as_bytes()) {
-        return None;
-    }
-    let text = simdutf8::basic::from_utf8(line).ok()?;
-    let mut rest = Rest(text.get(START.len()..)?);
-    let (piece, index, token);
-    if rest.eat(API_ORDER).is_some() {
-        index = rest.index()?;
-        piece = PIECES.iter().find_map(|(piece, keys)| rest.eat(keys).map(|()| *piece))?;
-        token = rest.token()?;
-        rest.eat("}}")?;
-    } else {
-        let after;
-        (piece, after) =
-            SORTED.iter().find_map(|(piece, keys, after)| rest.eat(keys).map(|()| (*piece, *after)))?;
-        token = rest.token()?;
-        rest.eat(after)?;
-        index = rest.index()?;
-        rest.eat(r#","type":"content_block_delta"}"#)?;
-    }
-    rest.eat(r#","session_id":""#)?;
-    rest.word()?;
-    rest.eat(r#","parent_tool_use_id":"#)?;
-    let parent = if rest.eat("null").is_some() {
-        None
-    } else {
-        rest.eat("\"")?;
-        Some(rest.word()?)
-    };
-    rest.eat(r#","uuid":""#)?;
-    rest.word()?;
-    for key in [r#","thinking_display":""#, r#","api_message_id":""#] {
-        if rest.eat(key).is_some() {
-            rest.word()?;
+/// What stood around the last delta's token and `uuid`.
+#[derive(Debug, Default)]
+pub(super) struct Template {
+    /// Up to the token.
+    head: Vec<u8>,
+    /// From the token to the `uuid`.
+    middle: Vec<u8>,
+    /// From the `uuid`'s closing quote to the end.
+    tail: Vec<u8>,
+    parent: Option<Box<str>>,
+    index: u64,
+    piece: Option<Piece>,
+}
+
+impl Template {
+    /// Reads a line that has exactly the known shape of a delta.
+    #[inline]
+    pub(super) fn delta<'a>(&'a mut self, line: &'a [u8]) -> Option<Delta<'a>> {
+        match self.like_the_last(line) {
+            Some((piece, token)) => {
+                Some(Delta { parent: self.parent.as_deref(), index: self.index, piece, token })
+            }
+            None => self.learn(line),
         }
     }
-    (rest.0 == "}").then_some(Delta { parent, index, piece, token })
+
+    #[inline]
+    fn like_the_last<'a>(&self, line: &'a [u8]) -> Option<(Piece, &'a str)> {
+        let piece = self.piece?;
+        let (token, rest) = wire::token(line.strip_prefix(&*self.head)?)?;
+        let rest = rest.strip_prefix(&*self.middle)?;
+        let (uuid, tail) = rest.split_at_checked(rest.len().checked_sub(self.tail.len())?)?;
+        (tail == self.tail && is_word(uuid)).then_some((piece, token))
+    }
+
+    /// Reads a line by the known shapes, and remembers what is around token and `uuid`.
+    #[cold]
+    fn learn<'a>(&'a mut self, line: &'a [u8]) -> Option<Delta<'a>> {
+        let found = Shape::of(line)?;
+        let between = |from: &[u8], to: &[u8]| line.get(line.len() - from.len()..line.len() - to.len());
+        self.head = between(line, found.from_token)?.to_vec();
+        self.middle = between(found.from_middle, found.from_uuid)?.to_vec();
+        self.tail = found.from_tail.to_vec();
+        self.parent = found.parent.map(Box::from);
+        self.index = found.index;
+        self.piece = Some(found.piece);
+        Some(Delta { parent: found.parent, index: found.index, piece: found.piece, token: found.token })
+    }
+}
+
+/// What was found in a line; the slices go from the place that they are called after to the line's end.
+struct Shape<'a> {
+    piece: Piece,
+    index: u64,
+    parent: Option<&'a str>,
+    token: &'a str,
+    from_token: &'a [u8],
+    from_middle: &'a [u8],
+    from_uuid: &'a [u8],
+    from_tail: &'a [u8],
+}
+
+impl<'a> Shape<'a> {
+    fn of(line: &'a [u8]) -> Option<Self> {
+        let mut rest = Rest(line.strip_prefix(START)?);
+        let (piece, index, token, from_token, from_middle);
+        if rest.eat(API_ORDER).is_some() {
+            index = rest.index()?;
+            piece = PIECES.iter().find_map(|(piece, keys)| rest.eat(keys).map(|()| *piece))?;
+            from_token = rest.0;
+            token = rest.token()?;
+            from_middle = rest.0;
+            rest.eat(b"}}")?;
+        } else {
+            let after;
+            (piece, after) =
+                SORTED.iter().find_map(|(piece, keys, after)| rest.eat(keys).map(|()| (*piece, *after)))?;
+            from_token = rest.0;
+            token = rest.token()?;
+            from_middle = rest.0;
+            rest.eat(after)?;
+            index = rest.index()?;
+            rest.eat(br#","type":"content_block_delta"}"#)?;
+        }
+        rest.eat(br#","session_id":""#)?;
+        rest.word()?;
+        rest.eat(br#","parent_tool_use_id":"#)?;
+        let parent = if rest.eat(b"null").is_some() {
+            None
+        } else {
+            rest.eat(b"\"")?;
+            Some(rest.word()?)
+        };
+        rest.eat(br#","uuid":""#)?;
+        let from_uuid = rest.0;
+        let uuid = rest.word()?;
+        let from_tail = from_uuid.get(uuid.len()..)?;
+        for key in [br#","thinking_display":""#.as_slice(), br#","api_message_id":""#] {
+            if rest.eat(key).is_some() {
+                rest.word()?;
+            }
+        }
+        (rest.0 == b"}").then_some(Self {
+            piece,
+            index,
+            parent,
+            token,
+            from_token,
+            from_middle,
+            from_uuid,
+            from_tail,
+        })
+    }
+}
+
+/// Whether that is a string's text for sure: letters, digits and what ids are joined with.
+#[inline]
+fn is_word(text: &[u8]) -> bool {
+    // No short circuit, so that it is done many bytes at a time.
+    let odd = |byte: u8| u8::from(byte < 0x23) | u8::from(byte >= 0x7f) | u8::from(byte == b'\\');
+    text.iter().fold(0, |found, byte| found | odd(*byte)) == 0
 }
 
 /// What of the line has not been matched yet.
-struct Rest<'a>(&'a str);
+struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
-    #[inline]
-    fn eat(&mut self, literal: &str) -> Option<()> {
+    fn eat(&mut self, literal: &[u8]) -> Option<()> {
         self.0 = self.0.strip_prefix(literal)?;
         Some(())
     }
 
-    /// The text of a string without escapes, up to and with its closing quote.
-    #[inline]
+    /// The text of a plain string, up to and with its closing quote.
     fn word(&mut self) -> Option<&'a str> {
-        let end = memchr::memchr(b'"', self.0.as_bytes())?;
+        let end = memchr::memchr(b'"', self.0)?;
         let (word, rest) = self.0.split_at_checked(end)?;
-        // No short circuit, so that it is done many bytes at a time.
-        let plain = word.bytes().fold(true, |plain, byte| plain & (byte >= 0x20) & (byte != b'\\'));
         self.0 = rest.get(1..)?;
-        plain.then_some(word)
+        std::str::from_utf8(word).ok().filter(|word| is_word(word.as_bytes()))
     }
 
     /// A block's index: up to four digits.
-    #[inline]
     fn index(&mut self) -> Option<u64> {
-        let digits = self.0.bytes().take(5).take_while(u8::is_ascii_digit).count();
+        let digits = self.0.iter().take(5).take_while(|byte| byte.is_ascii_digit()).count();
         let (number, rest) = self.0.split_at_checked(digits)?;
-        if !(1..5).contains(&digits) || digits > 1 && number.starts_with('0') {
+        if !(1..5).contains(&digits) || digits > 1 && number.starts_with(b"0") {
             return None;
         }
         self.0 = rest;
-        number.parse().ok()
+        std::str::from_utf8(number).ok()?.parse().ok()
     }
 
     /// A JSON string, as its token.
-    #[inline]
     fn token(&mut self) -> Option<&'a str> {
-        let token = self.0.starts_with('"').then(|| wire::token(self.0)).flatten()?;
-        self.0 = token.1;
-        Some(token.0)
+        let (token, rest) = wire::token(self.0)?;
+        self.0 = rest;
+        Some(token)
     }
 }

@@ -24,7 +24,8 @@ use crate::protocol::{self, ServerInfo};
 use crate::server::{
     self, AllowedOrigins, BadOrigin, BadProxy, BadTokens, TokenStore, Tokens, TrustedProxies,
 };
-use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared, Starts};
+use crate::session::warm::{self, Warm};
+use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared, Starts, WarmAgents};
 use crate::store::{self, DataDirError, OpenError, SqliteStore, Store, StoreError, StoredSession};
 
 /// Bytes of events that may wait for the store, over all sessions.
@@ -73,6 +74,14 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
     let home = Home::open(&config.data_dir).await?;
     let shared = Arc::new(shared(&config, &home, &tasks)?);
     let limits = &config.limits;
+    if limits.warm_agents > 0 {
+        let warm = Warm {
+            agents: limits.warm_agents,
+            max_age: config.times.warm_agent_age,
+            cwd: roots.first().to_owned(),
+        };
+        tasks.spawn(warm::keep(Arc::clone(&shared), warm, tasks.clone()));
+    }
     let registry = Registry::new(shared, home.sessions, limits.max_sessions_per_owner, tasks.clone());
     let dispatch = Dispatch {
         registry: Arc::clone(&registry),
@@ -183,6 +192,7 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, B
             max_message_bytes: limits.max_message_bytes as u64,
         },
         pool: AgentPool::new(limits.max_agents, limits.max_waiting),
+        warm: WarmAgents::default(),
         launcher: Launcher {
             spawner: Arc::new(Spawner::new(tasks.clone())?),
             program: config.claude_bin.clone(),

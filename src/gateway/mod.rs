@@ -4,6 +4,7 @@
 //! their store.
 
 mod build;
+pub mod check;
 mod demo;
 mod metrics;
 mod routes;

@@ -2,19 +2,18 @@
 //!
 //! Deltas, which are nearly all of the traffic, are written by template; everything else by serde, with the common fields
 //! spliced in. Frames share chunks of memory, so that a small one costs no allocation of its own. This module may assume that
-//! [`Text::Token`] and [`Json`](super::Json) hold valid JSON; it knows nothing of what messages mean.
+//! [`Text::Token`](super::Text::Token) and [`Json`] hold valid JSON; it knows nothing of what messages mean.
 //!
 //! JSON allows escapes that no string can hold: a lone surrogate (`\ud800`). The agent makes them where it cuts a text inside
 //! a pair, and strict parsers refuse the whole frame. They are replaced by `\ufffd`.
 
-use std::io;
-use std::sync::LazyLock;
-
 use bytes::{BufMut, BytesMut};
-use memchr::memmem;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{AssistantMessageDelta, Delta, MessageId, ServerMessage, Text};
+mod text;
+
+use super::{AssistantMessageDelta, Delta, Executor, Json, MessageId, ServerMessage, ToolResult, ToolUse};
+use text::{Output, repair_surrogates, text_size, write_number, write_string, write_text};
 
 /// First chunk of an encoder, bytes; each further one is twice as large, up to [`LAST_CHUNK`].
 const FIRST_CHUNK: usize = 1024;
@@ -73,6 +72,7 @@ impl<'a> From<&'a str> for Id<'a> {
 pub struct Encoder {
     /// `,"session_id":"…"`, ready to be copied.
     session: Vec<u8>,
+    ids: Ids,
     buffer: BytesMut,
     chunk: usize,
 }
@@ -82,16 +82,19 @@ impl Encoder {
     pub fn new(session_id: &str) -> Self {
         let mut session = Vec::from(br#","session_id":"#);
         write_string(&mut session, session_id);
-        Self { session, buffer: BytesMut::new(), chunk: FIRST_CHUNK / 2 }
+        Self { session, ids: Ids::default(), buffer: BytesMut::new(), chunk: FIRST_CHUNK / 2 }
     }
 
     /// One flat JSON object. Messages whose serialization fails (none of this crate's does) become an `error` `internal`.
     pub fn encode(&mut self, header: &Header<'_>, message: &ServerMessage<'_>) -> Utf8Bytes {
-        match message {
+        // The common fields are made from strings; only what comes behind them can hold escapes of others.
+        let body = match message {
             ServerMessage::AssistantMessageDelta(delta) => self.delta(header, delta),
+            ServerMessage::ToolUse(tool) => self.tool_use(header, tool),
+            ServerMessage::ToolResult(result) => self.tool_result(header, result),
             other => self.whole(header, other),
-        }
-        repair_surrogates(&mut self.buffer);
+        };
+        repair_surrogates(self.buffer.get_mut(body..).unwrap_or_default());
         let frame = self.buffer.split().freeze();
         Utf8Bytes::try_from(frame).unwrap_or_else(|_| {
             log::error!("an encoded frame was not UTF-8");
@@ -105,6 +108,7 @@ impl Encoder {
     pub fn release(&mut self) {
         self.buffer = BytesMut::new();
         self.chunk = FIRST_CHUNK / 2;
+        self.ids = Ids::default();
     }
 
     /// Makes room for a frame of about `size` bytes.
@@ -117,96 +121,171 @@ impl Encoder {
         self.buffer = BytesMut::with_capacity(if size > self.chunk / 2 { size } else { self.chunk });
     }
 
-    fn delta(&mut self, header: &Header<'_>, message: &AssistantMessageDelta<'_>) {
-        let parent = message.parent_tool_use_id.as_deref();
-        let content = match &message.delta {
-            Delta::Text { text } | Delta::Thinking { thinking: text } => text_size(text),
-            Delta::ToolUse { tool_use_id, tool_name, tool_input } => {
-                tool_use_id.len() + tool_name.len() + tool_input.get().len()
-            }
-            Delta::ToolInput { tool_use_id, tool_name, partial_json } => {
-                tool_use_id.len() + tool_name.len() + text_size(partial_json)
-            }
-        };
-        let ids = self.session.len() + header.request_id.map_or(0, str::len) + parent.map_or(0, str::len);
-        self.reserve(HEADROOM + content + ids);
-        self.buffer.put_slice(br#"{"type":"assistant_message_delta""#);
+    /// Begins a frame of a type with all its common fields; where its body begins.
+    fn begin(&mut self, kind: &[u8], header: &Header<'_>, content: usize) -> usize {
+        self.reserve(HEADROOM + self.session.len() + header.request_id.map_or(0, str::len) + content);
+        self.buffer.put_slice(br#"{"type":""#);
+        self.buffer.put_slice(kind);
+        self.buffer.put_u8(b'"');
         self.common(header);
-        let out = &mut self.buffer;
-        match &message.delta {
-            Delta::Text { text } => {
-                out.put_slice(br#","delta":{"delta_type":"text","text":"#);
-                write_text(out, text);
-            }
-            Delta::Thinking { thinking } => {
-                out.put_slice(br#","delta":{"delta_type":"thinking","thinking":"#);
-                write_text(out, thinking);
-            }
-            Delta::ToolUse { tool_use_id, tool_name, tool_input } => {
-                out.put_slice(br#","delta":{"delta_type":"tool_use","tool_use_id":"#);
-                write_string(out, tool_use_id);
-                out.put_slice(br#","tool_name":"#);
-                write_string(out, tool_name);
-                out.put_slice(br#","tool_input":"#);
-                out.extend_from_slice(tool_input.get().as_bytes());
-            }
-            Delta::ToolInput { tool_use_id, tool_name, partial_json } => {
-                out.put_slice(br#","delta":{"delta_type":"tool_input","tool_use_id":"#);
-                write_string(out, tool_use_id);
-                out.put_slice(br#","tool_name":"#);
-                write_string(out, tool_name);
-                out.put_slice(br#","partial_json":"#);
-                write_text(out, partial_json);
-            }
-        }
-        out.put_u8(b'}');
-        if let Some(parent) = parent {
-            out.put_slice(br#","parent_tool_use_id":"#);
-            write_string(out, parent);
-        }
-        out.put_u8(b'}');
+        self.buffer.len()
     }
 
-    fn whole(&mut self, header: &Header<'_>, message: &ServerMessage<'_>) {
+    /// Writes a subagent's id, and ends the frame.
+    fn end(&mut self, parent: Option<&str>) {
+        if let Some(parent) = parent {
+            self.field(br#","parent_tool_use_id":"#, parent);
+        }
+        self.buffer.put_u8(b'}');
+    }
+
+    fn field(&mut self, key: &[u8], value: &str) {
+        self.buffer.put_slice(key);
+        write_string(&mut self.buffer, value);
+    }
+
+    fn delta(&mut self, header: &Header<'_>, message: &AssistantMessageDelta<'_>) -> usize {
+        let parent = message.parent_tool_use_id.as_deref();
+        let content = parent.map_or(0, str::len)
+            + match &message.delta {
+                Delta::Text { text } | Delta::Thinking { thinking: text } => text_size(text),
+                Delta::ToolUse { tool_use_id, tool_name, tool_input } => {
+                    tool_use_id.len() + tool_name.len() + tool_input.get().len()
+                }
+                Delta::ToolInput { tool_use_id, tool_name, partial_json } => {
+                    tool_use_id.len() + tool_name.len() + text_size(partial_json)
+                }
+            };
+        let body = self.begin(b"assistant_message_delta", header, content);
+        match &message.delta {
+            Delta::Text { text } => {
+                self.buffer.put_slice(br#","delta":{"delta_type":"text","text":"#);
+                write_text(&mut self.buffer, text);
+            }
+            Delta::Thinking { thinking } => {
+                self.buffer.put_slice(br#","delta":{"delta_type":"thinking","thinking":"#);
+                write_text(&mut self.buffer, thinking);
+            }
+            Delta::ToolUse { tool_use_id, tool_name, tool_input } => {
+                self.field(br#","delta":{"delta_type":"tool_use","tool_use_id":"#, tool_use_id);
+                self.field(br#","tool_name":"#, tool_name);
+                self.buffer.put_slice(br#","tool_input":"#);
+                self.buffer.put_slice(tool_input.get().as_bytes());
+            }
+            Delta::ToolInput { tool_use_id, tool_name, partial_json } => {
+                self.field(br#","delta":{"delta_type":"tool_input","tool_use_id":"#, tool_use_id);
+                self.field(br#","tool_name":"#, tool_name);
+                self.buffer.put_slice(br#","partial_json":"#);
+                write_text(&mut self.buffer, partial_json);
+            }
+        }
+        self.buffer.put_u8(b'}');
+        self.end(parent);
+        body
+    }
+
+    fn tool_use(&mut self, header: &Header<'_>, tool: &ToolUse<'_>) -> usize {
+        let parent = tool.parent_tool_use_id.as_deref();
+        let content = tool.tool_use_id.len() + tool.tool_name.len() + parent.map_or(0, str::len);
+        let body = self.begin(b"tool_use", header, content + tool.tool_input.get().len());
+        self.field(br#","tool_use_id":"#, &tool.tool_use_id);
+        self.field(br#","tool_name":"#, &tool.tool_name);
+        self.buffer.put_slice(br#","tool_input":"#);
+        self.buffer.put_slice(tool.tool_input.get().as_bytes());
+        self.buffer.put_slice(match tool.executor {
+            Executor::Agent => br#","executor":"agent""#.as_slice(),
+            Executor::Client => br#","executor":"client""#,
+        });
+        self.end(parent);
+        body
+    }
+
+    fn tool_result(&mut self, header: &Header<'_>, result: &ToolResult<'_>) -> usize {
+        let parent = result.parent_tool_use_id.as_deref();
+        let blocks = result.blocks.as_ref().map(Json::get);
+        let content = result.tool_use_id.len() + parent.map_or(0, str::len) + blocks.map_or(0, str::len);
+        let body = self.begin(b"tool_result", header, content + text_size(&result.content));
+        self.field(br#","tool_use_id":"#, &result.tool_use_id);
+        self.buffer.put_slice(br#","content":"#);
+        write_text(&mut self.buffer, &result.content);
+        self.buffer.put_slice(if result.is_error { br#","is_error":true"# } else { br#","is_error":false"# });
+        if let Some(blocks) = blocks {
+            self.buffer.put_slice(br#","blocks":"#);
+            self.buffer.put_slice(blocks.as_bytes());
+        }
+        self.end(parent);
+        body
+    }
+
+    fn whole(&mut self, header: &Header<'_>, message: &ServerMessage<'_>) -> usize {
         // How long it gets is not known beforehand: `BytesMut` grows, at most doubling.
         self.reserve(HEADROOM + self.session.len() + size_hint(message));
         if let Err(error) = serde_json::to_writer(Output(&mut self.buffer), message) {
             log::error!("a message could not be encoded: {error}");
             self.buffer.clear();
-            self.buffer
-                .extend_from_slice(br#"{"type":"error","code":"internal","message":"encoding failed"}"#);
+            self.buffer.put_slice(br#"{"type":"error","code":"internal","message":"encoding failed"}"#);
         }
         // Every message is an object with at least its `type`, so a comma may follow.
         self.buffer.truncate(self.buffer.len() - 1);
         self.common(header);
         self.buffer.put_u8(b'}');
+        0
     }
 
     fn common(&mut self, header: &Header<'_>) {
+        self.ids.update(header, &self.session);
         let out = &mut self.buffer;
-        match header.id {
-            Id::Message(MessageId(number)) => {
-                out.extend_from_slice(br#","id":"msg-"#);
-                write_number(out, number);
-                out.put_u8(b'"');
-            }
-            Id::Text(id) => {
-                out.extend_from_slice(br#","id":"#);
-                write_string(out, id);
-            }
-        }
-        out.extend_from_slice(&self.session);
-        if let Some(request_id) = header.request_id {
-            out.extend_from_slice(br#","request_id":"#);
-            write_string(out, request_id);
-        }
+        out.put_slice(&self.ids.text);
         if let Some(seq) = header.seq {
-            out.extend_from_slice(br#","seq":"#);
+            out.put_slice(br#","seq":"#);
             write_number(out, seq);
         }
         if let Some(timestamp) = header.timestamp {
-            out.extend_from_slice(br#","timestamp":"#);
+            out.put_slice(br#","timestamp":"#);
             write_number(out, timestamp);
+        }
+    }
+}
+
+/// The common fields that stay the same for a message's deltas: `id`, `session_id`, `request_id`, as they are written.
+#[derive(Debug, Default)]
+struct Ids {
+    of: Option<MessageId>,
+    request_id: Option<String>,
+    text: Vec<u8>,
+}
+
+impl Ids {
+    #[inline]
+    fn update(&mut self, header: &Header<'_>, session: &[u8]) {
+        let known = matches!(header.id, Id::Message(id) if self.of == Some(id));
+        if !known || self.request_id.as_deref() != header.request_id {
+            self.write(header, session);
+        }
+    }
+
+    fn write(&mut self, header: &Header<'_>, session: &[u8]) {
+        self.text.clear();
+        self.text.put_slice(br#","id":"#);
+        match header.id {
+            Id::Message(id) => {
+                self.of = Some(id);
+                self.text.put_slice(b"\"msg-");
+                write_number(&mut self.text, id.0);
+                self.text.put_u8(b'"');
+            }
+            Id::Text(id) => {
+                self.of = None;
+                write_string(&mut self.text, id);
+            }
+        }
+        self.text.put_slice(session);
+        if let Some(request_id) = header.request_id {
+            self.text.put_slice(br#","request_id":"#);
+            write_string(&mut self.text, request_id);
+        }
+        if self.request_id.as_deref() != header.request_id {
+            self.request_id = header.request_id.map(str::to_owned);
         }
     }
 }
@@ -215,94 +294,11 @@ impl Encoder {
 fn size_hint(message: &ServerMessage<'_>) -> usize {
     match message {
         ServerMessage::UserMessage(event) => event.content.get().len(),
-        ServerMessage::ToolUse(tool) => tool.tool_input.get().len() + 256,
-        ServerMessage::ToolResult(result) => {
-            text_size(&result.content) + result.blocks.as_ref().map_or(0, |blocks| blocks.get().len()) + 256
-        }
         ServerMessage::PermissionRequest(request) => request.tool_input.get().len() + 1024,
         ServerMessage::Result(result) => result.result.as_ref().map_or(0, text_size) + 1024,
         ServerMessage::AgentEvent(event) => event.event.get().len(),
         _ => 256,
     }
-}
-
-fn text_size(text: &Text<'_>) -> usize {
-    match text {
-        // Room for some escapes; the buffer grows when there are more.
-        Text::Plain(text) => text.len() + text.len() / 8 + 2,
-        Text::Token(token) => token.len(),
-    }
-}
-
-fn write_text(out: &mut BytesMut, text: &Text<'_>) {
-    match text {
-        Text::Plain(text) => write_string(out, text),
-        Text::Token(token) => out.extend_from_slice(token.as_bytes()),
-    }
-}
-
-/// Writes `text` as a JSON string.
-fn write_string(out: &mut impl BufMut, text: &str) {
-    let plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
-    if text.as_bytes().iter().all(plain) {
-        out.put_u8(b'"');
-        out.put_slice(text.as_bytes());
-        out.put_u8(b'"');
-    } else {
-        // Writing to memory does not fail, and a string always serializes.
-        let _ = serde_json::to_writer(Output(out), text);
-    }
-}
-
-fn write_number(out: &mut BytesMut, number: u64) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
-}
-
-/// `io::Write` for a growing buffer.
-struct Output<'a, B>(&'a mut B);
-
-impl<B: BufMut> io::Write for Output<'_, B> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.put_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.put_slice(bytes);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Replaces the escapes of lone surrogates in JSON text by `\ufffd`, which is as long.
-fn repair_surrogates(json: &mut [u8]) {
-    static ESCAPE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(br"\u"));
-    let Some(first) = ESCAPE.find(json) else { return };
-    // What looks like an escape may be the end of an escaped backslash: start where the row of backslashes begins.
-    let mut at = json[..first].iter().rposition(|byte| *byte != b'\\').map_or(0, |before| before + 1);
-    while let Some(offset) = memchr::memchr(b'\\', &json[at..]) {
-        let escape = at + offset;
-        at = match unit(json, escape) {
-            Some(0xd800..0xdc00) if matches!(unit(json, escape + 6), Some(0xdc00..0xe000)) => escape + 12,
-            Some(0xd800..0xe000) => {
-                json[escape + 2..escape + 6].copy_from_slice(b"fffd");
-                escape + 6
-            }
-            _ => escape + 2,
-        };
-        if at >= json.len() {
-            return;
-        }
-    }
-}
-
-/// The UTF-16 unit that the `\uXXXX` at `at` stands for, if there is one.
-fn unit(json: &[u8], at: usize) -> Option<u16> {
-    let digits = json.get(at..at + 6)?.strip_prefix(br"\u")?;
-    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod tally;
 mod task;
 #[cfg(test)]
 mod tests;
+pub mod warm;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ pub use registry::{Found, OpenError, Registry};
 pub use starts::Starts;
 pub use state::{ClientId, Command, SessionLimits, SessionState};
 pub use tally::Tally;
+pub use warm::WarmAgents;
 
 use crate::agent::{AgentLimits, Conversation, Instance, Launch, Spawner};
 use crate::metrics::Metrics;
@@ -47,6 +49,8 @@ pub struct Shared {
     pub server: ServerInfo,
     /// Slots for agents.
     pub pool: AgentPool,
+    /// Agents that were started before anybody asked.
+    pub warm: WarmAgents,
     /// How agents are started.
     pub launcher: Launcher,
     /// Where sessions are kept; none: in memory only.
@@ -91,9 +95,10 @@ pub struct Launcher {
 
 impl Launcher {
     fn launch(&self, plan: &LaunchPlan) -> Launch {
-        let conversation = match plan.resume {
-            true => Conversation::Resume(plan.conversation),
-            false => Conversation::New(plan.conversation),
+        let conversation = if plan.resume {
+            Conversation::Resume(plan.conversation)
+        } else {
+            Conversation::New(plan.conversation)
         };
         Launch {
             options: launch::options(plan),

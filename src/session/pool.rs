@@ -110,6 +110,18 @@ impl AgentPool {
         state.make_room();
     }
 
+    /// As [`rests`](Self::rests), for agents that nobody uses: they go before all others.
+    pub(super) fn is_spare(&self, name: &Arc<str>, bedtime: Arc<Notify>) {
+        let mut state = self.0.state.lock();
+        state.resting.insert(Arc::clone(name), Resting { since: 0, bedtime });
+        state.make_room();
+    }
+
+    /// Whether `session` was told to sleep and is still wanted to.
+    pub(super) fn is_leaving(&self, session: &Arc<str>) -> bool {
+        self.0.state.lock().leaving.contains(session)
+    }
+
     /// The agent of `session` is needed; whoever counted on its slot must find another.
     pub(super) fn is_busy(&self, session: &Arc<str>) {
         let mut state = self.0.state.lock();
@@ -140,6 +152,13 @@ impl AgentPool {
         }
         state.free -= 1;
         Some(Slot { session: Arc::clone(session), pool: Arc::downgrade(&self.0) })
+    }
+}
+
+impl Slot {
+    /// From now on it is the slot of `session`, which the pool was not told anything of yet.
+    pub(super) fn pass_to(&mut self, session: &Arc<str>) {
+        self.session = Arc::clone(session);
     }
 }
 

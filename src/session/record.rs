@@ -17,7 +17,7 @@ pub struct Record {
     pub config: SessionConfig,
     /// Permission rules that were added while it ran.
     pub rules: RuleBook,
-    /// Calls that were allowed always: tool, and the [`fingerprint`] of its input.
+    /// Calls that were allowed always: tool, and the `fingerprint` of its input.
     pub always: Vec<(String, String)>,
     /// The agent's conversation.
     pub conversation: Uuid,
@@ -37,6 +37,8 @@ pub struct Record {
     pub broken: Option<Broken>,
     /// What was unfinished when the record was written: a gateway that died gives each its one end.
     pub unfinished: Unfinished,
+    /// What the last `status_update` said.
+    pub status: SessionStatus,
     /// Number of the next event id.
     pub next_id: u64,
     /// The newest event when this was written: what is true after it, only the log tells.
@@ -60,6 +62,7 @@ impl Default for Record {
             cost_usd: 0.0,
             broken: None,
             unfinished: Unfinished::default(),
+            status: SessionStatus::Idle,
             next_id: 0,
             last_seq: 0,
             clean: true,

@@ -13,7 +13,7 @@ use super::Shared;
 use super::handle::{Mail, SessionHandle, Vitals};
 use super::journal::Position;
 use super::record::{Record, Seen};
-use super::revive;
+use super::revive::{self, Revived};
 use super::state::{Birth, Closing, SessionState};
 use super::task::{self, SessionTask};
 use crate::log::EventLog;
@@ -178,7 +178,13 @@ impl Registry {
             sessions.resting.get(id).and_then(|resting| resting.stored.clone()).ok_or(OpenError::Unknown)?
         };
         let store = self.shared.store.clone().ok_or(OpenError::Unknown)?;
-        let (birth, leftover) = revive::birth(&stored, &*store).await?;
+        let Revived { birth, leftover, ended } = revive::revive(&stored, &*store).await?;
+        if ended {
+            if let Some(resting) = self.sessions.lock().resting.get_mut(id) {
+                resting.summary.status = Liveness::Ended;
+            }
+            return Err(OpenError::Ended);
+        }
         let log = EventLog::restore(
             stored.key.clone(),
             stored.epoch.clone(),
@@ -301,6 +307,7 @@ impl Registry {
         let live: Vec<_> = {
             let mut sessions = self.sessions.lock();
             sessions.draining = true;
+            self.shared.warm.close();
             sessions.live.values().cloned().collect()
         };
         for handle in live {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::journal::Position;
 use super::record::{OpenMessage, Record, RunningTurn, Seen, Unfinished};
 use super::state::{Birth, LeftMessage, Leftover, TurnInput};
-use crate::protocol::{Json, MessageId};
+use crate::protocol::{Json, MessageId, SessionStatus};
 use crate::store::{Chunk, Entry, Store, StoreError, StoredSession};
 
 /// Events that are read from the store at once.
@@ -19,23 +19,32 @@ const READ_BYTES: usize = 1 << 20;
 /// A gateway that died may have given out this many ids after its last record.
 const ID_GAP: u64 = 1_000_000;
 
-/// What the session is born with, and what was unfinished when the gateway died.
-pub(super) async fn birth(
-    stored: &StoredSession,
-    store: &dyn Store,
-) -> Result<(Birth, Leftover), StoreError> {
+/// A session as the store knows it.
+pub(super) struct Revived {
+    /// What it is born with.
+    pub(super) birth: Birth,
+    /// What was unfinished when the gateway died.
+    pub(super) leftover: Leftover,
+    /// Its last words are in the log: it is over, whatever the record says.
+    pub(super) ended: bool,
+}
+
+/// Reads what the store knows of a session.
+pub(super) async fn revive(stored: &StoredSession, store: &dyn Store) -> Result<Revived, StoreError> {
     let record = stored.record.as_ref().and_then(|record| serde_json::from_str::<Record>(&record.state).ok());
     let mut record = record.unwrap_or_default();
     let seen: Seen = store.message_ids(&stored.key, &stored.epoch).await?.into_iter().collect();
     let unfinished = std::mem::take(&mut record.unfinished);
-    let mut scan = Scan::new(unfinished, record.last_seq);
+    let mut scan = Scan::new(unfinished, record.status, record.last_seq);
     scan.read(stored, store).await?;
-    let next_id = match record.clean && scan.next_id <= record.next_id {
-        true => record.next_id,
-        false => record.next_id.max(scan.next_id) + ID_GAP,
+    let next_id = if record.clean && scan.next_id <= record.next_id {
+        record.next_id
+    } else {
+        record.next_id.max(scan.next_id) + ID_GAP
     };
     let position = Position { next_id, next_seq: stored.next_seq };
-    Ok((Birth { id: stored.key.as_str().into(), record, position, seen }, scan.leftover()))
+    let birth = Birth { id: stored.key.as_str().into(), record, position, seen };
+    Ok(Revived { birth, ended: scan.ended, leftover: scan.leftover() })
 }
 
 /// The log after the record.
@@ -46,6 +55,7 @@ struct Scan {
     /// Where reading begins.
     after: u64,
     next_id: u64,
+    ended: bool,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +69,7 @@ struct Head<'a> {
     parent_tool_use_id: Option<String>,
     #[serde(borrow)]
     permission_id: Option<Cow<'a, str>>,
+    status: Option<SessionStatus>,
 }
 
 #[derive(Deserialize)]
@@ -68,14 +79,19 @@ struct Said {
 }
 
 impl Scan {
-    fn new(unfinished: Unfinished, record_seq: u64) -> Self {
+    fn new(unfinished: Unfinished, status: SessionStatus, record_seq: u64) -> Self {
         let after_seq = unfinished.queued_after;
         let after = if unfinished.queued.is_empty() { record_seq } else { after_seq.min(record_seq) };
         let queued =
             unfinished.queued.into_iter().map(|id| LeftMessage { id, input: None, after_seq }).collect();
-        let leftover =
-            Leftover { turn: unfinished.turn, queued, prompts: unfinished.prompts, open: unfinished.open };
-        Self { leftover, record_seq, after, next_id: 0 }
+        let leftover = Leftover {
+            turn: unfinished.turn,
+            queued,
+            prompts: unfinished.prompts,
+            open: unfinished.open,
+            status,
+        };
+        Self { leftover, record_seq, after, next_id: 0, ended: false }
     }
 
     async fn read(&mut self, stored: &StoredSession, store: &dyn Store) -> Result<(), StoreError> {
@@ -130,6 +146,8 @@ impl Scan {
             _ => self.began(of_message),
         }
         match &*head.kind {
+            "status_update" => self.leftover.status = head.status.unwrap_or_default(),
+            "session_ended" => self.ended = true,
             "permission_request" => self.leftover.prompts.push(head.id.into_owned()),
             "permission_resolved" => {
                 self.leftover.prompts.retain(|id| Some(id.as_str()) != head.permission_id.as_deref());

@@ -11,14 +11,16 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
+use uuid::Uuid;
 
 use super::Shared;
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
 use super::pool::{Acquired, Slot};
 use super::state::{
-    Asker, ClientId, Closing, Effect, Input, Now, ReplayFrom, SessionState, SlotOutcome, Snapshot, Standing,
-    error,
+    Asker, ClientId, Closing, Effect, Input, LaunchPlan, Now, ReplayFrom, SessionState, SlotOutcome,
+    Snapshot, Standing, error,
 };
+use super::warm::WarmAgent;
 use crate::agent::{Agent, Output, SpawnError, Stop};
 use crate::log::{Doorbell, EventLog, From, Journal, Verdict};
 use crate::protocol::encode::{Encoder, Header};
@@ -26,6 +28,9 @@ use crate::protocol::{ErrorCode, ServerMessage};
 use crate::store::{Status, StoreHealth, StoredSession};
 
 type Starting = Pin<Box<dyn Future<Output = Result<(Agent, mpsc::Receiver<Output>), SpawnError>> + Send>>;
+
+/// A warm agent, what it says, and its conversation.
+type Adoptable = (Agent, mpsc::Receiver<Output>, Uuid);
 
 /// One session at work.
 pub(super) struct SessionTask {
@@ -41,6 +46,8 @@ pub(super) struct SessionTask {
     agent: Option<Agent>,
     output: Option<mpsc::Receiver<Output>>,
     starting: Option<Starting>,
+    /// A warm agent that came with the slot, until the state machine asks for an agent.
+    warm: Option<Adoptable>,
     slot: SlotState,
     clients: HashMap<ClientId, Known>,
     /// So many clients there may be before those that only asked something and left are looked for.
@@ -100,6 +107,7 @@ impl SessionTask {
             agent: None,
             output: None,
             starting: None,
+            warm: None,
             slot: SlotState::None,
             clients: HashMap::new(),
             look_for_gone_at: MANY_CLIENTS,
@@ -131,7 +139,8 @@ impl SessionTask {
         }
         tokio::select! {
             output = receive(&mut self.output) => Event::Output(output),
-            mail = self.mailbox.recv() => Event::Mail(mail),
+            // While the session leaves, commands wait: its end drops the mailbox, and they look for what is there then.
+            mail = self.mailbox.recv(), if !self.state.is_leaving() => Event::Mail(mail),
             started = start(&mut self.starting) => Event::Started(started),
             slot = wait_in_line(&mut self.slot) => Event::Slot(slot),
             () = self.bedtime.notified() => Event::Sleep,
@@ -145,12 +154,12 @@ impl SessionTask {
         let now = now();
         match event {
             Event::Output(Some(Output::Lines(lines))) => {
-                for line in lines.iter() {
+                for line in &lines {
                     self.state.line(line, now);
                 }
             }
             Event::Output(Some(Output::Skipped { bytes })) => {
-                self.state.handle(Input::Skipped { bytes }, now)
+                self.state.handle(Input::Skipped { bytes }, now);
             }
             Event::Output(Some(Output::Exited(exit))) => {
                 self.forget_agent();
@@ -219,7 +228,10 @@ impl SessionTask {
                 self.output = Some(output);
                 Ok(())
             }
-            Err(problem) => Err(problem.to_string()),
+            Err(problem) => {
+                log::error!("session {}: {problem}", self.handle.id);
+                Err(problem.for_clients())
+            }
         };
         self.state.handle(Input::Spawned(outcome), now);
     }
@@ -294,13 +306,12 @@ impl SessionTask {
             Effect::Attach { asker, from, created } => self.attach(&asker, &from, created),
             Effect::Announce => self.announce(),
             Effect::AcquireSlot { wait } => self.acquire_slot(wait),
-            Effect::ReleaseSlot => self.slot = SlotState::None,
-            Effect::Standing(standing) => self.standing(standing),
-            Effect::Spawn(plan) => {
-                let launch = self.shared.launcher.launch(&plan);
-                let spawner = Arc::clone(&self.shared.launcher.spawner);
-                self.starting = Some(Box::pin(async move { spawner.spawn(launch).await }));
+            Effect::ReleaseSlot => {
+                self.warm = None;
+                self.slot = SlotState::None;
             }
+            Effect::Standing(standing) => self.standing(standing),
+            Effect::Spawn(plan) => self.spawn(&plan),
             Effect::ToAgent(line) => self.to_agent(line),
             Effect::StopAgent { now } => {
                 if let Some(agent) = &self.agent {
@@ -330,11 +341,32 @@ impl SessionTask {
         }
     }
 
+    fn spawn(&mut self, plan: &LaunchPlan) {
+        if let Some((agent, output, conversation)) = self.warm.take() {
+            log::info!("session {}: took a warm agent, pid {}", self.handle.id, agent.pid());
+            self.agent = Some(agent);
+            self.output = Some(output);
+            self.state.handle(Input::Adopted { conversation }, now());
+            return;
+        }
+        let launch = self.shared.launcher.launch(plan);
+        let spawner = Arc::clone(&self.shared.launcher.spawner);
+        self.starting = Some(Box::pin(async move { spawner.spawn(launch).await }));
+    }
+
     fn acquire_slot(&mut self, wait: bool) {
+        let warm = self.shared.warm.take(&self.shared.pool, &self.handle.id, || self.state.launch_plan());
+        if let Some(WarmAgent { agent, output, slot, plan, .. }) = warm {
+            self.warm = Some((agent, output, plan.conversation));
+            self.slot = SlotState::Held(slot);
+            self.state.handle(Input::Slot(SlotOutcome::Granted), now());
+            return;
+        }
         let pool = &self.shared.pool;
-        let acquired = match wait {
-            true => pool.acquire(&self.handle.id),
-            false => pool.try_acquire(&self.handle.id).map_or(Acquired::Refused, Acquired::Slot),
+        let acquired = if wait {
+            pool.acquire(&self.handle.id)
+        } else {
+            pool.try_acquire(&self.handle.id).map_or(Acquired::Refused, Acquired::Slot)
         };
         match acquired {
             Acquired::Slot(slot) => {

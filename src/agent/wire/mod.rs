@@ -12,6 +12,7 @@ mod conversation;
 mod lenient;
 mod outcome;
 mod scan;
+mod string;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ pub use outcome::ResultMessage;
 pub use scan::Span;
 pub use system::{Init, RateLimit, RateLimitInfo, SystemMessage, ToolProgress};
 
-use scan::{Scan, scanned};
+use scan::scanned;
 
 /// One line of the agent's stdout.
 #[derive(Debug, Clone)]
@@ -114,11 +115,13 @@ pub fn parse(line: &[u8]) -> Result<Message<'_>, BadLine> {
     }
 }
 
-/// A delta's token and what follows it, for the short way: `text` begins with the token.
-pub(crate) fn token(text: &str) -> Option<(&str, &str)> {
-    let mut scan = Scan::with(text, false);
-    let token = scan.string().ok()?;
-    Some((token, text.get(scan.position()..)?))
+/// A JSON string token that `line` begins with, and what follows it; for the converter's short way for deltas.
+pub(crate) fn token(line: &[u8]) -> Option<(&str, &[u8])> {
+    if line.first() != Some(&b'"') {
+        return None;
+    }
+    let (token, rest) = line.split_at_checked(string::end(line, 1)?.at + 1)?;
+    Some((simdutf8::basic::from_utf8(token).ok()?, rest))
 }
 
 impl<'a> Line<'a> {

@@ -318,7 +318,7 @@ impl Stream {
     fn rest(&mut self, piece: Piece, token: Span<'_>, sink: &mut impl EventSink) -> bool {
         let Some(token) = token.string() else { return false };
         let kind = if piece == Piece::Text { Kind::Text } else { Kind::Thinking };
-        let told = self.current.get_or_insert_default().finish(kind, token);
+        let told = self.current.get_or_insert_default().finish(kind);
         if told == 0 {
             if token != "\"\"" {
                 let id = self.open(sink);

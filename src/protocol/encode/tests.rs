@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::protocol::Text;
 use proptest::prelude::*;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -84,7 +85,7 @@ fn with_message(kind: usize, texts: &[(String, bool)], check: impl FnOnce(Server
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(800))]
 
     #[test]
     fn a_frame_means_what_serde_writes(

@@ -110,7 +110,7 @@ impl SessionState {
     /// The hot path: one line of the agent's stdout.
     pub(super) fn agent_line(&mut self, line: &[u8]) {
         // Everything has had its end; nothing may come after it.
-        if matches!(self.life, Life::Closing(_) | Life::Closed) {
+        if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return;
         }
         match self.converter.line(line, &mut self.journal) {
@@ -132,7 +132,9 @@ impl SessionState {
     /// `system`/`init` comes at the start of every turn.
     fn turn_init(&mut self, init: &wire::Init<'_>) {
         self.turn_began();
-        let changed = self.info.update(init);
+        let model = init.model.text().map(Into::into);
+        let changed = self.info.update(init) || (model != self.model_in_use);
+        self.model_in_use = model;
         self.sync_config(init);
         if changed {
             self.effects.push(Effect::Announce);
@@ -241,7 +243,7 @@ impl SessionState {
         self.client_tools.forget_calls();
         self.journal.forget_tools();
         self.agent.idle_since = None;
-        self.cost.earlier += std::mem::take(&mut self.cost.current);
+        self.cost.process_ended();
         self.asked.clear();
         self.settings_lost();
     }
@@ -252,7 +254,7 @@ impl SessionState {
             return;
         }
         self.leave_line();
-        if matches!(self.life, Life::Closing(_) | Life::Closed) {
+        if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return;
         }
         self.restart_if_due();

@@ -1,6 +1,6 @@
 //! What is shown of a session: `session_info`, the list's entry, the record.
 
-use super::{Life, SessionState};
+use super::{Closing, Life, SessionState};
 use crate::agent::wire;
 use crate::log::Verdict;
 use crate::metrics::Metrics;
@@ -32,11 +32,11 @@ impl SessionState {
             state: self.status,
             created: at.created,
             cwd: self.config.cwd.as_deref().unwrap_or_default().into(),
-            model: self.config.model.as_deref().map(Into::into),
+            model: self.config.model.as_deref().or(self.model_in_use.as_deref()).map(Into::into),
             permission_mode: self.config.permission_mode,
             metadata: self.config.metadata.clone(),
             num_turns: self.num_turns,
-            total_cost_usd: self.total_cost(),
+            total_cost_usd: self.cost.total(),
             created_at: self.created_at,
             epoch: at.epoch.to_owned().into(),
             first_seq: at.first_seq,
@@ -64,7 +64,7 @@ impl SessionState {
             created_at: self.created_at,
             last_active_at: self.last_active_at,
             num_turns: self.num_turns,
-            total_cost_usd: self.total_cost(),
+            total_cost_usd: self.cost.total(),
             metadata: self.config.metadata.clone(),
             pending_permissions: self.prompts.len() as u64,
         }
@@ -96,10 +96,11 @@ impl SessionState {
             created_at: self.created_at,
             last_active_at: self.last_active_at,
             num_turns: self.num_turns,
-            cost_usd: self.total_cost(),
+            cost_usd: self.cost.total(),
             broken: self.broken.clone(),
-            clean: self.life == Life::Closed && unfinished.is_empty(),
+            clean: matches!(self.life, Life::Closed(_)) && unfinished.is_empty(),
             unfinished,
+            status: self.status,
             next_id: self.journal.position().next_id,
             last_seq: self.journal.position().last_seq(),
         }
@@ -118,13 +119,11 @@ impl SessionState {
     fn liveness(&self) -> Liveness {
         match self.life {
             Life::Active | Life::Draining { .. } => Liveness::Active,
-            Life::Dormant | Life::Closing(super::Closing::Dormant) => Liveness::Dormant,
-            Life::Closing(_) | Life::Closed => Liveness::Ended,
+            Life::Dormant | Life::Closing(Closing::Dormant) | Life::Closed(Closing::Dormant) => {
+                Liveness::Dormant
+            }
+            Life::Closing(_) | Life::Closed(_) => Liveness::Ended,
         }
-    }
-
-    fn total_cost(&self) -> f64 {
-        self.cost.earlier + self.cost.current
     }
 
     /// Brings up to date what changes in a [`summary`](Self::summary).
@@ -133,7 +132,7 @@ impl SessionState {
         summary.state = self.status;
         summary.last_active_at = self.last_active_at;
         summary.num_turns = self.num_turns;
-        summary.total_cost_usd = self.total_cost();
+        summary.total_cost_usd = self.cost.total();
         summary.pending_permissions = self.prompts.len() as u64;
     }
 }

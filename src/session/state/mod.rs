@@ -15,10 +15,12 @@
 //! | `rules` | permission rules of the session |
 //! | `settings` | `config_update` |
 //! | `client_tools` | tools that the front end runs |
+//! | `cost` | what the session has cost |
 //! | `info` | what `session_info` and `session_list` show |
 
 mod agent;
 mod client_tools;
+mod cost;
 mod grace;
 mod info;
 mod model;
@@ -47,6 +49,7 @@ use super::journal::{Journal, Position};
 use super::record::Seen;
 use agent::AgentLife;
 use client_tools::ClientTools;
+use cost::Cost;
 pub use info::Snapshot;
 pub use model::*;
 use prompts::Prompts;
@@ -77,6 +80,8 @@ pub struct SessionState {
 
     agent: AgentLife,
     info: AgentInfo,
+    /// What the agent says it works with, where the configuration names none.
+    model_in_use: Option<String>,
     prompts: Prompts,
     client_tools: ClientTools,
     settings: Settings,
@@ -122,16 +127,7 @@ enum Life {
     },
     /// Waits for the agent's end, then closes.
     Closing(Closing),
-    Closed,
-}
-
-/// Cost as the agent counts it: a process counts from zero (or from what it restored).
-#[derive(Debug, Clone, Copy, Default)]
-struct Cost {
-    /// Of earlier processes, US dollars.
-    earlier: f64,
-    /// Of the process that runs.
-    current: f64,
+    Closed(Closing),
 }
 
 impl SessionState {
@@ -156,6 +152,7 @@ impl SessionState {
             seen: birth.seen,
             agent: AgentLife::new(record.conversation, record.conversation_started),
             info: record.agent,
+            model_in_use: None,
             prompts: Prompts::new(record.always),
             settings: Settings::default(),
             asked: HashMap::new(),
@@ -167,7 +164,7 @@ impl SessionState {
             created_at: record.created_at,
             last_active_at: record.last_active_at,
             num_turns: record.num_turns,
-            cost: Cost { earlier: record.cost_usd, current: 0.0 },
+            cost: Cost::new(record.cost_usd),
             limits,
             effects: vec![Effect::Persist],
         }
@@ -197,7 +194,7 @@ impl SessionState {
     pub fn handle(&mut self, input: Input, now: Now) {
         self.set_time(now);
         // Nothing follows the last words. (Commands still get their refusal.)
-        if self.life == Life::Closed && !matches!(input, Input::Command { .. }) {
+        if matches!(self.life, Life::Closed(_)) && !matches!(input, Input::Command { .. }) {
             return;
         }
         match input {
@@ -205,6 +202,7 @@ impl SessionState {
             Input::Slot(outcome) => self.slot(outcome),
             Input::Waiting { ahead } => self.waiting(ahead),
             Input::Spawned(outcome) => self.spawned(outcome),
+            Input::Adopted { conversation } => self.adopted(conversation),
             Input::Skipped { bytes } => self.line_skipped(bytes),
             Input::Exited(exit) => self.exited(&exit),
             Input::Unresponsive => self.unresponsive(),
@@ -292,11 +290,16 @@ impl SessionState {
         }
     }
 
+    /// Whether the session is about to be gone though it has not ended: it is removed or goes to rest, and nobody is there.
+    pub fn is_leaving(&self) -> bool {
+        self.attached == 0 && matches!(self.life, Life::Closing(Closing::Removed | Closing::Dormant))
+    }
+
     /// Why a command cannot be taken now, if so.
     fn refusal(&self, command: &Command) -> Option<ServerMessage<'static>> {
         let refused = match (self.life, command) {
             (Life::Active | Life::Dormant, _) | (_, Command::Info | Command::ConfigQuery) => return None,
-            (Life::Closing(Closing::Ended(_)) | Life::Closed, _) => {
+            (Life::Closing(Closing::Ended(_)) | Life::Closed(_), _) => {
                 (ErrorCode::SessionEnded, "the session has ended")
             }
             (Life::Draining { .. }, Command::UserMessage(_) | Command::Resume) | (Life::Closing(_), _) => {
@@ -308,6 +311,10 @@ impl SessionState {
     }
 
     fn attach(&mut self, asker: Asker, attach: Attach) {
+        // The agent starts with the session, not with its first message.
+        if attach.created {
+            self.start_early();
+        }
         let ignored = attach.options.map(|sent| sent.differing_from(&self.config)).unwrap_or_default();
         self.effects.push(Effect::Attach {
             asker: asker.clone(),
@@ -320,10 +327,6 @@ impl SessionState {
                 format!("the session exists with other options; not applied: {names} (see config_update)");
             self.reply(&asker, warning(WarningCode::ConfigIgnored, text));
         }
-        // The agent starts with the session, not with its first message.
-        if attach.created {
-            self.start_early();
-        }
     }
 
     fn end(&mut self, asker: Asker, reason: Option<&str>) {
@@ -333,7 +336,7 @@ impl SessionState {
 
     /// The last events of a session; they wait for the agent's end, so that nothing of it runs when they are seen.
     fn close(&mut self, closing: Closing, request_id: Option<String>) {
-        if matches!(self.life, Life::Closing(_) | Life::Closed) {
+        if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return;
         }
         self.life = Life::Closing(closing);
@@ -346,7 +349,7 @@ impl SessionState {
     fn closed(&mut self) {
         let Life::Closing(closing) = self.life else { return };
         self.sync_status();
-        self.life = Life::Closed;
+        self.life = Life::Closed(closing);
         if let Closing::Ended(reason) = closing {
             let ended = ServerMessage::SessionEnded(crate::protocol::SessionEnded { reason });
             let request_id = self.closed_by.take();
@@ -404,7 +407,7 @@ impl SessionState {
     /// Tells clients what the session is doing, if that has changed.
     fn sync_status(&mut self) {
         let status = self.true_status();
-        if status != self.status && self.life != Life::Closed {
+        if status != self.status && !matches!(self.life, Life::Closed(_)) {
             self.set_status(status, None);
         }
     }

@@ -1,5 +1,6 @@
 //! What goes into the state machine and what comes out of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -115,6 +116,11 @@ pub enum Input {
     },
     /// What became of [`Effect::Spawn`].
     Spawned(Result<(), String>),
+    /// Instead: an agent was there that was started by the same plan and has answered the greeting.
+    Adopted {
+        /// Its conversation's id.
+        conversation: Uuid,
+    },
     /// The agent wrote a line longer than the limit.
     Skipped {
         /// Its length.
@@ -235,6 +241,23 @@ pub struct LaunchPlan {
     pub resume: bool,
 }
 
+impl LaunchPlan {
+    /// Whether an agent that was started by this plan is, but for the conversation's id, what `wanted` asks for. Both are of
+    /// conversations to begin.
+    pub fn fits(&self, wanted: &Self) -> bool {
+        // What only the gateway looks at does not matter.
+        let bare = |config: &SessionConfig| SessionConfig {
+            metadata: BTreeMap::new(),
+            agent_events: false,
+            ..config.clone()
+        };
+        !self.resume
+            && !wanted.resume
+            && self.settings == wanted.settings
+            && bare(&self.config) == bare(&wanted.config)
+    }
+}
+
 /// What a session begins with.
 #[derive(Debug)]
 pub struct Birth {
@@ -297,11 +320,11 @@ impl Default for SessionLimits {
             max_prompts: 256,
             permission_timeout: None,
             client_tool_timeout: None,
-            start_timeout: Duration::from_secs(60),
+            start_timeout: Duration::from_mins(1),
             interrupt_timeout: Duration::from_secs(10),
-            agent_idle: Duration::from_secs(600),
-            session_grace: Duration::from_secs(600),
-            retention: Duration::from_secs(7 * 86_400),
+            agent_idle: Duration::from_mins(10),
+            session_grace: Duration::from_mins(10),
+            retention: Duration::from_hours(168),
             allow_bypass: false,
             stored: false,
             default_model: None,

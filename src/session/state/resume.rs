@@ -3,8 +3,8 @@
 use super::turns::{Phase, Queued, TurnInput};
 use super::{Asker, Now, SessionState, warning};
 use crate::protocol::{
-    AssistantMessageComplete, EventSink, Json, Resolution, ResolvedBy, ServerMessage, TurnErrorCode,
-    WarningCode,
+    AssistantMessageComplete, EventSink, Json, Resolution, ResolvedBy, ServerMessage, SessionStatus,
+    TurnErrorCode, WarningCode,
 };
 use crate::session::record::{OpenMessage, RunningTurn};
 
@@ -27,6 +27,8 @@ pub struct Leftover {
     pub prompts: Vec<String>,
     /// Messages of the model that had begun and not ended.
     pub open: Vec<OpenMessage>,
+    /// What clients were told last that the session is doing.
+    pub status: SessionStatus,
 }
 
 /// A message that was queued when the gateway died.
@@ -54,6 +56,7 @@ impl SessionState {
         if leftover.is_empty() {
             return;
         }
+        self.status = leftover.status;
         if let Some(RunningTurn { id }) = &leftover.turn {
             self.begin_turn(id.clone(), Phase::Running);
         }
@@ -82,9 +85,6 @@ impl SessionState {
             self.remember(&id);
             self.queue.extend(input.map(|input| Queued { id, input, after_seq }));
         }
-        // Whatever clients saw last: this is so now.
-        let status = self.true_status();
-        self.set_status(status, None);
         self.next_turn();
         self.sync_status();
     }

@@ -65,7 +65,7 @@ impl RuleBook {
                 self.list(config, set.behavior).retain(|rule| !gone.contains(rule));
             }
             RuleUpdate::AddDirectories { directories } => {
-                add(&mut self.directories, directories.iter().cloned())
+                add(&mut self.directories, directories.iter().cloned());
             }
             RuleUpdate::RemoveDirectories { directories } => {
                 self.directories.retain(|directory| !directories.contains(directory));

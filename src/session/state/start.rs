@@ -13,7 +13,7 @@ use crate::protocol::{ErrorCode, EventSink, SessionStatus, TurnErrorCode, Warnin
 /// Starts that may fail in a row before the next one is held back.
 const FREE_FAILURES: u32 = 3;
 /// The longest time that a start is held back.
-const MAX_BACKOFF: Duration = Duration::from_secs(60);
+const MAX_BACKOFF: Duration = Duration::from_mins(1);
 /// Times in a row that a start is tried again because of the conversation's id.
 const MAX_RENAMED: u32 = 2;
 
@@ -103,19 +103,37 @@ impl SessionState {
     fn spawn(&mut self) {
         self.agent.phase = AgentPhase::Spawning;
         self.journal.tally().agent_launched(self.now.unix_ms);
+        self.cost.process_starts(self.agent.conversation_started);
         self.converter = Converter::new(super::converter_options(&self.config));
         self.settings.restarted();
+        self.effects.push(Effect::Spawn(Box::new(self.launch_plan())));
+    }
+
+    /// What the agent would be started with now.
+    pub fn launch_plan(&self) -> LaunchPlan {
         let mut config = self.config.clone();
         if config.model.is_none() {
             config.model.clone_from(&self.limits.default_model);
         }
-        let plan = LaunchPlan {
+        LaunchPlan {
             settings: self.rules.settings(&self.config).get().to_owned(),
             config,
             conversation: self.agent.conversation,
             resume: self.agent.conversation_started,
-        };
-        self.effects.push(Effect::Spawn(Box::new(plan)));
+        }
+    }
+
+    /// A warm agent takes the place of the one that was to be started. The conversation is the one that it began with.
+    pub(super) fn adopted(&mut self, conversation: Uuid) {
+        if self.agent.phase == AgentPhase::Spawning {
+            self.agent.conversation = conversation;
+            self.effects.push(Effect::Persist);
+            self.agent.phase =
+                AgentPhase::Initializing { deadline: self.now.instant + self.limits.start_timeout };
+            self.initialized();
+        } else {
+            self.spawned(Ok(()));
+        }
     }
 
     pub(super) fn spawned(&mut self, outcome: Result<(), String>) {

@@ -142,7 +142,7 @@ impl SessionState {
 
     /// Begins the next turn, if none is running and one is waiting.
     pub(super) fn next_turn(&mut self) {
-        if self.turn.is_some() || matches!(self.life, Life::Closing(_) | Life::Closed) {
+        if self.turn.is_some() || matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return;
         }
         if self.drain_is_over() {
@@ -199,7 +199,7 @@ impl SessionState {
             return;
         }
         if let Some(cost) = line.total_cost_usd.number() {
-            self.cost.current = cost;
+            self.cost.process_says(cost);
         }
         match &self.turn {
             // What the agent has not been told it cannot have done (a failed `--resume` gives a result, for one).

@@ -44,6 +44,8 @@ pub(crate) fn fake(flow: impl AsyncFnOnce(&Lab)) {
 }
 
 fn run(cli: Option<Cli>, program: PathBuf, flow: impl AsyncFnOnce(&Lab)) {
+    // RUST_LOG=info cargo test --test it -- NAME shows the gateway's log.
+    let _ = env_logger::Builder::from_env("RUST_LOG").try_init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let _place = if cli.is_some() { Some(PLACES.acquire().await.unwrap()) } else { None };

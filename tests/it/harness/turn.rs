@@ -12,7 +12,7 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    pub(super) fn of(id: &str, got: Vec<Value>) -> Self {
+    pub(super) fn of(id: &str, got: &[Value]) -> Self {
         let of_turn = |kind: &str, message: &Value| message["type"] == kind && message["request_id"] == id;
         // A turn of `resume` has no `user_message`.
         let first = got.iter().position(|message| message["seq"].is_u64() && message["request_id"] == id);
@@ -36,8 +36,10 @@ impl Turn {
     }
 
     fn joined(&self, kind: &str) -> String {
-        let deltas = self.of_type("assistant_message_delta").into_iter().map(|message| &message["delta"]);
-        deltas.filter(|delta| delta["delta_type"] == kind).filter_map(|delta| delta[kind].as_str()).collect()
+        let id = &self.result["request_id"];
+        let deltas = self.of_type("assistant_message_delta").into_iter();
+        let own = deltas.filter(|message| message["request_id"] == *id).map(|message| &message["delta"]);
+        own.filter(|delta| delta["delta_type"] == kind).filter_map(|delta| delta[kind].as_str()).collect()
     }
 
     /// All text deltas, joined.

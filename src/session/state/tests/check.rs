@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// What the events so far say. Panics at the first that breaks a rule.
 #[derive(Debug, Default, Clone)]
-pub(in crate::session) struct Checker {
+pub(super) struct Checker {
     last_seq: u64,
     ids: HashSet<String>,
     /// Open messages by parent.
@@ -14,25 +14,25 @@ pub(in crate::session) struct Checker {
     tools: HashSet<String>,
     done: HashSet<String>,
     /// Open prompts: id, and the tool use it is about.
-    pub(in crate::session) prompts: BTreeMap<String, String>,
+    pub(super) prompts: BTreeMap<String, String>,
     resolved: HashSet<String>,
     /// Accepted messages, and how often each got its result.
-    pub(in crate::session) results: BTreeMap<String, u32>,
-    pub(in crate::session) status: String,
-    pub(in crate::session) ended: bool,
+    pub(super) results: BTreeMap<String, u32>,
+    pub(super) status: String,
+    pub(super) ended: bool,
 }
 
 impl Checker {
-    pub(in crate::session) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { status: "idle".to_owned(), ..Self::default() }
     }
 
     /// A message was accepted that no event announces (`resume`).
-    pub(in crate::session) fn accepted(&mut self, id: &str) {
+    pub(super) fn accepted(&mut self, id: &str) {
         self.results.entry(id.to_owned()).or_insert(0);
     }
 
-    pub(in crate::session) fn note(&mut self, event: &Value) {
+    pub(super) fn note(&mut self, event: &Value) {
         let text = |field: &str| event[field].as_str().map(str::to_owned);
         assert!(!self.ended, "after session_ended: {event}");
         let seq = event["seq"].as_u64().expect("a seq");
@@ -124,12 +124,12 @@ impl Checker {
         }
     }
 
-    pub(in crate::session) fn unanswered(&self) -> Vec<String> {
+    pub(super) fn unanswered(&self) -> Vec<String> {
         self.results.iter().filter(|(_, count)| **count == 0).map(|(id, _)| id.clone()).collect()
     }
 
     /// Nothing runs and nothing waits: everything must have had its end.
-    pub(in crate::session) fn all_is_over(&self) {
+    pub(super) fn all_is_over(&self) {
         assert_eq!(self.unanswered(), Vec::<String>::new(), "messages without a result");
         assert!(self.prompts.is_empty(), "open prompts: {:?}", self.prompts);
         assert!(self.open.is_empty(), "open messages: {:?}", self.open);

@@ -9,8 +9,8 @@ mod dice;
 mod life;
 mod prompts;
 mod random;
+mod reader;
+mod stitch;
+mod store;
 mod turns;
 mod world;
-
-pub(in crate::session) use check::Checker;
-pub(in crate::session) use dice::Dice;

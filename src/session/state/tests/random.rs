@@ -16,7 +16,7 @@ use crate::protocol::{
 };
 use crate::session::state::{Command, Input, SessionLimits};
 
-const RUNS: u64 = 1_500;
+const RUNS: u64 = 1_000;
 
 #[test]
 fn any_game_of_clients_agent_and_time_keeps_the_rules() {
@@ -52,7 +52,7 @@ fn play(seed: u64) {
     calm_down(&mut world, &mut dice);
 }
 
-fn limits(dice: &mut Dice) -> SessionLimits {
+pub(super) fn limits(dice: &mut Dice) -> SessionLimits {
     let maybe = |dice: &mut Dice| dice.one_in(3).then_some(Duration::from_secs(30));
     SessionLimits {
         max_queue: 3,
@@ -66,7 +66,7 @@ fn limits(dice: &mut Dice) -> SessionLimits {
     }
 }
 
-fn manners(dice: &mut Dice) -> Manners {
+pub(super) fn manners(dice: &mut Dice) -> Manners {
     Manners {
         answers_greeting: !dice.one_in(8),
         heeds_interrupts: !dice.one_in(4),
@@ -79,7 +79,7 @@ fn manners(dice: &mut Dice) -> Manners {
 }
 
 /// One thing that may happen, happens.
-fn something(world: &mut World, dice: &mut Dice) {
+pub(super) fn something(world: &mut World, dice: &mut Dice) {
     match dice.below(100) {
         0..55 => _ = world.step(),
         55..63 => world_moves(world, dice),
@@ -221,7 +221,7 @@ fn client_tool(world: &mut World, dice: &mut Dice) {
 }
 
 /// From now on everybody behaves, and so everything comes to its end.
-fn calm_down(world: &mut World, dice: &mut Dice) {
+pub(super) fn calm_down(world: &mut World, dice: &mut Dice) {
     world.slots = Slots::Free;
     world.manners = Manners { works: true, ..Manners::default() };
     for round in 0..400 {
@@ -263,7 +263,7 @@ fn calm_down(world: &mut World, dice: &mut Dice) {
         if world.closed.is_some() {
             return;
         }
-        world.pass(Duration::from_secs(3600 * 24));
+        world.pass(Duration::from_hours(24));
         if world.closed.is_none() && world.spawning.is_some() {
             world.spawned(Ok(()));
         }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::agent::{Manners, ModelAgent};
 use super::check::Checker;
 use super::dice::Dice;
 use crate::agent::Exit;
+use crate::log::{EventLog, Journal};
 use crate::protocol::{Json, SessionConfig, UserMessage};
-use crate::session::journal::Position;
+use crate::session::Position;
 use crate::session::record::{Record, Seen};
 use crate::session::state::{
     Attach, Birth, ClientId, Closing, Command, Effect, Input, LaunchPlan, Now, ReplayFrom, SessionLimits,
@@ -53,6 +55,10 @@ pub(super) struct World {
     pub(super) manners: Manners,
     pub(super) closed: Option<Closing>,
     pub(super) record: Option<Record>,
+    /// The frames of events, for whoever takes them away.
+    pub(super) said: Vec<(u64, Utf8Bytes)>,
+    /// Where events go besides the checker.
+    pub(super) log: Option<Arc<EventLog>>,
     remembered: Vec<String>,
     agents: u64,
     next_id: u64,
@@ -75,7 +81,7 @@ impl World {
     pub(super) fn of(birth: Birth, limits: SessionLimits, seed: u64) -> Self {
         let instant = Instant::now();
         let state = SessionState::new(birth, Arc::new(limits), Now { instant, unix_ms: 1_000 });
-        let mut world = Self {
+        Self {
             state,
             dice: Dice::new(seed),
             instant,
@@ -94,12 +100,12 @@ impl World {
             manners: Manners::default(),
             closed: None,
             record: None,
+            said: Vec::new(),
+            log: None,
             remembered: Vec::new(),
             agents: 0,
             next_id: 0,
-        };
-        world.run_effects();
-        world
+        }
     }
 
     pub(super) fn now(&self) -> Now {
@@ -116,7 +122,8 @@ impl World {
     /// A command of the client, under a fresh id, which is given back.
     pub(super) fn command(&mut self, command: Command) -> String {
         self.next_id += 1;
-        let id = format!("c{}", self.next_id);
+        let what = if matches!(command, Command::Resume) { "resume" } else { "c" };
+        let id = format!("{what}{}", self.next_id);
         self.command_as(&id, command);
         id
     }
@@ -136,6 +143,12 @@ impl World {
         assert!(self.replies[replies..].iter().all(|(asker, _)| !asker.is_empty()));
     }
 
+    /// The gateway was started again: ids of commands and agents go on somewhere else.
+    pub(super) fn begin_generation(&mut self, generation: u64) {
+        self.next_id = generation * 1_000_000;
+        self.agents = generation * 1_000;
+    }
+
     pub(super) fn say(&mut self, text: &str) -> String {
         self.command(Command::UserMessage(message(text)))
     }
@@ -146,16 +159,22 @@ impl World {
         self.input(Input::Attached(1));
     }
 
-    fn run_effects(&mut self) {
+    pub(super) fn run_effects(&mut self) {
         loop {
-            let entries: Vec<_> = self.state.entries().drain(..).collect();
-            for entry in entries {
+            let mut entries: Vec<_> = self.state.entries().drain(..).collect();
+            for entry in &entries {
                 let event: Value = serde_json::from_str(&entry.frame).unwrap();
                 assert_eq!(event["seq"], entry.seq);
                 self.checker.note(&event);
                 self.events.push(event);
+                if self.log.is_some() {
+                    self.said.push((entry.seq, entry.frame.clone()));
+                }
             }
             let effects = std::mem::take(self.state.effects());
+            if let Some(log) = &self.log {
+                log.append_with(&mut entries, self.journal(&effects));
+            }
             if effects.is_empty() {
                 break;
             }
@@ -177,6 +196,20 @@ impl World {
             assert_eq!(self.slot, SlotState::None, "closed with a slot");
             self.checker.all_is_over();
         }
+    }
+
+    /// What is stored with the events, as the session's task gives it.
+    fn journal(&self, effects: &[Effect]) -> Journal {
+        let persist = effects.iter().any(|effect| matches!(effect, Effect::Persist));
+        let record = persist.then(|| crate::store::Record {
+            state: serde_json::to_string(&self.state.record()).unwrap(),
+            ..crate::store::Record::default()
+        });
+        let ids = effects.iter().filter_map(|effect| match effect {
+            Effect::Remember(id) => Some(id.clone()),
+            _ => None,
+        });
+        Journal { record, message_ids: ids.collect() }
     }
 
     fn run_effect(&mut self, effect: Effect) {
