@@ -5,53 +5,60 @@ use std::sync::Arc;
 
 use clap::Parser;
 use claude_ws::config::cli::Cli;
-use claude_ws::gateway::{Demo, Gateway, Sweeper, welcome};
-use claude_ws::server::{BindAddr, Listener, TokenStore, Tokens};
+use claude_ws::gateway::{Demo, Gateway, Sweeper, check::Findings, welcome};
+use claude_ws::server::{Inherited, Listener, TokenStore};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 fn main() -> ExitCode {
+    // Before there is a second thread.
+    let inherited = Inherited::take();
     let cli = Cli::parse();
-    env_logger::Builder::new().parse_filters(cli.log_filter()).init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(problem) => return fail(&format!("cannot start: {problem}")),
-    };
-    match runtime.block_on(run(cli)) {
+    // The WebSocket library's finest level writes out whole messages, secrets of clients included.
+    let library = ("tungstenite", log::LevelFilter::Debug);
+    env_logger::Builder::new().parse_filters(cli.log_filter()).filter_module(library.0, library.1).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|problem| format!("cannot start: {problem}"));
+    match runtime.and_then(|runtime| runtime.block_on(run(cli, inherited))) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => fail(&problem),
+        Err(problem) => {
+            eprintln!("claude-ws: {problem}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-fn fail(problem: &str) -> ExitCode {
-    eprintln!("claude-ws: {problem}");
-    ExitCode::FAILURE
-}
-
-async fn run(cli: Cli) -> Result<(), String> {
-    let bind: BindAddr = cli.bind.parse().map_err(|problem| format!("--bind {}: {problem}", cli.bind))?;
-    let (is_demo, script) = (cli.is_demo(), cli.demo_script().cloned());
+async fn run(cli: Cli, inherited: std::io::Result<Option<Inherited>>) -> Result<(), String> {
+    let given = Inherited::listener(inherited).map_err(|problem| welcome::bad_socket(&problem))?;
+    let bind = match &given {
+        Some(listener) => listener.local_addr().clone(),
+        None => cli.bind.parse().map_err(|problem| format!("--bind {}: {problem}", cli.bind))?,
+    };
+    let (is_demo, script, check) = (cli.is_demo(), cli.demo_script().cloned(), cli.check);
     let mut config = cli.into_config();
+    if check {
+        return Findings::of(&config, given.is_none().then_some(&bind), script.as_deref()).await.print();
+    }
     config.allow_bind(&bind.to_string(), bind.is_local())?;
     let claude = Gateway::find_claude(&config).await.map_err(|problem| welcome::no_claude(&problem))?;
     let tasks = TaskTracker::new();
-    let demo = match is_demo {
-        true => Some(
-            Demo::start(&mut config, script.as_deref(), &tasks)
-                .await
-                .map_err(|problem| problem.to_string())?,
-        ),
-        false => None,
-    };
+    let mut demo = None;
+    if is_demo {
+        let started = Demo::start(&mut config, script.as_deref(), &tasks).await;
+        demo = Some(started.map_err(|problem| problem.to_string())?);
+    }
     let gateway = Gateway::new(config.clone()).await.map_err(|problem| problem.to_string())?;
-    let listener =
-        Listener::bind(&bind).await.map_err(|problem| format!("cannot listen on {bind}: {problem}"))?;
-    print!("{}", welcome::text(listener.local_addr(), &config, &claude, demo.is_some()));
+    let listener = match given {
+        Some(listener) => listener,
+        None => Listener::bind(&bind).await.map_err(|problem| welcome::no_address(&bind, &problem))?,
+    };
     let shutdown = CancellationToken::new();
     let reload = gateway.tokens().zip(config.doors.token_file.clone());
     let signals =
         signals(shutdown.clone(), gateway.sweeper(), reload).map_err(|problem| problem.to_string())?;
+    // Last: whoever reads it may send signals from now on.
+    print!("{}", welcome::text(listener.local_addr(), &config, &claude, demo.is_some()));
     tokio::select! {
         () = gateway.serve(listener, shutdown) => Ok(()),
         never = signals => match never {},
@@ -72,7 +79,7 @@ fn signals(
             tokio::select! {
                 () = received(&mut hangup) => {
                     if let Some((tokens, path)) = &reload {
-                        reload_tokens(tokens, path);
+                        tokens.reload(path);
                     }
                 }
                 () = async { tokio::select! { () = received(&mut terminate) => {} () = received(&mut interrupt) => {} } } => {
@@ -92,12 +99,5 @@ fn signals(
 async fn received(signal: &mut Signal) {
     if signal.recv().await.is_none() {
         std::future::pending::<()>().await;
-    }
-}
-
-fn reload_tokens(tokens: &TokenStore, path: &std::path::Path) {
-    match Tokens::load(path).map(|new| tokens.replace(new)) {
-        Ok(()) => log::info!("tokens read again"),
-        Err(problem) => log::error!("the tokens stay as they were: {problem}"),
     }
 }

@@ -1,7 +1,7 @@
 // What the page is about: the client, the session that is shown, the list of sessions. Views subscribe; no view talks to
 // the gateway by itself.
 
-import { Client, ClientClosedError, SessionEndedError } from '../vendor/claude-ws-client/index.js';
+import { Client, ClientClosedError, GatewayError, SessionEndedError } from '../vendor/claude-ws-client/index.js';
 
 const TOKEN = 'claude-ws.token';
 const LIST_EVERY_MS = 10_000;
@@ -66,7 +66,7 @@ export class App extends EventTarget {
     addEventListener('hashchange', () => this.#follow());
     document.addEventListener('visibilitychange', () => !document.hidden && this.refreshList());
     this.#timer ??= setInterval(() => !document.hidden && this.refreshList(), LIST_EVERY_MS);
-    this.#follow();
+    this.#follow(true);
   }
 
   /** Takes a token (or none) and starts over with it. */
@@ -87,7 +87,7 @@ export class App extends EventTarget {
     void this.refreshList();
   }
 
-  async attach(sessionId) {
+  async attach(sessionId, quietly = false) {
     if (this.session?.id === sessionId) return;
     this.#leave();
     try {
@@ -95,7 +95,8 @@ export class App extends EventTarget {
       await this.#show(this.client.open({ sessionId, tools: { [TIME_ZONE.name]: timeZone } }));
     } catch (error) {
       history.replaceState(null, '', location.pathname + location.search);
-      this.report(error);
+      // After a reload: a session that never ran a turn is gone with its last connection, and nothing with it.
+      if (!(quietly && error instanceof GatewayError && error.code === 'unknown_session')) this.report(error);
     }
     this.#changed();
   }
@@ -125,9 +126,9 @@ export class App extends EventTarget {
     this.dispatchEvent(new CustomEvent('report', { detail: error instanceof Error ? error.message : String(error) }));
   }
 
-  #follow() {
+  #follow(quietly = false) {
     const id = decodeURIComponent(location.hash.slice(1));
-    if (/^[A-Za-z0-9._:-]{1,128}$/.test(id)) void this.attach(id);
+    if (/^[A-Za-z0-9._:-]{1,128}$/.test(id)) void this.attach(id, quietly);
   }
 
   async #show(session) {

@@ -44,11 +44,28 @@ export class Markdown {
   node = h('div', { class: 'prose' });
   #text = '';
   #blocks = [];
+  #drawnAt = -Infinity;
+  #took = 0;
+  #timer;
 
   update(text) {
     if (text === this.#text) return;
     this.#text = text;
-    const tokens = marked.lexer(text).filter(({ type }) => type !== 'space' && type !== 'def');
+    if (this.#timer !== undefined) return;
+    // A long text takes long to draw: then it is drawn less often, so that the page stays quick.
+    const wait = this.#drawnAt + this.#took * 4 - performance.now();
+    if (wait <= 0) this.#draw();
+    else {
+      this.#timer = setTimeout(() => {
+        this.#timer = undefined;
+        this.#draw();
+      }, wait);
+    }
+  }
+
+  #draw() {
+    const begun = performance.now();
+    const tokens = marked.lexer(this.#text).filter(({ type }) => type !== 'space' && type !== 'def');
     tokens.forEach((token, at) => {
       const old = this.#blocks[at];
       if (old?.raw === token.raw && old.type === token.type) return;
@@ -58,6 +75,8 @@ export class Markdown {
       this.#blocks[at] = { raw: token.raw, type: token.type, node };
     });
     for (const { node } of this.#blocks.splice(tokens.length)) node.remove();
+    this.#drawnAt = performance.now();
+    this.#took = this.#drawnAt - begun;
   }
 }
 

@@ -69,9 +69,9 @@ class PermissionCard {
       h('header', {}, icon('shield'),
         h('h2', {}, title(name)),
         context.risk_level === 'medium' ? undefined : h('span', { class: 'risk' }, context.risk_level === 'high' ? 'High risk' : 'Low risk')),
-      context.description && context.description !== request.tool_input.description ? h('p', { class: 'why' }, context.description) : undefined,
+      saysMore(context.description, request.tool_input) ? h('p', { class: 'why' }, context.description) : undefined,
       h('div', { class: 'prompt-input' }, inputNode(name, request.tool_input)),
-      context.blocked_path ? h('p', { class: 'why' }, 'Outside the working directory: ', h('code', {}, context.blocked_path)) : undefined,
+      context.blocked_path ? h('p', { class: 'why' }, 'It asks because of ', h('code', {}, context.blocked_path)) : undefined,
       context.reason ? h('p', { class: 'why' }, context.reason) : undefined,
       h('div', { class: 'buttons' }, allow, deny, always, edit),
       this.#pane);
@@ -149,6 +149,11 @@ class PermissionCard {
     });
     return [text, problem, h('div', { class: 'buttons' }, button)];
   }
+}
+
+/** Whether a description tells anything that the input below it does not. */
+function saysMore(description, input) {
+  return description && !Object.values(input).some((value) => typeof value === 'string' && value.includes(description));
 }
 
 function title(name) {

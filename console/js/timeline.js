@@ -15,6 +15,7 @@ export class Timeline {
   #busy = h('div', { class: 'busy', hidden: true }, h('span'), h('span'), h('span'));
   #jump;
   #follows = true;
+  #top = 0;
   #tools = { now: {}, changed: true, entryList };
 
   constructor(app) {
@@ -25,12 +26,18 @@ export class Timeline {
     this.scroller = h('div', { class: 'scroller', tabindex: '0', role: 'log', 'aria-label': 'Conversation', 'aria-live': 'off' },
       h('div', { class: 'column' }, this.empty, this.#entries, this.#busy));
     this.scroller.addEventListener('scroll', () => {
-      this.#follows = this.#atEnd();
+      const { scrollTop } = this.scroller;
+      // Only going up means that the reader wants to stay: below, the text may just have grown faster than this event came.
+      if (this.#atEnd()) this.#follows = true;
+      else if (scrollTop < this.#top) this.#follows = false;
+      this.#top = scrollTop;
       this.#jump.hidden = this.#follows;
     }, { passive: true });
     this.node = h('div', { class: 'timeline' }, this.scroller, this.#jump);
-    // The prompts below may take or give back room.
-    new ResizeObserver(() => this.#follows && this.#toEnd()).observe(this.scroller);
+    // The prompts below may take or give back room, and long texts are drawn when there is time.
+    const observer = new ResizeObserver(() => this.#follows && this.#toEnd());
+    observer.observe(this.scroller);
+    observer.observe(this.#entries);
   }
 
   update(state, isOther) {

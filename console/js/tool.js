@@ -9,8 +9,11 @@ const STATUS = {
   cancelled: 'Cancelled',
 };
 
-/** The name without the prefix of the client's or a server's tools. */
+const NAMES = { AskUserQuestion: 'Question', ExitPlanMode: 'Plan', Agent: 'Subagent', Task: 'Subagent', TodoWrite: 'To-do list' };
+
+/** The name as people know it, without the prefix of the client's or a server's tools. */
 export function toolName(name) {
+  if (Object.hasOwn(NAMES, name)) return NAMES[name];
   const [, server, tool] = /^mcp__(.+?)__(.+)$/.exec(name) ?? [];
   return tool ? (server === 'client' ? tool : `${server}: ${tool}`) : name;
 }
@@ -35,6 +38,9 @@ export function inputNode(name, input) {
   if (name === 'Bash' && typeof input.command === 'string') {
     return h('div', {}, input.description ? h('p', { class: 'lead' }, String(input.description)) : undefined,
       h('pre', { class: 'source command', tabindex: '0' }, input.command));
+  }
+  if ((name === 'Agent' || name === 'Task') && typeof input.prompt === 'string') {
+    return h('pre', { class: 'source', tabindex: '0' }, input.prompt);
   }
   if (name === 'ExitPlanMode' && typeof input.plan === 'string') {
     const plan = new Markdown();

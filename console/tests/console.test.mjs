@@ -47,7 +47,7 @@ describe('a conversation', () => {
     await chat.page.getByText('the answer is 42').waitFor();
     const thinking = chat.page.getByText('I consider it from two sides');
     assert.equal(await thinking.isVisible(), false);
-    await chat.page.getByText('Thought about it').click();
+    await chat.page.getByText('Thought about it', { exact: true }).click();
     assert.equal(await thinking.isVisible(), true);
 
     await chat.say('touch stock.txt');
@@ -89,6 +89,25 @@ describe('a conversation', () => {
     await chat.page.getByText(/^Interrupted after/).waitFor();
     await chat.button('Go on with it').click();
     await chat.page.getByText('I go on where I was stopped').waitFor();
+  });
+
+  test('follows a fast long text to its end, and stays where the reader scrolled to', async () => {
+    const chat = await visit();
+    await chat.start('Long');
+    await chat.say('count 1500');
+    await chat.turnEnds(1);
+    await chat.page.getByText('1500: the quick brown fox').waitFor();
+    await chat.page.waitForFunction(() => {
+      const { scrollHeight, scrollTop, clientHeight } = document.querySelector('.scroller');
+      return scrollHeight - scrollTop - clientHeight < 80;
+    });
+    await chat.page.locator('.scroller').hover();
+    await chat.page.mouse.wheel(0, -3000);
+    await chat.button('Latest').waitFor();
+    await chat.say('hello');
+    await chat.turnEnds(2);
+    await chat.button('Latest').click();
+    await chat.page.getByText('Hello! I am a scripted model').waitFor();
   });
 
   test('comes back from a broken connection with nothing missing', async () => {
@@ -248,18 +267,25 @@ describe('the rest', () => {
     await chat.page.keyboard.press('y');
     await chat.turnEnds(1);
     await chat.page.locator('.tool .tool-inner .tool').first().waitFor();
+    await chat.page.locator('.scroller').hover();
+    await chat.page.mouse.wheel(0, -9000);
+    await chat.shot('subagent');
     await chat.say('error');
     await chat.page.locator('.failure').waitFor();
     await chat.page.locator('.cost summary').click();
     await chat.page.getByText('Output tokens').waitFor();
-    await chat.shot('subagent');
+    await chat.shot('usage');
   });
 
   test('switches mode and model', async () => {
     const chat = await visit();
     await chat.start();
+    // A session that never ran a turn is gone with its last connection.
+    await chat.say('hello');
+    await chat.turnEnds(1);
     await chat.page.getByLabel('Permission mode').selectOption('plan');
     await chat.page.getByLabel('Model', { exact: true }).first().selectOption('haiku');
+    await chat.page.waitForFunction(() => document.querySelector('select[aria-label="Model"]').value === 'haiku');
     await chat.page.reload();
     await chat.page.waitForFunction(() => document.querySelector('[aria-label="Permission mode"]').value === 'plan');
     assert.equal(await chat.page.locator('select[aria-label="Model"]').inputValue(), 'haiku');
@@ -317,7 +343,8 @@ describe('the rest', () => {
       assert.doesNotMatch(chat.page.url(), /sesame/);
       await chat.page.reload();
       await chat.page.getByText('Hello! I am a scripted model').waitFor();
-      chat.errors.splice(0); // A refused handshake is logged by the browser.
+      await chat.close();
+      open.splice(0);
     } finally {
       await front.close();
       await guarded.stop();

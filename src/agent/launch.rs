@@ -197,6 +197,18 @@ pub enum SpawnError {
     Closed,
 }
 
+impl SpawnError {
+    /// The text for clients: without the paths of this machine.
+    pub fn for_clients(&self) -> String {
+        match self {
+            Self::Program(_) => "its program is not there or may not be run".to_owned(),
+            Self::WorkingDirectory(_) => "the working directory is gone".to_owned(),
+            Self::Files(_) => "its private files cannot be written".to_owned(),
+            Self::Arguments(_) | Self::Os(_) | Self::Closed => self.to_string(),
+        }
+    }
+}
+
 /// Why a line was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {

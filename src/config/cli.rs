@@ -1,9 +1,13 @@
 //! Flags and environment. Each flag `--some-name` is also read from `CLAUDE_WS_SOME_NAME`.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the doc comments of flags are the text of --help, which is no Markdown"
+)]
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser};
+use clap::{Args, Parser};
 
 use super::{Config, DataDir, Doors, Limits, Times};
 
@@ -19,6 +23,12 @@ pub struct Cli {
     /// Anything but loopback needs --auth-token-file.
     #[arg(long, env = "CLAUDE_WS_BIND", default_value = "127.0.0.1:3000", value_name = "ADDR:PORT")]
     pub bind: String,
+    /// Look at flags, claude, workspace, store and tokens, say what was found, and end; exit code 1 if it would not start
+    #[arg(long, env = "CLAUDE_WS_CHECK")]
+    pub check: bool,
+    /// Log level: error, warn, info, debug, trace, or env_logger's filters; logs go to stderr
+    #[arg(long, env = "CLAUDE_WS_LOG", default_value = "info", value_name = "LEVEL")]
+    log: String,
     #[command(flatten)]
     agent: AgentArgs,
     #[command(flatten)]
@@ -60,7 +70,7 @@ struct AgentArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Sessions")]
 struct SessionArgs {
-    /// Where sessions are kept [default: $XDG_STATE_HOME/claude-ws or ~/.local/state/claude-ws]
+    /// Where sessions are kept [default: $XDG_STATE_HOME/claude-ws or ~/.local/state/claude-ws; with --demo: claude-ws-demo]
     #[arg(long, env = "CLAUDE_WS_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Keep sessions in memory only
@@ -99,6 +109,10 @@ struct LimitArgs {
     /// Agent processes at once [default: one for each 400 MB of memory, at least 4]
     #[arg(long, env = "CLAUDE_WS_MAX_AGENTS", value_name = "N")]
     max_agents: Option<usize>,
+    /// Agents that are started before anybody asks, for new sessions with default options; they count as agents and are the
+    /// first to go when another session needs the slot
+    #[arg(long, env = "CLAUDE_WS_WARM_AGENTS", default_value = "0", value_name = "N")]
+    warm_agents: usize,
     /// Sessions that may wait for an agent slot; more: the message fails with agent_unavailable
     #[arg(long, env = "CLAUDE_WS_MAX_WAITING", default_value = "1000", value_name = "N")]
     max_waiting: usize,
@@ -123,7 +137,7 @@ struct LimitArgs {
     /// Bytes of a request head; more: 431
     #[arg(long, env = "CLAUDE_WS_MAX_HEADER_BYTES", default_value = "16384", value_name = "BYTES")]
     max_header_bytes: usize,
-    /// Nesting of a client's JSON; deeper: error invalid_json
+    /// Nesting of a client's JSON; deeper: error invalid_message
     #[arg(long, env = "CLAUDE_WS_MAX_JSON_DEPTH", default_value = "64", value_name = "N")]
     max_json_depth: usize,
     /// Bytes of events that each session keeps in memory; older ones are read from the store
@@ -147,6 +161,9 @@ struct TimeArgs {
     /// How long an agent without a turn stays up
     #[arg(long, env = "CLAUDE_WS_AGENT_IDLE", default_value = "10min", value_parser = time, value_name = "TIME")]
     agent_idle: Duration,
+    /// How long a warm agent may wait to be taken; then a new one takes its place
+    #[arg(long, env = "CLAUDE_WS_WARM_AGENT_AGE", default_value = "30min", value_parser = time, value_name = "TIME")]
+    warm_agent_age: Duration,
     /// How long dormant and ended sessions are kept
     #[arg(long, env = "CLAUDE_WS_RETENTION", default_value = "7days", value_parser = time, value_name = "TIME")]
     retention: Duration,
@@ -171,9 +188,6 @@ struct TimeArgs {
     /// How long a request head may take
     #[arg(long, env = "CLAUDE_WS_HEADER_TIMEOUT", default_value = "10s", value_parser = time, value_name = "TIME")]
     header_timeout: Duration,
-    /// Log level: error, warn, info, debug, trace, or env_logger's filters
-    #[arg(long, env = "CLAUDE_WS_LOG", default_value = "info", value_name = "LEVEL", action = ArgAction::Set)]
-    log: String,
 }
 
 impl Cli {
@@ -189,18 +203,19 @@ impl Cli {
 
     /// env_logger's filter.
     pub fn log_filter(&self) -> &str {
-        &self.times.log
+        &self.log
     }
 
     /// The configuration that the flags say.
     pub fn into_config(self) -> Config {
+        let is_demo = self.is_demo();
         let Self { agent, sessions, doors, limits, times, .. } = self;
         let roots = agent.workspace_root;
         Config {
             claude_bin: agent.claude_bin,
             model: agent.model,
             workspace_roots: if roots.is_empty() { vec![".".into()] } else { roots },
-            data_dir: data_dir(sessions.data_dir, sessions.ephemeral),
+            data_dir: data_dir(sessions.data_dir, sessions.ephemeral, is_demo),
             allow_bypass: agent.allow_bypass,
             console: !sessions.no_console,
             agent_env: Vec::new(),
@@ -222,6 +237,7 @@ impl LimitArgs {
             max_message_bytes: self.max_message_bytes,
             max_agent_line: self.max_agent_line,
             max_agents: self.max_agents.unwrap_or_else(|| Limits::default().max_agents),
+            warm_agents: self.warm_agents,
             max_waiting: self.max_waiting,
             max_queue: self.max_queue,
             max_sessions_per_owner: self.max_sessions_per_owner,
@@ -243,6 +259,7 @@ impl TimeArgs {
             heartbeat: self.heartbeat,
             session_grace: self.session_grace,
             agent_idle: self.agent_idle,
+            warm_agent_age: self.warm_agent_age,
             retention: self.retention,
             permission_timeout: self.permission_timeout,
             client_tool_timeout: self.client_tool_timeout,
@@ -259,14 +276,17 @@ fn time(text: &str) -> Result<Duration, humantime::DurationError> {
     humantime::parse_duration(text)
 }
 
-/// The directory given, else the user's state directory; without a home there is nowhere to keep anything.
-fn data_dir(given: Option<PathBuf>, ephemeral: bool) -> DataDir {
+/// The directory given, else one in the user's state directory; without a home there is nowhere to keep anything.
+///
+/// A demo has its own: its conversations are not known to the user's own Claude Code, so its sessions could not go on there.
+fn data_dir(given: Option<PathBuf>, ephemeral: bool, is_demo: bool) -> DataDir {
     if ephemeral {
         return DataDir::Ephemeral;
     }
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let state = set("XDG_STATE_HOME").or_else(|| set("HOME").map(|home| home.join(".local/state")));
-    match given.or_else(|| state.map(|state| state.join("claude-ws"))) {
+    let name = if is_demo { "claude-ws-demo" } else { "claude-ws" };
+    match given.or_else(|| state.map(|state| state.join(name))) {
         Some(path) => DataDir::Path(path),
         None => DataDir::Ephemeral,
     }

@@ -4,6 +4,8 @@
 //! hit stands at its field, and in the README's table.
 
 pub mod cli;
+#[cfg(test)]
+mod documented;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -65,6 +67,8 @@ pub struct Limits {
     pub max_agent_line: usize,
     /// Live agent processes; more sessions wait for a slot.
     pub max_agents: usize,
+    /// Agents that are kept started for new sessions with default options.
+    pub warm_agents: usize,
     /// Sessions that may wait for a slot; more: `error_code` `agent_unavailable`.
     pub max_waiting: usize,
     /// User messages that may wait in a session; more: `error` `queue_full`.
@@ -81,7 +85,7 @@ pub struct Limits {
     pub max_frame_rate: u32,
     /// Bytes of a request's head; more: 431.
     pub max_header_bytes: usize,
-    /// Nesting of a client's JSON; deeper: `error` `invalid_json`.
+    /// Nesting of a client's JSON; deeper: `error` `invalid_message`.
     pub max_json_depth: usize,
     /// Bytes of events that each session keeps in memory; older ones are read from the store.
     pub log_window: usize,
@@ -96,6 +100,8 @@ pub struct Times {
     pub heartbeat: Duration,
     /// How long a session without connections keeps its agent.
     pub session_grace: Duration,
+    /// How long a warm agent may wait to be taken; then it is replaced.
+    pub warm_agent_age: Duration,
     /// How long an agent without a turn stays up.
     pub agent_idle: Duration,
     /// How long dormant and ended sessions are kept.
@@ -153,6 +159,7 @@ impl Default for Limits {
             max_message_bytes: 8 << 20,
             max_agent_line: 64 << 20,
             max_agents: agents_for(memory_bytes()),
+            warm_agents: 0,
             max_waiting: 1_000,
             max_queue: 64,
             max_sessions_per_owner: 10_000,
@@ -172,13 +179,14 @@ impl Default for Times {
     fn default() -> Self {
         Self {
             heartbeat: Duration::from_secs(15),
-            session_grace: Duration::from_secs(600),
-            agent_idle: Duration::from_secs(600),
-            retention: Duration::from_secs(7 * 86_400),
+            session_grace: Duration::from_mins(10),
+            agent_idle: Duration::from_mins(10),
+            warm_agent_age: Duration::from_mins(30),
+            retention: Duration::from_hours(7 * 24),
             permission_timeout: None,
             client_tool_timeout: None,
             drain: Duration::from_secs(30),
-            agent_start: Duration::from_secs(60),
+            agent_start: Duration::from_mins(1),
             interrupt: Duration::from_secs(10),
             send: Duration::from_secs(30),
             header: Duration::from_secs(10),

@@ -27,6 +27,9 @@ use stream::Streams;
 use template::Template;
 use tools::Tools;
 
+/// Unknown messages that are remembered between two calls of [`Converter::take_unknown`].
+const MAX_UNKNOWN: usize = 16;
+
 /// How a session wants its messages converted.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ConverterOptions {
@@ -45,6 +48,8 @@ pub struct Converter {
     streams: Streams,
     tools: Tools,
     interrupted: bool,
+    /// Kinds of messages that are not known here and were not asked for yet.
+    unknown: Vec<String>,
 }
 
 /// What a line asks of the session. All events that the line itself gives have been emitted by then.
@@ -135,6 +140,11 @@ impl Converter {
         self.interrupted = true;
     }
 
+    /// Kinds of messages that came and are not known here, for metrics; at most a few of them since the last call.
+    pub fn take_unknown(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.unknown)
+    }
+
     /// The stop reason of messages that end without one.
     fn cut_off(&self) -> Option<&'static str> {
         self.interrupted.then_some("interrupted")
@@ -157,13 +167,20 @@ impl Converter {
                 self.tool_results(&user, sink)
             }
             Message::System(system) => {
+                self.tools.system(&system);
                 if system.subtype.text().is_some_and(|subtype| subtype == "task_notification") {
                     self.streams.subagent_done(&system.tool_use_id.text().unwrap_or_default(), cut_off, sink);
                 }
                 notice::system(&system, sink)
             }
             Message::RateLimit(limit) => notice::rate_limit(&limit, sink),
-            Message::ToolProgress(_) | Message::Unknown { .. } => false,
+            Message::ToolProgress(_) => false,
+            Message::Unknown { kind } => {
+                if self.unknown.len() < MAX_UNKNOWN {
+                    self.unknown.push(kind);
+                }
+                false
+            }
             Message::Init(init) => return Outcome::Init(init),
             Message::Result(result) => {
                 self.turn_over(&result, sink);

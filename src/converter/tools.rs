@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use crate::agent::wire::{Block, ControlRequest, Span, blocks};
+use crate::agent::wire::{Block, ControlRequest, Span, SystemMessage, blocks};
 use crate::protocol::{EventSink, Executor, Json, ServerMessage, Text, ToolResult, ToolUse};
 
 /// The agent's names of tools that the front end runs begin with this.
@@ -25,6 +25,8 @@ enum Call {
 #[derive(Debug, Default)]
 pub(super) struct Tools {
     calls: HashMap<Box<str>, Call>,
+    /// The tool call that started each subagent, by the subagent's id; at most [`MOST_REMEMBERED`].
+    subagents: HashMap<Box<str>, Box<str>>,
 }
 
 impl Tools {
@@ -53,18 +55,28 @@ impl Tools {
         self.calls.shrink_to(16);
     }
 
+    /// A subagent's own messages name the call that started it (`parent_tool_use_id`); its questions only name itself.
+    pub(super) fn system(&mut self, message: &SystemMessage<'_>) {
+        if message.subtype.text().is_none_or(|subtype| subtype != "task_started") {
+            return;
+        }
+        if let (Some(task), Some(call)) = (message.task_id.text(), message.tool_use_id.text()) {
+            if self.subagents.len() >= MOST_REMEMBERED {
+                self.subagents.clear();
+            }
+            self.subagents.insert(task.into(), call.into());
+        }
+    }
+
     /// A prompt never comes before its `tool_use`, even if the agent asks first.
     pub(super) fn before_prompt(&mut self, request: &ControlRequest<'_>, sink: &mut impl EventSink) {
         let ControlRequest::CanUseTool { request, .. } = request else { return };
         let Some(tool_use_id) = request.tool_use_id.text() else { return };
         if self.first_use(&tool_use_id) {
-            tool_use(
-                &tool_use_id,
-                &request.tool_name.text().unwrap_or_default(),
-                Span(request.input.get()),
-                None,
-                sink,
-            );
+            let subagent = request.agent_id.text();
+            let parent = subagent.and_then(|subagent| self.subagents.get(&*subagent)).map(|call| &**call);
+            let tool_name = request.tool_name.text().unwrap_or_default();
+            tool_use(&tool_use_id, &tool_name, Span(request.input.get()), parent, sink);
         }
     }
 

@@ -52,8 +52,6 @@ pub struct Dispatch {
     pub limits: FrameLimits,
     /// Where sessions may work.
     pub roots: WorkspaceRoots,
-    /// Connections that may be attached to one session.
-    pub max_attached: usize,
 }
 
 /// One message on its way to its handler.
@@ -118,6 +116,7 @@ impl Dispatch {
     }
 
     fn error(&self, error: &FrameError) -> Utf8Bytes {
+        self.registry.shared().metrics.error(error.code.name());
         let message = ErrorMessage { code: error.code, message: error.message.as_str().into() };
         self.frame(error.session_id.as_deref(), error.request_id.as_deref(), &ServerMessage::Error(message))
     }

@@ -1,5 +1,6 @@
 //! From a configuration to a gateway.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::metrics::{Exporter, Sampler};
 use super::{Gateway, GatewayService};
 use crate::agent::{self, AgentLimits, BadInstance, Instance, Spawner};
 use crate::config::{Config, DataDir};
@@ -22,7 +24,8 @@ use crate::protocol::{self, ServerInfo};
 use crate::server::{
     self, AllowedOrigins, BadOrigin, BadProxy, BadTokens, TokenStore, Tokens, TrustedProxies,
 };
-use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared};
+use crate::session::warm::{self, Warm};
+use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared, Starts, WarmAgents};
 use crate::store::{self, DataDirError, OpenError, SqliteStore, Store, StoreError, StoredSession};
 
 /// Bytes of events that may wait for the store, over all sessions.
@@ -71,18 +74,32 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
     let home = Home::open(&config.data_dir).await?;
     let shared = Arc::new(shared(&config, &home, &tasks)?);
     let limits = &config.limits;
+    if limits.warm_agents > 0 {
+        let warm = Warm {
+            agents: limits.warm_agents,
+            max_age: config.times.warm_agent_age,
+            cwd: roots.first().to_owned(),
+        };
+        tasks.spawn(warm::keep(Arc::clone(&shared), warm, tasks.clone()));
+    }
     let registry = Registry::new(shared, home.sessions, limits.max_sessions_per_owner, tasks.clone());
     let dispatch = Dispatch {
         registry: Arc::clone(&registry),
         limits: FrameLimits { depth: limits.max_json_depth, ..FrameLimits::default() },
         roots,
-        max_attached: limits.max_attached,
     };
+    let settings = server_settings(&config, tokens)?;
+    let exporter = Exporter::new(Sampler {
+        registry: Arc::clone(&registry),
+        stats: Arc::clone(&settings.stats),
+        store: home.store.clone(),
+        max_agents: limits.max_agents.max(1),
+    });
     Ok(Gateway {
-        service: Arc::new(GatewayService::new(dispatch, config.console)),
+        service: Arc::new(GatewayService::new(dispatch, exporter, config.console)),
         registry,
         store: home.store,
-        settings: server_settings(&config, tokens)?,
+        settings,
         drain: config.times.drain,
         sweeper: Sweeper { instance: home.instance, scratch_dir: home.scratch_dir },
         retention: super::retention(limits, config.times.retention),
@@ -154,6 +171,7 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, B
     Ok(Shared {
         limits: Arc::new(SessionLimits {
             max_queue: limits.max_queue,
+            max_attached: limits.max_attached,
             permission_timeout: times.permission_timeout,
             client_tool_timeout: times.client_tool_timeout,
             start_timeout: times.agent_start,
@@ -174,17 +192,20 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, B
             max_message_bytes: limits.max_message_bytes as u64,
         },
         pool: AgentPool::new(limits.max_agents, limits.max_waiting),
+        warm: WarmAgents::default(),
         launcher: Launcher {
             spawner: Arc::new(Spawner::new(tasks.clone())?),
             program: config.claude_bin.clone(),
             env: config.agent_env.clone(),
-            env_remove: config.agent_env_remove.clone(),
+            env_remove: config.agent_env_remove.iter().cloned().chain(own_variables()).collect(),
             instance: home.instance.clone(),
             scratch_dir: home.scratch_dir.clone(),
             limits: AgentLimits { max_line: limits.max_agent_line, ..AgentLimits::default() },
         },
         store: home.store.clone(),
         log_window: limits.log_window,
+        metrics: Arc::default(),
+        starts: Starts::default(),
         run: run[..8].to_owned(),
         replies: AtomicU64::new(0),
     })
@@ -211,9 +232,19 @@ fn server_settings(config: &Config, tokens: Option<Tokens>) -> Result<server::Se
     })
 }
 
+/// The gateway's own settings: agents run what others tell them, and have no business knowing its paths and doors.
+fn own_variables() -> impl Iterator<Item = OsString> {
+    std::env::vars_os()
+        .map(|(name, _)| name)
+        .filter(|name| name.as_encoded_bytes().starts_with(b"CLAUDE_WS_"))
+}
+
 /// What `claude --version` says.
 pub(super) async fn claude_version(program: &Path) -> Result<String, String> {
     let mut command = Command::new(program);
+    for name in own_variables() {
+        command.env_remove(name);
+    }
     command.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
     let output = match tokio::time::timeout(VERSION_TIMEOUT, command.output()).await {
         Ok(Ok(output)) => output,

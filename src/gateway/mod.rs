@@ -4,7 +4,9 @@
 //! their store.
 
 mod build;
+pub mod check;
 mod demo;
+mod metrics;
 mod routes;
 mod service;
 pub mod welcome;
@@ -25,7 +27,7 @@ use crate::session::Registry;
 use crate::store::{Retention, Store};
 
 /// How often the store is looked through for sessions to delete.
-const TIDY: Duration = Duration::from_secs(60);
+const TIDY: Duration = Duration::from_mins(1);
 /// How long the store may take for its last commit.
 const CLOSE_STORE: Duration = Duration::from_secs(10);
 

@@ -1,4 +1,4 @@
-//! HTTP routes besides those of the server itself: the console's files and the protocol's schema.
+//! HTTP routes besides those of the server itself: the console's files, the protocol's schema, the metrics.
 
 use http_body_util::Full;
 use hyper::header::{
@@ -7,17 +7,26 @@ use hyper::header::{
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 
+use super::GatewayService;
+use super::metrics::CONTENT_TYPE as METRICS_TYPE;
 use crate::console;
 use crate::protocol::schema::PROTOCOL_SCHEMA;
 use crate::server::{Body, Reply};
 
-/// The answer to a GET of a path that is not the server's own. `with_console`: not `--no-console`.
-pub(super) fn answer(request: &Parts, with_console: bool) -> Option<Reply> {
+/// The answer to a GET of a path that is not the server's own.
+pub(super) fn answer(request: &Parts, service: &GatewayService) -> Option<Reply> {
     match request.uri.path() {
         "/protocol.schema.json" => Some(Reply { public: false, response: schema() }),
-        path if with_console => console_file(path, request),
+        "/metrics" => Some(Reply { public: false, response: metrics(service) }),
+        path if service.with_console() => console_file(path, request),
         _ => None,
     }
+}
+
+fn metrics(service: &GatewayService) -> Response<Body> {
+    let mut response = Response::new(Full::from(service.metrics()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
+    response
 }
 
 fn schema() -> Response<Body> {

@@ -1,23 +1,27 @@
 //! The service behind connections: what comes in goes to the dispatch table, what it answers goes out.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::http::request::Parts;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::Exporter;
 use super::routes;
 use crate::connection::{Outbox, Peer, Refusal, Service, Verdict};
 use crate::dispatch::Dispatch;
 use crate::protocol::{Empty, ServerMessage, Warning, WarningCode};
 use crate::server::{Application, Reply};
 use crate::session::{Answer, Client, ClientId};
+use crate::store::StoreHealth;
 
 /// The gateway as connections see it.
 #[derive(Debug)]
 pub struct GatewayService {
     dispatch: Dispatch,
+    exporter: Exporter,
     with_console: bool,
     /// Cancelled when the gateway drains.
     unready: CancellationToken,
@@ -31,13 +35,22 @@ pub struct Connected {
 }
 
 impl GatewayService {
-    pub(super) fn new(dispatch: Dispatch, with_console: bool) -> Self {
-        Self { dispatch, with_console, unready: CancellationToken::new() }
+    pub(super) fn new(dispatch: Dispatch, exporter: Exporter, with_console: bool) -> Self {
+        Self { dispatch, exporter, with_console, unready: CancellationToken::new() }
     }
 
     /// Cancel it when no new session can be served.
     pub(super) fn ready_flag(&self) -> CancellationToken {
         self.unready.clone()
+    }
+
+    /// The page at `/metrics`.
+    pub(super) fn metrics(&self) -> String {
+        self.exporter.text()
+    }
+
+    pub(super) fn with_console(&self) -> bool {
+        self.with_console
     }
 
     async fn deliver(&self, answer: Answer, outbox: &Outbox) {
@@ -91,10 +104,19 @@ impl Service for GatewayService {
 
 impl Application for GatewayService {
     fn http(&self, request: &Parts) -> Option<Reply> {
-        routes::answer(request, self.with_console)
+        routes::answer(request, self)
     }
 
     fn ready(&self) -> Result<(), String> {
-        if self.unready.is_cancelled() { Err("the server is going down".to_owned()) } else { Ok(()) }
+        let shared = self.dispatch.registry.shared();
+        let why = if self.unready.is_cancelled() {
+            Some("the server is going down")
+        } else if shared.store.as_ref().is_some_and(|store| *store.health().borrow() == StoreHealth::Failing)
+        {
+            Some("the store cannot be written; the gateway's log says why")
+        } else {
+            shared.starts.verdict(Instant::now())
+        };
+        why.map_or(Ok(()), |why| Err(why.to_owned()))
     }
 }

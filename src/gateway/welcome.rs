@@ -1,6 +1,7 @@
 //! What the command says to the person who starts it.
 
 use std::fmt::Write;
+use std::io;
 
 use crate::config::{Config, DataDir};
 use crate::server::BindAddr;
@@ -33,6 +34,29 @@ pub fn text(address: &BindAddr, config: &Config, claude: &str, demo: bool) -> St
     let doors = if config.doors.token_file.is_some() { "with a token" } else { "anyone on this machine" };
     line("access", doors);
     text
+}
+
+/// Why the socket that came with the process is of no use.
+pub fn bad_socket(problem: &io::Error) -> String {
+    format!(
+        "the service manager's socket cannot be used: {problem}. It must be one TCP or unix stream socket that listens."
+    )
+}
+
+/// Why it cannot listen there, and the way out.
+pub fn no_address(address: &BindAddr, problem: &io::Error) -> String {
+    let hint = match problem.kind() {
+        io::ErrorKind::AddrInUse => {
+            "\n\nSomething listens there already, another gateway perhaps. Stop it, or choose another place: --bind 127.0.0.1:0 \
+             takes any free port."
+        }
+        io::ErrorKind::PermissionDenied => {
+            "\n\nPorts below 1024 are for root. Choose another with --bind, and put nginx before it."
+        }
+        io::ErrorKind::AddrNotAvailable => "\n\nThis machine has no such address.",
+        _ => "",
+    };
+    format!("cannot listen on {address}: {problem}{hint}")
 }
 
 /// Why there is nothing to serve with, and the way out.

@@ -66,10 +66,12 @@ impl Cursor {
     /// alone). Waits only for the store, and only when the cursor lags behind the window. Cancel safe: a read that was dropped
     /// has moved nothing.
     pub async fn read(&mut self, out: &mut Vec<Utf8Bytes>, max_bytes: usize) -> Progress {
-        match self.log.read_window(&mut self.after, &self.bell, out, max_bytes) {
+        let progress = match self.log.read_window(&mut self.after, &self.bell, out, max_bytes) {
             Here::Done(progress) => progress,
             Here::Below { floor, store } => self.read_store(&*store, floor, out, max_bytes).await,
-        }
+        };
+        self.bell.stand_at(self.after);
+        progress
     }
 
     /// `floor`: the window began after it when we looked, so the store has all up to there that was not lost.

@@ -68,6 +68,7 @@ impl Doorbell {
             id: CursorId(NEXT.fetch_add(1, Ordering::Relaxed)),
             armed: AtomicBool::new(false),
             rung: AtomicBool::new(false),
+            position: AtomicU64::new(0),
             doorbell: self.clone(),
         })
     }
@@ -81,6 +82,8 @@ pub(super) struct Bell {
     armed: AtomicBool,
     /// In the doorbell's list. Guarded by the doorbell's lock.
     rung: AtomicBool,
+    /// Seq of the last event that the cursor read; for metrics.
+    position: AtomicU64,
     doorbell: Doorbell,
 }
 
@@ -90,6 +93,16 @@ impl Bell {
         if !self.armed.swap(true, Ordering::Relaxed) {
             armed.push(Arc::clone(self));
         }
+    }
+
+    /// The cursor has read up to there.
+    pub(super) fn stand_at(&self, seq: u64) {
+        self.position.store(seq, Ordering::Relaxed);
+    }
+
+    /// Where the cursor stood a moment ago.
+    pub(super) fn position(&self) -> u64 {
+        self.position.load(Ordering::Relaxed)
     }
 
     /// Under the log's lock: moves all armed bells to `ringing`, which is empty.

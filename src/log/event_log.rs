@@ -94,6 +94,8 @@ pub(super) struct State {
     /// Seq of the first event after `floor`, where there is one and it is known.
     pub(super) first: Option<u64>,
     armed: Vec<Arc<Bell>>,
+    /// Of all cursors.
+    bells: Vec<Arc<Bell>>,
     closed: bool,
     pub(super) feed: Feed,
 }
@@ -142,6 +144,7 @@ impl EventLog {
             floor: first_seq.saturating_sub(1).min(last_seq),
             first: (first_seq <= last_seq).then_some(first_seq),
             armed: Vec::new(),
+            bells: Vec::new(),
             closed: false,
             feed: Feed::after(last_seq),
         };
@@ -229,7 +232,7 @@ impl EventLog {
     /// A cursor that starts at `from`. Verdict, seqs and cursor are of one instant: no append comes between them.
     pub fn attach(self: &Arc<Self>, from: From<'_>, doorbell: &Doorbell) -> Attached {
         let bell = doorbell.bell();
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let last_seq = state.window.last();
         let floor = state.floor;
         let (verdict, after) = match from {
@@ -239,6 +242,8 @@ impl EventLog {
             From::After { seq, .. } if seq < floor => (Verdict::Gap, floor),
             From::After { seq, .. } => (Verdict::Ok, seq),
         };
+        bell.stand_at(after);
+        state.bells.push(Arc::clone(&bell));
         self.cursors.send_modify(|count| *count += 1);
         let first_seq = state.first_seq();
         drop(state);
@@ -261,6 +266,13 @@ impl EventLog {
         *self.cursors.borrow()
     }
 
+    /// Events that the slowest cursor has not read yet, counted by their seqs; 0 without cursors.
+    pub fn lag(&self) -> u64 {
+        let state = self.state.lock();
+        let slowest = state.bells.iter().map(|bell| bell.position()).min();
+        slowest.map_or(0, |position| state.window.last().saturating_sub(position))
+    }
+
     /// The number of cursors, and every change of it: `changed().await` on the receiver ends for each change after the receiver
     /// was made or last looked at, also for one that came before the call (several may be seen as one).
     pub fn changed(&self) -> watch::Receiver<usize> {
@@ -276,11 +288,13 @@ impl EventLog {
         }
         state.window.compact();
         state.armed.shrink_to_fit();
+        state.bells.shrink_to_fit();
     }
 
     pub(super) fn detach(&self, bell: &Arc<Bell>) {
         let mut state = self.state.lock();
         state.armed.retain(|armed| !Arc::ptr_eq(armed, bell));
+        state.bells.retain(|one| !Arc::ptr_eq(one, bell));
         self.cursors.send_modify(|count| *count -= 1);
         drop(state);
         bell.silence();

@@ -39,6 +39,29 @@ pub enum ErrorCode {
     Internal,
 }
 
+impl ErrorCode {
+    /// As on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::InvalidMessage => "invalid_message",
+            Self::UnknownType => "unknown_type",
+            Self::UnsupportedFrame => "unsupported_frame",
+            Self::UnknownSession => "unknown_session",
+            Self::SessionEnded => "session_ended",
+            Self::UnknownRequest => "unknown_request",
+            Self::Forbidden => "forbidden",
+            Self::InvalidCwd => "invalid_cwd",
+            Self::QueueFull => "queue_full",
+            Self::Capacity => "capacity",
+            Self::RateLimited => "rate_limited",
+            Self::AgentUnavailable => "agent_unavailable",
+            Self::AgentFailed => "agent_failed",
+            Self::Internal => "internal",
+        }
+    }
+}
+
 /// `warning.code`: something a person may want to know; nothing was lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -105,6 +128,19 @@ impl CloseCode {
             Self::Internal => 1011,
             Self::TryAgainLater => 1013,
             Self::HeartbeatTimeout => 4000,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ErrorCode;
+
+    #[test]
+    fn names_are_those_of_the_wire() {
+        for name in ["invalid_json", "unsupported_frame", "invalid_cwd", "agent_unavailable", "internal"] {
+            let code: ErrorCode = serde_json::from_value(name.into()).expect("a code");
+            assert_eq!(code.name(), name);
         }
     }
 }

@@ -17,6 +17,7 @@
 //! ```
 
 mod accept;
+mod activation;
 mod admission;
 mod answer;
 mod application;
@@ -32,6 +33,7 @@ mod tests;
 mod tokens;
 
 pub use accept::{Shutdown, serve};
+pub use activation::Inherited;
 pub use answer::{Body, Reply};
 pub use application::{Application, Settings};
 pub use hosts::{AllowedOrigins, BadOrigin};

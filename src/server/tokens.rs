@@ -51,6 +51,12 @@ impl fmt::Debug for Tokens {
 }
 
 impl Tokens {
+    /// How many there are.
+    #[expect(clippy::len_without_is_empty, reason = "a file without a token is refused")]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Reads the file. Logs a warning when others than its owner can read it.
     pub fn load(path: &Path) -> Result<Self, BadTokens> {
         let meta = fs::metadata(path)?;
@@ -139,6 +145,14 @@ impl TokenStore {
     /// Begins with these.
     pub fn new(tokens: Tokens) -> Self {
         Self(RwLock::new(Arc::new(tokens)))
+    }
+
+    /// Reads the file again; the log says what came of it. A bad one changes nothing.
+    pub fn reload(&self, path: &Path) {
+        match Tokens::load(path).map(|new| self.replace(new)) {
+            Ok(()) => log::info!("tokens read again"),
+            Err(problem) => log::error!("the tokens stay as they were: {problem}"),
+        }
     }
 
     /// From now on only these count, for connections to come.

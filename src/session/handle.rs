@@ -8,16 +8,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::state::{ClientId, Command};
-use crate::log::{Cursor, Doorbell};
-use crate::protocol::SessionSummary;
+use crate::log::{Cursor, Doorbell, EventLog};
+use crate::protocol::{AgentState, Liveness, SessionStatus, SessionSummary};
 
 /// What a session's task is sent.
 #[derive(Debug)]
 pub(super) enum Mail {
     /// A client wants something.
     Command(Box<Request>),
-    /// Another session needs the agent's slot.
-    Sleep,
     /// The server goes down; running turns have until then.
     Drain(Instant),
 }
@@ -61,6 +59,27 @@ pub struct SessionHandle {
     /// session is over.
     pub(super) mailbox: mpsc::Sender<Mail>,
     pub(super) summary: Arc<Mutex<SessionSummary>>,
+    pub(super) vitals: Arc<Mutex<(AgentState, Option<u64>)>>,
+    pub(super) log: Arc<EventLog>,
+}
+
+/// What metrics show of a live session.
+#[derive(Debug, Clone, Copy)]
+pub struct Vitals {
+    /// Whether it is at work, and on what.
+    pub status: SessionStatus,
+    /// Whether it has been left alone and rests.
+    pub dormant: bool,
+    /// Its agent.
+    pub agent: AgentState,
+    /// Open prompts.
+    pub prompts: u64,
+    /// When the oldest of them was asked, Unix milliseconds.
+    pub oldest_prompt: Option<u64>,
+    /// Events that its slowest reader has not read yet.
+    pub lag: u64,
+    /// Bytes of events in memory.
+    pub memory: usize,
 }
 
 impl SessionHandle {
@@ -75,6 +94,24 @@ impl SessionHandle {
         let request = Request { client: client.clone(), id, command, answer };
         self.mailbox.send(Mail::Command(Box::new(request))).await.ok()?;
         answered.await.ok()
+    }
+
+    /// For metrics.
+    pub fn vitals(&self) -> Vitals {
+        let (agent, oldest_prompt) = *self.vitals.lock();
+        let summary = self.summary.lock();
+        let (status, dormant) = (summary.state, summary.status == Liveness::Dormant);
+        let prompts = summary.pending_permissions;
+        drop(summary);
+        Vitals {
+            status,
+            dormant,
+            agent,
+            prompts,
+            oldest_prompt,
+            lag: self.log.lag(),
+            memory: self.log.memory(),
+        }
     }
 
     /// The session's entry in the list.

@@ -1,10 +1,12 @@
 //! The session's pen: numbers events, encodes each once, and holds them until the task appends them to the log.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
+use super::record::OpenMessage;
+use super::tally::Tally;
 use crate::log::Entry;
 use crate::protocol::encode::{Encoder, Header};
-use crate::protocol::{EventSink, MessageId, ServerMessage};
+use crate::protocol::{EventSink, Executor, MessageId, ServerMessage};
 
 /// Encoded events that are not in the log yet, and the counters behind `seq` and `id`.
 #[derive(Debug)]
@@ -17,8 +19,11 @@ pub struct Journal {
     /// The client message that the running turn stems from.
     turn: Option<String>,
     entries: Vec<Entry>,
-    /// Calls whose `tool_use` was seen and whose `tool_result` was not.
-    running_tools: HashSet<String>,
+    /// Calls whose `tool_use` was seen and whose `tool_result` was not, and who runs them.
+    running_tools: HashMap<String, Executor>,
+    /// Messages of the model that have begun and not ended, at most one of each subagent.
+    open: Vec<OpenMessage>,
+    tally: Tally,
 }
 
 /// Where a journal goes on.
@@ -28,6 +33,13 @@ pub struct Position {
     pub next_id: u64,
     /// The next `seq`; 0 counts as 1.
     pub next_seq: u64,
+}
+
+impl Position {
+    /// The newest event; 0: none.
+    pub fn last_seq(self) -> u64 {
+        self.next_seq.saturating_sub(1)
+    }
 }
 
 impl Journal {
@@ -40,18 +52,15 @@ impl Journal {
             now: 0,
             turn: None,
             entries: Vec::new(),
-            running_tools: HashSet::new(),
+            running_tools: HashMap::new(),
+            open: Vec::new(),
+            tally: Tally::default(),
         }
     }
 
     /// Sets the time that the next events carry, Unix milliseconds.
     pub fn set_time(&mut self, now: u64) {
         self.now = now;
-    }
-
-    /// That time.
-    pub fn time(&self) -> u64 {
-        self.now
     }
 
     /// Sets the client message that the next events stem from.
@@ -81,9 +90,24 @@ impl Journal {
         Position { next_id: self.next_id, next_seq: self.next_seq }
     }
 
+    /// Messages of the model that have begun and not ended.
+    pub fn open_messages(&self) -> &[OpenMessage] {
+        &self.open
+    }
+
     /// Whether a tool is running.
     pub fn tool_is_running(&self) -> bool {
         !self.running_tools.is_empty()
+    }
+
+    /// Whether clients were told of this call as theirs, and no result of it was seen.
+    pub fn client_runs(&self, tool_use_id: &str) -> bool {
+        self.running_tools.get(tool_use_id) == Some(&Executor::Client)
+    }
+
+    /// What metrics want to know of the events.
+    pub fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
     }
 
     /// Forgets running tools: the turn is over, none of them reports any more.
@@ -99,13 +123,19 @@ impl Journal {
         self.next_seq += 1;
         match message {
             ServerMessage::ToolUse(call) => {
-                self.running_tools.insert(call.tool_use_id.to_string());
+                self.running_tools.insert(call.tool_use_id.to_string(), call.executor);
             }
             ServerMessage::ToolResult(result) => {
                 self.running_tools.remove(&*result.tool_use_id);
             }
+            ServerMessage::AssistantMessageStart(start) => {
+                let parent_tool_use_id = start.parent_tool_use_id.as_deref().map(str::to_owned);
+                self.open.push(OpenMessage { id, parent_tool_use_id });
+            }
+            ServerMessage::AssistantMessageComplete(_) => self.open.retain(|open| open.id != id),
             _ => {}
         }
+        self.tally.note(message, self.now);
     }
 }
 

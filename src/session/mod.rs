@@ -10,22 +10,32 @@ mod pool;
 mod record;
 pub mod registry;
 mod revive;
+pub mod starts;
 pub mod state;
+mod tally;
 mod task;
+#[cfg(test)]
+mod tests;
+pub mod warm;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use handle::Vitals;
 pub use handle::{Answer, Client, SessionHandle};
 pub use journal::{Journal, Position};
 pub use pool::{Acquired, AgentPool, Slot};
-pub use record::{Record, Seen, canonical};
+pub use record::{OpenMessage, Record, RunningTurn, Seen, Unfinished};
 pub use registry::{Found, OpenError, Registry};
+pub use starts::Starts;
 pub use state::{ClientId, Command, SessionLimits, SessionState};
+pub use tally::Tally;
+pub use warm::WarmAgents;
 
 use crate::agent::{AgentLimits, Conversation, Instance, Launch, Spawner};
+use crate::metrics::Metrics;
 use crate::protocol::ServerInfo;
 use crate::store::Store;
 use state::LaunchPlan;
@@ -39,12 +49,18 @@ pub struct Shared {
     pub server: ServerInfo,
     /// Slots for agents.
     pub pool: AgentPool,
+    /// Agents that were started before anybody asked.
+    pub warm: WarmAgents,
     /// How agents are started.
     pub launcher: Launcher,
     /// Where sessions are kept; none: in memory only.
     pub store: Option<Arc<dyn Store>>,
     /// `--log-window`: bytes of events that each session keeps in memory.
     pub log_window: usize,
+    /// What is counted as it happens.
+    pub metrics: Arc<Metrics>,
+    /// Whether agents can be started.
+    pub starts: Starts,
     /// Names this run of the gateway in the ids of replies.
     pub run: String,
     /// Numbers them.

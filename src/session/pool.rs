@@ -2,13 +2,11 @@
 //!
 //! A process costs some 250 MB, a session a few KB; so slots, not sessions, are what a machine runs out of.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
-
-use super::handle::Mail;
+use tokio::sync::{Notify, oneshot};
 
 /// The pool of agent slots. Clones are the same pool.
 #[derive(Debug, Clone)]
@@ -25,9 +23,9 @@ struct State {
     free: usize,
     line: VecDeque<Waiting>,
     /// Sessions whose agent has nothing to do, with the order in which they came to rest.
-    idle: HashMap<Arc<str>, Idle>,
-    /// Agents that were told to sleep and have not given their slot back yet.
-    leaving: usize,
+    resting: HashMap<Arc<str>, Resting>,
+    /// Sessions that will give their slot back: told to sleep, or on their way out. One that turns out to be busy is struck off.
+    leaving: HashSet<Arc<str>>,
     next_rest: u64,
 }
 
@@ -38,14 +36,16 @@ struct Waiting {
 }
 
 #[derive(Debug)]
-struct Idle {
-    rest: u64,
-    mailbox: mpsc::WeakSender<Mail>,
+struct Resting {
+    since: u64,
+    /// Tells the session that its agent must sleep. Kept until it listens; a session that has work by then says so.
+    bedtime: Arc<Notify>,
 }
 
 /// One agent's place. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Slot {
+    session: Arc<str>,
     pool: Weak<Shared>,
 }
 
@@ -71,8 +71,8 @@ impl AgentPool {
         let state = State {
             free: max_agents.max(1),
             line: VecDeque::new(),
-            idle: HashMap::new(),
-            leaving: 0,
+            resting: HashMap::new(),
+            leaving: HashSet::new(),
             next_rest: 0,
         };
         Self(Arc::new(Shared { state: Mutex::new(state), max_waiting }))
@@ -81,10 +81,8 @@ impl AgentPool {
     /// Asks for a slot for `session`. Where none is free, the agent that has rested longest is put to sleep.
     pub fn acquire(&self, session: &Arc<str>) -> Acquired {
         let mut state = self.0.state.lock();
-        state.line.retain(|waiting| !waiting.grant.is_closed());
-        if state.free > 0 && state.line.is_empty() {
-            state.free -= 1;
-            return Acquired::Slot(self.slot());
+        if let Some(slot) = self.free_slot(&mut state, session) {
+            return Acquired::Slot(slot);
         }
         if state.line.len() >= self.0.max_waiting {
             return Acquired::Refused;
@@ -96,47 +94,88 @@ impl AgentPool {
         Acquired::InLine { ahead, slot }
     }
 
-    /// Says whether the agent of `session` may be put to sleep for another one.
-    pub(super) fn set_idle(&self, session: &Arc<str>, mailbox: Option<mpsc::WeakSender<Mail>>) {
+    /// A slot, if one is free that nobody waits for.
+    pub fn try_acquire(&self, session: &Arc<str>) -> Option<Slot> {
+        self.free_slot(&mut self.0.state.lock(), session)
+    }
+
+    /// The agent of `session` may be put to sleep for another one.
+    pub(super) fn rests(&self, session: &Arc<str>, bedtime: Arc<Notify>) {
         let mut state = self.0.state.lock();
-        match mailbox {
-            Some(mailbox) => {
-                state.next_rest += 1;
-                let rest = state.next_rest;
-                state.idle.insert(Arc::clone(session), Idle { rest, mailbox });
-                state.make_room();
-            }
-            None => {
-                state.idle.remove(session);
-            }
+        state.next_rest += 1;
+        let since = state.next_rest;
+        // It was told to sleep, had work in between, and is told again if it is still wanted.
+        state.leaving.remove(session);
+        state.resting.insert(Arc::clone(session), Resting { since, bedtime });
+        state.make_room();
+    }
+
+    /// As [`rests`](Self::rests), for agents that nobody uses: they go before all others.
+    pub(super) fn is_spare(&self, name: &Arc<str>, bedtime: Arc<Notify>) {
+        let mut state = self.0.state.lock();
+        state.resting.insert(Arc::clone(name), Resting { since: 0, bedtime });
+        state.make_room();
+    }
+
+    /// Whether `session` was told to sleep and is still wanted to.
+    pub(super) fn is_leaving(&self, session: &Arc<str>) -> bool {
+        self.0.state.lock().leaving.contains(session)
+    }
+
+    /// The agent of `session` is needed; whoever counted on its slot must find another.
+    pub(super) fn is_busy(&self, session: &Arc<str>) {
+        let mut state = self.0.state.lock();
+        state.resting.remove(session);
+        if state.leaving.remove(session) {
+            state.make_room();
         }
+    }
+
+    /// The slot of `session` will be given back soon.
+    pub(super) fn leaves(&self, session: &Arc<str>) {
+        let mut state = self.0.state.lock();
+        state.resting.remove(session);
+        state.leaving.insert(Arc::clone(session));
     }
 
     /// Slots that are free, and sessions that wait.
     pub fn load(&self) -> (usize, usize) {
-        let state = self.0.state.lock();
+        let mut state = self.0.state.lock();
+        state.forget_the_gone();
         (state.free, state.line.len())
     }
 
-    fn slot(&self) -> Slot {
-        Slot { pool: Arc::downgrade(&self.0) }
+    fn free_slot(&self, state: &mut State, session: &Arc<str>) -> Option<Slot> {
+        state.forget_the_gone();
+        if state.free == 0 || !state.line.is_empty() {
+            return None;
+        }
+        state.free -= 1;
+        Some(Slot { session: Arc::clone(session), pool: Arc::downgrade(&self.0) })
+    }
+}
+
+impl Slot {
+    /// From now on it is the slot of `session`, which the pool was not told anything of yet.
+    pub(super) fn pass_to(&mut self, session: &Arc<str>) {
+        self.session = Arc::clone(session);
     }
 }
 
 impl State {
+    fn forget_the_gone(&mut self) {
+        self.line.retain(|waiting| !waiting.grant.is_closed());
+    }
+
     /// Puts as many resting agents to sleep as sessions wait for a slot, those first that have rested longest.
     fn make_room(&mut self) {
-        while self.leaving + self.free < self.line.len() {
-            let Some(longest) =
-                self.idle.iter().min_by_key(|(_, idle)| idle.rest).map(|(id, _)| Arc::clone(id))
-            else {
-                return;
-            };
-            let Some(idle) = self.idle.remove(&longest) else { return };
-            // A full mailbox means that the session has work; it will say when it rests again.
-            if idle.mailbox.upgrade().is_some_and(|mailbox| mailbox.try_send(Mail::Sleep).is_ok()) {
-                self.leaving += 1;
-            }
+        self.forget_the_gone();
+        while self.leaving.len() + self.free < self.line.len() {
+            let longest = self.resting.iter().min_by_key(|(_, resting)| resting.since);
+            let Some(longest) = longest.map(|(session, _)| Arc::clone(session)) else { return };
+            let Some(resting) = self.resting.remove(&longest) else { return };
+            resting.bedtime.notify_one();
+            self.leaving.insert(longest);
         }
     }
 }
@@ -145,12 +184,14 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let Some(pool) = self.pool.upgrade() else { return };
         let mut state = pool.state.lock();
-        state.leaving = state.leaving.saturating_sub(1);
+        state.leaving.remove(&self.session);
+        state.resting.remove(&self.session);
         while let Some(next) = state.line.pop_front() {
-            let slot = Slot { pool: Weak::clone(&self.pool) };
+            let session = Arc::clone(&next.session);
+            let slot = Self { session: next.session, pool: Weak::clone(&self.pool) };
             match next.grant.send(slot) {
                 Ok(()) => {
-                    log::debug!("session {}: got an agent slot", next.session);
+                    log::debug!("session {session}: got an agent slot");
                     return;
                 }
                 // Nobody waits there any more; the slot must not give itself back under the lock.

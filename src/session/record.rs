@@ -3,10 +3,11 @@
 use std::collections::{HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::state::{Broken, RuleBook};
-use crate::protocol::{AgentInfo, Json, Liveness, SessionConfig, SessionStatus, SessionSummary};
+use crate::protocol::{AgentInfo, Liveness, MessageId, SessionConfig, SessionStatus, SessionSummary};
 
 /// A session's record: JSON in the store, written when something in it changes between turns or a turn begins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -16,7 +17,7 @@ pub struct Record {
     pub config: SessionConfig,
     /// Permission rules that were added while it ran.
     pub rules: RuleBook,
-    /// Calls that were allowed always: tool, and its input in canonical JSON.
+    /// Calls that were allowed always: tool, and the `fingerprint` of its input.
     pub always: Vec<(String, String)>,
     /// The agent's conversation.
     pub conversation: Uuid,
@@ -36,8 +37,12 @@ pub struct Record {
     pub broken: Option<Broken>,
     /// What was unfinished when the record was written: a gateway that died gives each its one end.
     pub unfinished: Unfinished,
+    /// What the last `status_update` said.
+    pub status: SessionStatus,
     /// Number of the next event id.
     pub next_id: u64,
+    /// The newest event when this was written: what is true after it, only the log tells.
+    pub last_seq: u64,
     /// Whether nothing was running and all events were stored when the record was written.
     pub clean: bool,
 }
@@ -57,7 +62,9 @@ impl Default for Record {
             cost_usd: 0.0,
             broken: None,
             unfinished: Unfinished::default(),
+            status: SessionStatus::Idle,
             next_id: 0,
+            last_seq: 0,
             clean: true,
         }
     }
@@ -81,44 +88,69 @@ impl Record {
     }
 }
 
-/// Turns and prompts that had not ended.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// Turns, prompts and messages that had not ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Unfinished {
-    /// The running turn: the id of its message, if a client began it.
-    pub turn: Option<Option<String>>,
-    /// The newest event when that turn began: what it left open in the log stands after it.
-    pub since_seq: u64,
-    /// Queued messages, in order.
-    pub queued: Vec<QueuedRecord>,
+    /// The running turn.
+    pub turn: Option<RunningTurn>,
+    /// Ids of the queued messages, in order. Their contents stand in the log.
+    pub queued: Vec<String>,
+    /// The `user_message` of each queued message stands in the log after this event.
+    pub queued_after: u64,
     /// Open prompts: the ids of their `permission_request`.
     pub prompts: Vec<String>,
+    /// Messages of the model that have begun and not ended.
+    pub open: Vec<OpenMessage>,
 }
 
 impl Unfinished {
-    /// Whether there is none.
+    /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.turn.is_none() && self.queued.is_empty() && self.prompts.is_empty()
+        self.turn.is_none() && self.queued.is_empty() && self.prompts.is_empty() && self.open.is_empty()
     }
 }
 
-/// A queued message.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct QueuedRecord {
-    /// Its id.
-    pub id: String,
-    /// Its content.
-    pub content: Json<'static>,
-    /// As the client sent it.
+/// A turn under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningTurn {
+    /// The client message that began it; `None`: the agent itself did.
+    #[serde(default)]
+    pub id: Option<String>,
+}
+
+/// A message of the model whose start is in the log and whose complete is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenMessage {
+    /// The number in the id that its start and deltas have.
+    #[serde(with = "number")]
+    pub id: MessageId,
+    /// As in its start.
     #[serde(default)]
     pub parent_tool_use_id: Option<String>,
 }
 
-/// Message ids that were seen in a session; the newest 65,536 are kept.
+mod number {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::protocol::MessageId;
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+    pub(super) fn serialize<S: Serializer>(id: &MessageId, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(id.0)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MessageId, D::Error> {
+        u64::deserialize(deserializer).map(MessageId)
+    }
+}
+
+/// Message ids that were seen in a session; the newest 65,536 are kept, as hashes: so their memory does not depend on what
+/// clients choose.
 #[derive(Debug, Default)]
 pub struct Seen {
-    ids: HashSet<Box<str>>,
-    order: VecDeque<Box<str>>,
+    hashes: HashSet<u128>,
+    order: VecDeque<u128>,
 }
 
 impl Seen {
@@ -127,22 +159,31 @@ impl Seen {
 
     /// Takes `id` in; false if it was there.
     pub fn insert(&mut self, id: &str) -> bool {
-        if !self.ids.insert(id.into()) {
+        let hash = hash(id);
+        if !self.hashes.insert(hash) {
             return false;
         }
-        self.order.push_back(id.into());
+        self.order.push_back(hash);
         if self.order.len() > Self::KEPT
             && let Some(oldest) = self.order.pop_front()
         {
-            self.ids.remove(&oldest);
+            self.hashes.remove(&oldest);
         }
         true
     }
 
     /// Whether `id` was seen.
     pub fn contains(&self, id: &str) -> bool {
-        self.ids.contains(id)
+        self.hashes.contains(&hash(id))
     }
+}
+
+/// Half of a SHA-256: nobody finds two ids with the same one.
+fn hash(id: &str) -> u128 {
+    let digest = Sha256::digest(id.as_bytes());
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    u128::from_le_bytes(half)
 }
 
 impl FromIterator<String> for Seen {
@@ -155,8 +196,18 @@ impl FromIterator<String> for Seen {
     }
 }
 
+/// A name for a JSON value, the same for equal values and of the same length for all.
+pub(super) fn fingerprint(json: &str) -> String {
+    let digest = Sha256::digest(canonical(json).as_bytes());
+    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
+        text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
+        text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
+        text
+    })
+}
+
 /// JSON text in one form, so that equal values have equal texts: keys sorted, no white space.
-pub fn canonical(json: &str) -> String {
+fn canonical(json: &str) -> String {
     match serde_json::from_str::<serde_json::Value>(json) {
         Ok(mut value) => {
             value.sort_all_objects();

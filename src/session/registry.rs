@@ -10,10 +10,10 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::Shared;
-use super::handle::{Mail, SessionHandle};
+use super::handle::{Mail, SessionHandle, Vitals};
 use super::journal::Position;
 use super::record::{Record, Seen};
-use super::revive;
+use super::revive::{self, Revived};
 use super::state::{Birth, Closing, SessionState};
 use super::task::{self, SessionTask};
 use crate::log::EventLog;
@@ -178,7 +178,13 @@ impl Registry {
             sessions.resting.get(id).and_then(|resting| resting.stored.clone()).ok_or(OpenError::Unknown)?
         };
         let store = self.shared.store.clone().ok_or(OpenError::Unknown)?;
-        let (birth, open) = revive::birth(&stored, &*store).await?;
+        let Revived { birth, leftover, ended } = revive::revive(&stored, &*store).await?;
+        if ended {
+            if let Some(resting) = self.sessions.lock().resting.get_mut(id) {
+                resting.summary.status = Liveness::Ended;
+            }
+            return Err(OpenError::Ended);
+        }
         let log = EventLog::restore(
             stored.key.clone(),
             stored.epoch.clone(),
@@ -187,11 +193,14 @@ impl Registry {
             stored.first_seq,
             stored.last_seq,
         );
-        let unfinished = birth.record.unfinished.clone();
         let mut state = SessionState::new(birth, Arc::clone(&self.shared.limits), task::now());
-        state.take_up(unfinished, open, task::now());
+        state.take_up(leftover, task::now());
         let mut sessions = self.sessions.lock();
-        sessions.resting.remove(id);
+        // In the meantime the gateway may have begun to drain, or retention may have taken the session.
+        if sessions.draining {
+            return Err(OpenError::Draining);
+        }
+        sessions.resting.remove(id).ok_or(OpenError::Unknown)?;
         log::info!("session {id}: woken up");
         Ok(self.begin(&mut sessions, id, owner, state, log))
     }
@@ -214,8 +223,12 @@ impl Registry {
                 Err(OpenError::Unknown)
             };
         }
-        if sessions.resting.contains_key(id) {
-            return Err(OpenError::Unknown);
+        match sessions.resting.get(id) {
+            Some(resting) if resting.owner == *owner && resting.summary.status == Liveness::Ended => {
+                return Err(OpenError::Ended);
+            }
+            Some(_) => return Err(OpenError::Unknown),
+            None => {}
         }
         let own = sessions.count_of(owner);
         if own >= self.max_per_owner {
@@ -249,6 +262,8 @@ impl Registry {
             owner: Arc::clone(owner),
             mailbox: sender,
             summary: Arc::new(Mutex::new(state.summary())),
+            vitals: Arc::new(Mutex::new(state.vitals())),
+            log: Arc::clone(&log),
         };
         sessions.live.insert(Arc::clone(id), handle.clone());
         let task = SessionTask::new(Arc::clone(&self.shared), handle.clone(), mailbox, state, log);
@@ -292,6 +307,7 @@ impl Registry {
         let live: Vec<_> = {
             let mut sessions = self.sessions.lock();
             sessions.draining = true;
+            self.shared.warm.close();
             sessions.live.values().cloned().collect()
         };
         for handle in live {
@@ -323,6 +339,15 @@ impl Registry {
             }
         }
         Ok(())
+    }
+
+    /// What metrics show of the live sessions, and how many are at rest.
+    pub fn vitals(&self) -> (Vec<Vitals>, usize) {
+        let sessions = self.sessions.lock();
+        let (live, resting): (Vec<_>, _) =
+            (sessions.live.values().cloned().collect(), sessions.resting.len());
+        drop(sessions);
+        (live.iter().map(SessionHandle::vitals).collect(), resting)
     }
 
     /// Summaries of all live sessions, and the number of those at rest.

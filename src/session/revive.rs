@@ -1,74 +1,198 @@
 //! Taking a session up again from the store: what a gateway that died left unfinished gets its end.
+//!
+//! The record says what was unfinished when it was written. It is written together with events, but the store commits a long
+//! batch in pieces, and a gateway can die between two of them. So what came after the record is read from the log: the two
+//! together give every message its one result, wherever the cut is.
+
+use std::borrow::Cow;
 
 use serde::Deserialize;
 
 use super::journal::Position;
-use super::record::{Record, Seen};
-use super::state::{Birth, OpenMessage};
-use crate::protocol::MessageId;
-use crate::store::{Chunk, Store, StoreError, StoredSession};
+use super::record::{OpenMessage, Record, RunningTurn, Seen, Unfinished};
+use super::state::{Birth, LeftMessage, Leftover, TurnInput};
+use crate::protocol::{Json, MessageId, SessionStatus};
+use crate::store::{Chunk, Entry, Store, StoreError, StoredSession};
 
 /// Events that are read from the store at once.
 const READ_BYTES: usize = 1 << 20;
 /// A gateway that died may have given out this many ids after its last record.
 const ID_GAP: u64 = 1_000_000;
 
-/// What the session is born with, and the messages that were open when the gateway died.
-pub(super) async fn birth(
-    stored: &StoredSession,
-    store: &dyn Store,
-) -> Result<(Birth, Vec<OpenMessage>), StoreError> {
-    let record = stored.record.as_ref().and_then(|record| serde_json::from_str::<Record>(&record.state).ok());
-    let record = record.unwrap_or_default();
-    let seen: Seen = store.message_ids(&stored.key, &stored.epoch).await?.into_iter().collect();
-    let open = match record.unfinished.turn {
-        Some(_) => open_messages(stored, store, record.unfinished.since_seq).await?,
-        None => Vec::new(),
-    };
-    let next_id = if record.clean { record.next_id } else { record.next_id + ID_GAP };
-    let position = Position { next_id, next_seq: stored.next_seq };
-    Ok((Birth { id: stored.key.as_str().into(), record, position, seen }, open))
+/// A session as the store knows it.
+pub(super) struct Revived {
+    /// What it is born with.
+    pub(super) birth: Birth,
+    /// What was unfinished when the gateway died.
+    pub(super) leftover: Leftover,
+    /// Its last words are in the log: it is over, whatever the record says.
+    pub(super) ended: bool,
 }
 
-/// The messages of the model that began after `after` and were not completed.
-async fn open_messages(
-    stored: &StoredSession,
-    store: &dyn Store,
-    mut after: u64,
-) -> Result<Vec<OpenMessage>, StoreError> {
-    let mut open: Vec<OpenMessage> = Vec::new();
-    loop {
-        match store.read(&stored.key, &stored.epoch, after, READ_BYTES).await? {
-            Chunk::Entries(entries) => {
-                for entry in entries {
-                    after = entry.seq;
-                    note(&mut open, &entry.frame);
-                }
-            }
-            Chunk::Lost { through, .. } => after = through,
-            Chunk::End => return Ok(open),
-        }
-    }
+/// Reads what the store knows of a session.
+pub(super) async fn revive(stored: &StoredSession, store: &dyn Store) -> Result<Revived, StoreError> {
+    let record = stored.record.as_ref().and_then(|record| serde_json::from_str::<Record>(&record.state).ok());
+    let mut record = record.unwrap_or_default();
+    let seen: Seen = store.message_ids(&stored.key, &stored.epoch).await?.into_iter().collect();
+    let unfinished = std::mem::take(&mut record.unfinished);
+    let mut scan = Scan::new(unfinished, record.status, record.last_seq);
+    scan.read(stored, store).await?;
+    let next_id = match record.clean && scan.next_id <= record.next_id {
+        true => record.next_id,
+        false => record.next_id.max(scan.next_id) + ID_GAP,
+    };
+    let position = Position { next_id, next_seq: stored.next_seq };
+    let birth = Birth { id: stored.key.as_str().into(), record, position, seen };
+    Ok(Revived { birth, ended: scan.ended, leftover: scan.leftover() })
+}
+
+/// The log after the record.
+struct Scan {
+    leftover: Leftover,
+    /// The record knows everything up to here.
+    record_seq: u64,
+    /// Where reading begins.
+    after: u64,
+    next_id: u64,
+    ended: bool,
 }
 
 #[derive(Deserialize)]
 struct Head<'a> {
-    #[serde(rename = "type")]
-    kind: &'a str,
-    id: String,
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    #[serde(borrow)]
+    request_id: Option<Cow<'a, str>>,
+    parent_tool_use_id: Option<String>,
+    #[serde(borrow)]
+    permission_id: Option<Cow<'a, str>>,
+    status: Option<SessionStatus>,
+}
+
+#[derive(Deserialize)]
+struct Said {
+    content: Json<'static>,
     parent_tool_use_id: Option<String>,
 }
 
-fn note(open: &mut Vec<OpenMessage>, frame: &str) {
-    let Ok(head) = serde_json::from_str::<Head<'_>>(frame) else { return };
-    let Some(id) = head.id.strip_prefix("msg-").and_then(|number| number.parse().ok()).map(MessageId) else {
-        return;
-    };
-    match head.kind {
-        "assistant_message_start" => {
-            open.push(OpenMessage { id, parent_tool_use_id: head.parent_tool_use_id })
+impl Scan {
+    fn new(unfinished: Unfinished, status: SessionStatus, record_seq: u64) -> Self {
+        let after_seq = unfinished.queued_after;
+        let after = if unfinished.queued.is_empty() { record_seq } else { after_seq.min(record_seq) };
+        let queued =
+            unfinished.queued.into_iter().map(|id| LeftMessage { id, input: None, after_seq }).collect();
+        let leftover = Leftover {
+            turn: unfinished.turn,
+            queued,
+            prompts: unfinished.prompts,
+            open: unfinished.open,
+            status,
+        };
+        Self { leftover, record_seq, after, next_id: 0, ended: false }
+    }
+
+    async fn read(&mut self, stored: &StoredSession, store: &dyn Store) -> Result<(), StoreError> {
+        while self.after < stored.last_seq {
+            match store.read(&stored.key, &stored.epoch, self.after, READ_BYTES).await? {
+                Chunk::Entries(entries) => {
+                    for entry in entries {
+                        self.note(&entry);
+                        self.after = entry.seq;
+                    }
+                }
+                Chunk::Lost { through, .. } => self.after = through,
+                Chunk::End => break,
+            }
         }
-        "assistant_message_complete" => open.retain(|message| message.id != id),
-        _ => {}
+        Ok(())
+    }
+
+    fn leftover(mut self) -> Leftover {
+        // While messages wait, a turn is running: the first had begun, though nothing was heard of it. It may have reached the
+        // agent, so it is not run again.
+        if self.leftover.turn.is_none() && !self.leftover.queued.is_empty() {
+            let first = self.leftover.queued.remove(0);
+            self.leftover.turn = Some(RunningTurn { id: Some(first.id) });
+        }
+        self.leftover
+    }
+
+    fn note(&mut self, entry: &Entry) {
+        let Ok(head) = serde_json::from_str::<Head<'_>>(&entry.frame) else { return };
+        if head.kind == "user_message" {
+            self.said(&head, entry);
+        }
+        if entry.seq <= self.record_seq {
+            return;
+        }
+        let number = head.id.strip_prefix("msg-").and_then(|number| number.parse().ok());
+        self.next_id = self.next_id.max(number.map_or(0, |number: u64| number + 1));
+        let of_message = head.request_id.as_deref();
+        match &*head.kind {
+            "user_message"
+            | "cancelled"
+            | "interrupted"
+            | "config_updated"
+            | "permission_resolved"
+            | "status_update"
+            | "warning"
+            | "error"
+            | "session_ended" => {}
+            "result" => self.ended(of_message),
+            // Anything else stems from a turn that has begun.
+            _ => self.began(of_message),
+        }
+        match &*head.kind {
+            "status_update" => self.leftover.status = head.status.unwrap_or_default(),
+            "session_ended" => self.ended = true,
+            "permission_request" => self.leftover.prompts.push(head.id.into_owned()),
+            "permission_resolved" => {
+                self.leftover.prompts.retain(|id| Some(id.as_str()) != head.permission_id.as_deref());
+            }
+            "assistant_message_start" => self.leftover.open.extend(number.map(|number| OpenMessage {
+                id: MessageId(number),
+                parent_tool_use_id: head.parent_tool_use_id,
+            })),
+            "assistant_message_complete" => {
+                self.leftover.open.retain(|open| Some(open.id.0) != number);
+            }
+            _ => {}
+        }
+    }
+
+    /// A `user_message`: one that waits, or one that the record does not know.
+    fn said(&mut self, head: &Head<'_>, entry: &Entry) {
+        let Some(id) = head.request_id.as_deref() else { return };
+        let input = || {
+            let said = serde_json::from_str::<Said>(&entry.frame).ok()?;
+            Some(TurnInput::of(&said.content, said.parent_tool_use_id))
+        };
+        if let Some(message) = self.leftover.queued.iter_mut().find(|message| message.id == id) {
+            message.input = input();
+        } else if entry.seq > self.record_seq {
+            let message = LeftMessage { id: id.to_owned(), input: input(), after_seq: entry.seq - 1 };
+            self.leftover.queued.push(message);
+        }
+    }
+
+    fn began(&mut self, id: Option<&str>) {
+        let Some(id) = id else { return };
+        if let Some(at) = self.leftover.queued.iter().position(|message| message.id == id) {
+            self.leftover.queued.remove(at);
+            self.leftover.turn = Some(RunningTurn { id: Some(id.to_owned()) });
+        } else if self.leftover.turn.is_none() {
+            // A `resume`: no `user_message` announces it.
+            self.leftover.turn = Some(RunningTurn { id: Some(id.to_owned()) });
+        }
+    }
+
+    fn ended(&mut self, id: Option<&str>) {
+        if self.leftover.turn.as_ref().is_some_and(|turn| turn.id.as_deref() == id) {
+            self.leftover.turn = None;
+        } else {
+            self.leftover.queued.retain(|message| Some(message.id.as_str()) != id);
+        }
     }
 }

@@ -8,23 +8,29 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
+use uuid::Uuid;
 
 use super::Shared;
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
 use super::pool::{Acquired, Slot};
 use super::state::{
-    Asker, ClientId, Closing, Effect, Input, Now, ReplayFrom, SessionState, SlotOutcome, Snapshot,
+    Asker, ClientId, Closing, Effect, Input, LaunchPlan, Now, ReplayFrom, SessionState, SlotOutcome,
+    Snapshot, Standing, error,
 };
+use super::warm::WarmAgent;
 use crate::agent::{Agent, Output, SpawnError, Stop};
 use crate::log::{Doorbell, EventLog, From, Journal, Verdict};
-use crate::protocol::ServerMessage;
 use crate::protocol::encode::{Encoder, Header};
+use crate::protocol::{ErrorCode, ServerMessage};
 use crate::store::{Status, StoreHealth, StoredSession};
 
 type Starting = Pin<Box<dyn Future<Output = Result<(Agent, mpsc::Receiver<Output>), SpawnError>> + Send>>;
+
+/// A warm agent, what it says, and its conversation.
+type Adoptable = (Agent, mpsc::Receiver<Output>, Uuid);
 
 /// One session at work.
 pub(super) struct SessionTask {
@@ -33,18 +39,34 @@ pub(super) struct SessionTask {
     state: SessionState,
     log: Arc<EventLog>,
     mailbox: mpsc::Receiver<Mail>,
+    /// The pool's word that another session needs the slot.
+    bedtime: Arc<Notify>,
     attached: watch::Receiver<usize>,
     store_health: Option<watch::Receiver<StoreHealth>>,
     agent: Option<Agent>,
     output: Option<mpsc::Receiver<Output>>,
     starting: Option<Starting>,
+    /// A warm agent that came with the slot, until the state machine asks for an agent.
+    warm: Option<Adoptable>,
     slot: SlotState,
-    clients: HashMap<ClientId, Client>,
+    clients: HashMap<ClientId, Known>,
+    /// So many clients there may be before those that only asked something and left are looked for.
+    look_for_gone_at: usize,
     replies: Encoder,
     /// The command that is being taken in, and what it is answered.
     current: Option<(ClientId, Answer)>,
     closing: Option<Closing>,
 }
+
+/// A connection that sent something.
+struct Known {
+    client: Client,
+    /// It was given a cursor.
+    attached: bool,
+}
+
+/// Connections that may be known before those that are gone are looked for.
+const MANY_CLIENTS: usize = 32;
 
 enum SlotState {
     None,
@@ -58,6 +80,7 @@ enum Event {
     Output(Option<Output>),
     Started(Result<(Agent, mpsc::Receiver<Output>), SpawnError>),
     Slot(Option<Slot>),
+    Sleep,
     Attached(usize),
     StoreHealth(StoreHealth),
     Deadline,
@@ -73,6 +96,7 @@ impl SessionTask {
     ) -> Self {
         Self {
             replies: Encoder::new(&handle.id),
+            bedtime: Arc::new(Notify::new()),
             attached: log.changed(),
             store_health: shared.store.as_ref().map(|store| store.health()),
             shared,
@@ -83,8 +107,10 @@ impl SessionTask {
             agent: None,
             output: None,
             starting: None,
+            warm: None,
             slot: SlotState::None,
             clients: HashMap::new(),
+            look_for_gone_at: MANY_CLIENTS,
             current: None,
             closing: None,
         }
@@ -113,9 +139,11 @@ impl SessionTask {
         }
         tokio::select! {
             output = receive(&mut self.output) => Event::Output(output),
-            mail = self.mailbox.recv() => Event::Mail(mail),
+            // While the session leaves, commands wait: its end drops the mailbox, and they look for what is there then.
+            mail = self.mailbox.recv(), if !self.state.is_leaving() => Event::Mail(mail),
             started = start(&mut self.starting) => Event::Started(started),
             slot = wait_in_line(&mut self.slot) => Event::Slot(slot),
+            () = self.bedtime.notified() => Event::Sleep,
             Ok(()) = self.attached.changed() => Event::Attached(*self.attached.borrow_and_update()),
             health = changed(&mut self.store_health) => Event::StoreHealth(health),
             () = timer, if deadline.is_some() => Event::Deadline,
@@ -153,7 +181,7 @@ impl SessionTask {
                 self.state.handle(Input::Slot(SlotOutcome::Refused), now);
             }
             Event::Mail(Some(Mail::Command(request))) => self.command(*request, now),
-            Event::Mail(Some(Mail::Sleep)) => self.state.handle(Input::Sleep, now),
+            Event::Sleep => self.state.handle(Input::Sleep, now),
             Event::Mail(Some(Mail::Drain(until))) => self.state.handle(Input::Drain { until }, now),
             // The registry dropped the session: the gateway is being torn down.
             Event::Mail(None) => self.state.handle(Input::Drain { until: now.instant }, now),
@@ -166,14 +194,22 @@ impl SessionTask {
     }
 
     fn attached_changed(&mut self, count: usize, now: Now) {
-        self.clients.retain(|_, client| !client.notices.is_closed());
+        self.forget_gone_clients();
         self.state.handle(Input::Attached(count), now);
+    }
+
+    fn forget_gone_clients(&mut self) {
+        self.clients.retain(|_, known| !known.client.notices.is_closed());
+        self.look_for_gone_at = MANY_CLIENTS.max(2 * self.clients.len());
     }
 
     fn command(&mut self, request: Request, now: Now) {
         let Request { client, id, command, answer } = request;
         let client_id = client.id;
-        self.clients.insert(client_id, client);
+        self.clients.entry(client_id).or_insert(Known { client, attached: false });
+        if self.clients.len() > self.look_for_gone_at {
+            self.forget_gone_clients();
+        }
         self.current = Some((client_id, Answer::default()));
         self.state.handle(Input::Command { client: client_id, id, command }, now);
         self.flush();
@@ -192,7 +228,10 @@ impl SessionTask {
                 self.output = Some(output);
                 Ok(())
             }
-            Err(problem) => Err(problem.to_string()),
+            Err(problem) => {
+                log::error!("session {}: {problem}", self.handle.id);
+                Err(problem.for_clients())
+            }
         };
         self.state.handle(Input::Spawned(outcome), now);
     }
@@ -200,6 +239,8 @@ impl SessionTask {
     fn forget_agent(&mut self) {
         self.agent = None;
         self.output = None;
+        // The next line comes from another process, if ever: a session at rest holds no more memory than it needs.
+        self.log.compact();
     }
 
     /// Appends what the state machine has written, then does what it wants, until it wants nothing more.
@@ -214,23 +255,32 @@ impl SessionTask {
                 self.run_effect(effect);
             }
         }
-        *self.handle.summary.lock() = self.state.summary();
+        self.state.refresh(&mut self.handle.summary.lock());
+        *self.handle.vitals.lock() = self.state.vitals();
+        self.report();
+    }
+
+    fn report(&mut self) {
+        if let Some(up) = self.state.report(&self.shared.metrics) {
+            self.shared.starts.note(&self.handle.id, up, Instant::now());
+        }
     }
 
     fn append(&mut self, effects: &[Effect]) {
         let mut journal = Journal::default();
         if self.shared.store.is_some() {
-            for effect in effects {
-                match effect {
-                    Effect::Persist => journal.record = Some(self.record()),
-                    Effect::Remember(id) => journal.message_ids.push(id.clone()),
-                    _ => {}
-                }
+            if effects.iter().any(|effect| matches!(effect, Effect::Persist)) {
+                journal.record = Some(self.record());
             }
+            journal.message_ids.extend(effects.iter().filter_map(|effect| match effect {
+                Effect::Remember(id) => Some(id.clone()),
+                _ => None,
+            }));
         }
         if self.state.entries().is_empty() && journal.record.is_none() && journal.message_ids.is_empty() {
             return;
         }
+        self.shared.metrics.events(self.state.entries().len() as u64);
         self.log.append_with(self.state.entries(), journal);
     }
 
@@ -255,17 +305,13 @@ impl SessionTask {
             Effect::Info(asker) => self.info(&asker),
             Effect::Attach { asker, from, created } => self.attach(&asker, &from, created),
             Effect::Announce => self.announce(),
-            Effect::AcquireSlot => self.acquire_slot(),
-            Effect::ReleaseSlot => self.slot = SlotState::None,
-            Effect::Idle(idle) => {
-                let mailbox = idle.then(|| self.handle.mailbox.downgrade());
-                self.shared.pool.set_idle(&self.handle.id, mailbox);
+            Effect::AcquireSlot { wait } => self.acquire_slot(wait),
+            Effect::ReleaseSlot => {
+                self.warm = None;
+                self.slot = SlotState::None;
             }
-            Effect::Spawn(plan) => {
-                let launch = self.shared.launcher.launch(&plan);
-                let spawner = Arc::clone(&self.shared.launcher.spawner);
-                self.starting = Some(Box::pin(async move { spawner.spawn(launch).await }));
-            }
+            Effect::Standing(standing) => self.standing(standing),
+            Effect::Spawn(plan) => self.spawn(&plan),
             Effect::ToAgent(line) => self.to_agent(line),
             Effect::StopAgent { now } => {
                 if let Some(agent) = &self.agent {
@@ -286,8 +332,42 @@ impl SessionTask {
         }
     }
 
-    fn acquire_slot(&mut self) {
-        match self.shared.pool.acquire(&self.handle.id) {
+    fn standing(&self, standing: Standing) {
+        let (pool, id) = (&self.shared.pool, &self.handle.id);
+        match standing {
+            Standing::Busy => pool.is_busy(id),
+            Standing::Resting => pool.rests(id, Arc::clone(&self.bedtime)),
+            Standing::Leaving => pool.leaves(id),
+        }
+    }
+
+    fn spawn(&mut self, plan: &LaunchPlan) {
+        if let Some((agent, output, conversation)) = self.warm.take() {
+            log::info!("session {}: took a warm agent, pid {}", self.handle.id, agent.pid());
+            self.agent = Some(agent);
+            self.output = Some(output);
+            self.state.handle(Input::Adopted { conversation }, now());
+            return;
+        }
+        let launch = self.shared.launcher.launch(plan);
+        let spawner = Arc::clone(&self.shared.launcher.spawner);
+        self.starting = Some(Box::pin(async move { spawner.spawn(launch).await }));
+    }
+
+    fn acquire_slot(&mut self, wait: bool) {
+        let warm = self.shared.warm.take(&self.shared.pool, &self.handle.id, || self.state.launch_plan());
+        if let Some(WarmAgent { agent, output, slot, plan, .. }) = warm {
+            self.warm = Some((agent, output, plan.conversation));
+            self.slot = SlotState::Held(slot);
+            self.state.handle(Input::Slot(SlotOutcome::Granted), now());
+            return;
+        }
+        let pool = &self.shared.pool;
+        let acquired = match wait {
+            true => pool.acquire(&self.handle.id),
+            false => pool.try_acquire(&self.handle.id).map_or(Acquired::Refused, Acquired::Slot),
+        };
+        match acquired {
             Acquired::Slot(slot) => {
                 self.slot = SlotState::Held(slot);
                 self.state.handle(Input::Slot(SlotOutcome::Granted), now());
@@ -301,6 +381,9 @@ impl SessionTask {
     }
 
     fn reply(&mut self, asker: &Asker, message: &ServerMessage<'_>) {
+        if let ServerMessage::Error(error) = message {
+            self.shared.metrics.error(error.code.name());
+        }
         let frame = self.encode(Some(&asker.id), message);
         self.send_reply(asker.client, frame);
     }
@@ -315,9 +398,9 @@ impl SessionTask {
         match &mut self.current {
             Some((current, answer)) if *current == client => answer.frames.push(frame),
             _ => {
-                if let Some(client) = self.clients.get(&client) {
+                if let Some(known) = self.clients.get(&client) {
                     // Full or gone: an answer that comes late is a notice, and the client's next question finds the truth.
-                    let _ = client.notices.try_send(frame);
+                    let _ = known.client.notices.try_send(frame);
                 }
             }
         }
@@ -333,8 +416,16 @@ impl SessionTask {
             Some(seq) => From::After { seq, epoch: from.epoch.as_deref() },
             None => From::Live,
         };
-        let Some(client) = self.clients.get(&asker.client) else { return };
-        let doorbell: Doorbell = client.doorbell.clone();
+        let max = self.shared.limits.max_attached;
+        let Some(known) = self.clients.get_mut(&asker.client) else { return };
+        // A connection that attaches again gets another cursor for its old one.
+        if !known.attached && self.log.cursors() >= max {
+            let text = format!("{max} connections are attached to this session already (--max-attached)");
+            self.reply(asker, &error(ErrorCode::Capacity, text));
+            return;
+        }
+        known.attached = true;
+        let doorbell: Doorbell = known.client.doorbell.clone();
         // What the state has written so far belongs before the snapshot.
         self.append(&[]);
         let attached = self.log.attach(from, &doorbell);
@@ -347,12 +438,12 @@ impl SessionTask {
     }
 
     fn announce(&mut self) {
-        if self.clients.is_empty() {
+        if self.log.cursors() == 0 {
             return;
         }
         let frame = self.session_info(None, Verdict::None, false, None);
-        for client in self.clients.values() {
-            let _ = client.notices.try_send(frame.clone());
+        for known in self.clients.values().filter(|known| known.attached) {
+            let _ = known.client.notices.try_send(frame.clone());
         }
     }
 
@@ -375,7 +466,8 @@ impl SessionTask {
 
     /// The last words: the log takes nothing more, and what remains of the session is settled.
     fn farewell(mut self, closing: Closing) -> Finished {
-        self.shared.pool.set_idle(&self.handle.id, None);
+        self.shared.pool.is_busy(&self.handle.id);
+        self.report();
         let mut stored = None;
         if closing == Closing::Removed {
             self.log.delete();
@@ -395,7 +487,7 @@ impl SessionTask {
                 record: Some(record),
             });
         }
-        *self.handle.summary.lock() = self.state.summary();
+        self.state.refresh(&mut self.handle.summary.lock());
         Finished { handle: self.handle, closing, stored, mailbox: self.mailbox }
     }
 }

@@ -17,8 +17,8 @@ pub use backlog::Backlog;
 pub use dir::{DataDir, DataDirError};
 pub use sqlite::{OpenError, SqliteStore};
 pub use types::{
-    Batch, Chunk, Entry, Expired, Record, Retention, SessionKey, Status, StoreError, StoreHealth,
-    StoredSession,
+    Batch, Chunk, Entry, Expired, Record, Retention, SessionKey, Status, StoreCounts, StoreError,
+    StoreHealth, StoredSession,
 };
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
@@ -63,6 +63,11 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Whether writing works. Changes are seen by every receiver, so that sessions can warn their clients.
     fn health(&self) -> watch::Receiver<StoreHealth>;
+
+    /// What it has done so far, for metrics.
+    fn counts(&self) -> StoreCounts {
+        StoreCounts::default()
+    }
 
     /// All sessions, oldest first: for the start of the gateway.
     fn sessions(&self) -> Pending<'_, Result<Vec<StoredSession>, StoreError>>;

@@ -159,6 +159,17 @@ pub enum StoreHealth {
     Failing,
 }
 
+/// What a store has done so far; all only grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreCounts {
+    /// Commits of something.
+    pub commits: u64,
+    /// Commits that failed and are tried again.
+    pub failures: u64,
+    /// Microseconds spent in commits, failed ones included.
+    pub micros: u64,
+}
+
 /// Why a store did not do as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

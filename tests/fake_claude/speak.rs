@@ -126,12 +126,15 @@ impl Cli {
     fn result(&mut self, subtype: &str, is_error: bool, more: &Value) {
         self.last_was_error = is_error;
         let milliseconds = self.began.elapsed().as_millis();
+        self.counter += 1;
+        // No two results have the same, whichever process gave them.
+        let uuid = format!("{:08x}-0000-4000-8000-{:012x}", std::process::id(), self.counter);
         let mut line = json!({
             "duration_api_ms": 1, "usage": {"input_tokens": 1, "output_tokens": 5},
             "modelUsage": {MODEL: {"inputTokens": 1, "type": "nested"}}, "type": "result", "subtype": subtype,
             "is_error": is_error, "duration_ms": u64::try_from(milliseconds).unwrap_or(0), "num_turns": 1,
             "total_cost_usd": 0.0001, "permission_denials": [], "session_id": self.session_id,
-            "uuid": "00000000-0000-4000-8000-000000000005",
+            "uuid": uuid,
         });
         if let (Some(line), Some(more)) = (line.as_object_mut(), more.as_object()) {
             line.extend(more.clone());

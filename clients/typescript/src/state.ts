@@ -356,19 +356,36 @@ function toolUse(state: ConversationState, message: ToolUse): ConversationState 
     startedAt: tool.startedAt ?? message.timestamp,
     status: tool.status === 'streaming' ? 'running' : tool.status,
   }));
-  return withEntries(next, message.parent_tool_use_id, (entries) => {
-    const has = entries.some((entry) => entry.kind === 'assistant'
-      && entry.parts.some((part) => part.kind === 'tool' && part.toolUseId === message.tool_use_id));
-    if (has) return entries;
+  return placed(next, message.tool_use_id, message.parent_tool_use_id, message.timestamp);
+}
+
+/** Shows a call in the newest message of its thread, where no delta has shown it before. */
+function placed(state: ConversationState, toolUseId: string, parent: string | undefined, timestamp: number | undefined): ConversationState {
+  return withEntries(state, parent, (entries) => {
+    if (entries.some((entry) => shows(entry, toolUseId))) return entries;
     const last = entries.findLast((entry) => entry.kind === 'assistant');
-    return updateAssistant(entries, last?.id ?? `tool-${message.tool_use_id}`, (entry) => ({
-      ...entry, parts: withTool(entry.parts, message.tool_use_id),
-    }), message.timestamp);
+    return updateAssistant(entries, last?.id ?? `tool-${toolUseId}`, (entry) => ({
+      ...entry, parts: withTool(entry.parts, toolUseId),
+    }), timestamp);
   });
 }
 
+function shows(entry: Entry, toolUseId: string): boolean {
+  return entry.kind === 'assistant' && entry.parts.some((part) => part.kind === 'tool' && part.toolUseId === toolUseId);
+}
+
+/** Some agents say only with the result that a subagent made the call: it moves to where it belongs. */
+function adopted(state: ConversationState, message: ToolResult): ConversationState {
+  const { tool_use_id: id, parent_tool_use_id: parent } = message;
+  if (parent === undefined || parent === id || state.tools[id]?.parent === parent) return state;
+  const entries = state.entries.map((entry) => (entry.kind === 'assistant' && shows(entry, id)
+    ? { ...entry, parts: entry.parts.filter((part) => part.kind !== 'tool' || part.toolUseId !== id) }
+    : entry));
+  return placed(updateTool({ ...state, entries }, id, (tool) => ({ ...tool, parent })), id, parent, message.timestamp);
+}
+
 function toolResult(state: ConversationState, message: ToolResult): ConversationState {
-  return updateTool(state, message.tool_use_id, (tool) => ({
+  return updateTool(adopted(state, message), message.tool_use_id, (tool) => ({
     ...tool,
     status: !message.is_error ? 'done' : tool.permission?.decision === 'deny' ? 'denied' : 'failed',
     result: { content: message.content, isError: message.is_error, blocks: message.blocks },

@@ -87,6 +87,18 @@ describe('messages', () => {
   });
 });
 
+it("moves a subagent's call to where it belongs when only its result names the parent", () => {
+  const state = play([
+    event('assistant_message_start', { id: 'a', model: 'm' }),
+    event('tool_use', { tool_use_id: 'task', tool_name: 'Task', tool_input: {}, executor: 'agent' }),
+    event('tool_use', { tool_use_id: 'inner', tool_name: 'Bash', tool_input: {}, executor: 'agent' }),
+    event('tool_result', { tool_use_id: 'inner', content: '', is_error: false, parent_tool_use_id: 'task' }),
+  ]);
+  expect(assistant(state).parts).toEqual([{ kind: 'tool', toolUseId: 'task' }]);
+  expect(state.tools['task']!.entries).toMatchObject([{ parts: [{ kind: 'tool', toolUseId: 'inner' }] }]);
+  expect(state.tools['inner']).toMatchObject({ parent: 'task', status: 'done' });
+});
+
 describe('tools and prompts', () => {
   const call = () => [
     event('assistant_message_start', { id: 'a', model: 'm' }),

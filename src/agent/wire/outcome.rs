@@ -46,7 +46,21 @@ lenient! {
     }
 }
 
+lenient! {
+    /// `origin`.
+    Origin {
+        kind: Raw<'a> = "kind",
+    }
+}
+
 impl ResultMessage<'_> {
+    /// Whether the agent began the turn by itself, over a background task's news.
+    pub fn is_of_a_task(&self) -> bool {
+        self.origin
+            .to::<Origin<'_>>()
+            .is_some_and(|origin| origin.kind.text().is_some_and(|kind| kind == "task-notification"))
+    }
+
     /// Whether the turn was cut off from outside (interrupt, or a deny that interrupts).
     pub fn was_aborted(&self) -> bool {
         self.terminal_reason.text().is_some_and(|reason| reason.starts_with("aborted"))

@@ -49,6 +49,8 @@ lenient! {
         tool_name: Raw<'a> = "tool_name",
         /// The tool call it is about; for tasks, the one that started them.
         tool_use_id: Raw<'a> = "tool_use_id",
+        /// Tasks: the task's id; a subagent calls itself `agent_id` by it.
+        task_id: Raw<'a> = "task_id",
         /// `permission_denied`: why.
         decision_reason: Raw<'a> = "decision_reason",
         /// `permission_denied`: why, where it is called that.

@@ -43,12 +43,14 @@ fn at_rest(context: &Context<'_>, summary: &SessionSummary) -> Answer {
     context.answer(&ServerMessage::SessionInfo(Box::new(info)))
 }
 
+#[expect(clippy::unused_async, reason = "a row of the table, whose handlers are all async")]
 pub(in crate::dispatch) async fn session_list(context: &Context<'_>) -> Result<Answer, FrameError> {
     let Empty {} = context.body()?;
     let sessions = context.dispatch.registry.list(context.owner);
     Ok(context.answer(&ServerMessage::SessionList(SessionList { sessions })))
 }
 
+#[expect(clippy::unused_async, reason = "a row of the table, whose handlers are all async")]
 pub(in crate::dispatch) async fn heartbeat(context: &Context<'_>) -> Result<Answer, FrameError> {
     let Empty {} = context.body()?;
     let request_id = context.header.id.as_deref();

@@ -74,6 +74,20 @@ pub struct SessionConfig {
     pub agent_events: bool,
 }
 
+impl SessionConfig {
+    /// The configuration as it is shown to clients: the environment and the headers of MCP servers hold secrets, and everyone
+    /// attached would read them.
+    #[must_use]
+    pub fn shown(&self) -> Self {
+        let mut shown = self.clone();
+        for server in &mut shown.mcp_servers {
+            server.env = server.env.hidden();
+            server.headers = server.headers.hidden();
+        }
+        shown
+    }
+}
+
 /// A tool that the front end runs: the model calls it, the client gets a `tool_use` with `executor: "client"`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ClientTool {

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::read::{Object, or_default};
 
+/// What stands for a value that is nobody's business but the agent's.
+pub const HIDDEN: &str = "***";
+
 /// One MCP server. `type` absent means stdio, as in ACP and in Claude's configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct McpServer {
@@ -79,6 +82,12 @@ impl Pairs {
             Self::Object(map) => map.is_empty(),
             Self::Array(pairs) => pairs.is_empty(),
         }
+    }
+
+    /// The same names, each with [`HIDDEN`] for a value.
+    #[must_use]
+    pub fn hidden(&self) -> Self {
+        Self::Object(self.iter().map(|(name, _)| (name.to_owned(), HIDDEN.to_owned())).collect())
     }
 
     /// The pairs, whichever form they came in.

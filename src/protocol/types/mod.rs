@@ -19,7 +19,7 @@ mod values;
 pub use assistant::*;
 pub use client::*;
 pub use config::*;
-pub use mcp::{McpServer, McpTransport, Pair, Pairs};
+pub use mcp::{HIDDEN, McpServer, McpTransport, Pair, Pairs};
 pub use replies::*;
 pub use rules::*;
 pub use server::*;

@@ -2,6 +2,7 @@
 //!
 //! The agent speaks JSON-RPC to it (`mcp_message`); an unanswered request would hang the turn, so every one gets an answer.
 
+use std::collections::HashMap;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,9 @@ const INTERNAL_ERROR: i32 = -32603;
 pub(super) struct ClientTools {
     offered: Vec<ClientTool>,
     calls: Vec<Call>,
+    /// Calls of this turn that a client has answered, with the answer where the agent has not asked for it yet: clients learn of
+    /// a call before the agent makes it.
+    answered: HashMap<String, Option<ClientToolResult>>,
 }
 
 #[derive(Debug)]
@@ -86,7 +90,7 @@ struct CallResult {
 
 impl ClientTools {
     pub(super) fn new(offered: &[ClientTool]) -> Self {
-        Self { offered: offered.to_vec(), calls: Vec::new() }
+        Self { offered: offered.to_vec(), ..Self::default() }
     }
 
     /// MCP servers to name in the greeting.
@@ -103,9 +107,15 @@ impl ClientTools {
         self.calls.iter().filter_map(|call| call.deadline).min()
     }
 
-    /// The turn or the process that called is over.
+    /// The process that called is gone.
     pub(super) fn forget_calls(&mut self) {
         self.calls.clear();
+        self.answered.clear();
+    }
+
+    /// Whether no call waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
     }
 
     /// The agent took a control request back.
@@ -183,12 +193,15 @@ impl SessionState {
             Some(params) if self.client_tools.calls.len() < MAX_CALLS => {
                 let deadline = self.limits.client_tool_timeout.map(|timeout| self.now.instant + timeout);
                 let tool_use_id = params.meta.tool_use_id;
-                self.client_tools.calls.push(Call {
-                    tool_use_id,
-                    agent_id: agent_id.to_owned(),
-                    rpc_id,
-                    deadline,
-                });
+                let early = self.client_tools.answered.get_mut(&tool_use_id).and_then(Option::take);
+                let call = Call { tool_use_id, agent_id: agent_id.to_owned(), rpc_id, deadline };
+                match early {
+                    Some(result) => self.answer_call(&call, &result),
+                    None => {
+                        self.client_tools.calls.push(call);
+                        self.busy();
+                    }
+                }
             }
             Some(_) => {
                 self.rpc_error(agent_id, &rpc_id, INTERNAL_ERROR, "too many calls are open".to_owned())
@@ -200,18 +213,34 @@ impl SessionState {
         }
     }
 
+    /// The turn is over. What still waits is answered all the same: unanswered, the agent would hold it for ever.
+    pub(super) fn drop_client_calls(&mut self) {
+        self.client_tools.answered.clear();
+        for call in std::mem::take(&mut self.client_tools.calls) {
+            let text = "the turn is over".to_owned();
+            self.rpc_error(&call.agent_id, &call.rpc_id, INTERNAL_ERROR, text);
+        }
+    }
+
     /// `tool_result`: of a client tool, or the answers to a question.
     pub(super) fn client_tool_result(&mut self, asker: Asker, result: ClientToolResult) {
-        if let Some(call) = self.client_tools.take(|call| call.tool_use_id == result.tool_use_id) {
-            let content = mcp_content(&result.content);
-            let outcome = CallResult { content, is_error: result.is_error };
-            let outcome = Json::of(&outcome).unwrap_or_else(|_| Json::empty_object());
-            self.rpc_reply(&call.agent_id, &call.rpc_id, RpcOutcome::Result(outcome));
+        let id = &result.tool_use_id;
+        if let Some(call) = self.client_tools.take(|call| call.tool_use_id == *id) {
+            self.client_tools.answered.insert(id.clone(), None);
+            self.answer_call(&call, &result);
+            self.settle();
+        } else if self.journal.client_runs(id) && !self.client_tools.answered.contains_key(id) {
+            self.client_tools.answered.insert(id.clone(), Some(result));
         } else if !self.question_answered(&asker, &result) {
-            let text =
-                format!("no client tool or question waits under the tool_use_id {:?}", result.tool_use_id);
+            let text = format!("no client tool or question waits under the tool_use_id {id:?}");
             self.reply(&asker, error(ErrorCode::UnknownRequest, text));
         }
+    }
+
+    fn answer_call(&mut self, call: &Call, result: &ClientToolResult) {
+        let outcome = CallResult { content: mcp_content(&result.content), is_error: result.is_error };
+        let outcome = Json::of(&outcome).unwrap_or_else(|_| Json::empty_object());
+        self.rpc_reply(&call.agent_id, &call.rpc_id, RpcOutcome::Result(outcome));
     }
 
     pub(super) fn client_tool_tick(&mut self) {
@@ -221,6 +250,7 @@ impl SessionState {
         {
             let text = "the client did not answer in time (--client-tool-timeout)".to_owned();
             self.rpc_error(&call.agent_id, &call.rpc_id, INTERNAL_ERROR, text);
+            self.settle();
         }
     }
 

@@ -1,12 +1,13 @@
 //! What is shown of a session: `session_info`, the list's entry, the record.
 
-use super::{Life, SessionState};
+use super::{Closing, Life, SessionState};
 use crate::agent::wire;
 use crate::log::Verdict;
+use crate::metrics::Metrics;
 use crate::protocol::{
-    AgentInfo, Json, Liveness, Replay, ServerInfo, SessionInfo, SessionStatus, SessionSummary,
+    AgentInfo, AgentState, Json, Liveness, Replay, ServerInfo, SessionInfo, SessionSummary,
 };
-use crate::session::record::{QueuedRecord, Record, Unfinished};
+use crate::session::record::{Record, RunningTurn, Unfinished};
 
 /// What the log says at the instant of a `session_info`.
 #[derive(Debug, Clone)]
@@ -31,11 +32,11 @@ impl SessionState {
             state: self.status,
             created: at.created,
             cwd: self.config.cwd.as_deref().unwrap_or_default().into(),
-            model: self.config.model.as_deref().map(Into::into),
+            model: self.config.model.as_deref().or(self.model_in_use.as_deref()).map(Into::into),
             permission_mode: self.config.permission_mode,
             metadata: self.config.metadata.clone(),
             num_turns: self.num_turns,
-            total_cost_usd: self.total_cost(),
+            total_cost_usd: self.cost.total(),
             created_at: self.created_at,
             epoch: at.epoch.to_owned().into(),
             first_seq: at.first_seq,
@@ -61,12 +62,25 @@ impl SessionState {
             state: self.status,
             cwd: self.config.cwd.clone().unwrap_or_default(),
             created_at: self.created_at,
-            last_active_at: self.last_active_at.max(self.journal.time()),
+            last_active_at: self.last_active_at,
             num_turns: self.num_turns,
-            total_cost_usd: self.total_cost(),
+            total_cost_usd: self.cost.total(),
             metadata: self.config.metadata.clone(),
             pending_permissions: self.prompts.len() as u64,
         }
+    }
+
+    /// State of the agent, and when the oldest open prompt was asked (Unix milliseconds).
+    pub fn vitals(&self) -> (AgentState, Option<u64>) {
+        (self.agent.state(), self.prompts.oldest())
+    }
+
+    /// Gives metrics what they want to know, and tells whether the last start of an agent went well, if there was one.
+    pub fn report(&mut self, metrics: &Metrics) -> Option<bool> {
+        for kind in self.converter.take_unknown() {
+            self.journal.tally().unknown(kind);
+        }
+        self.journal.tally().report(metrics)
     }
 
     /// Everything that is kept of the session.
@@ -82,46 +96,44 @@ impl SessionState {
             created_at: self.created_at,
             last_active_at: self.last_active_at,
             num_turns: self.num_turns,
-            cost_usd: self.total_cost(),
+            cost_usd: self.cost.total(),
             broken: self.broken.clone(),
-            clean: self.life == Life::Closed && unfinished.is_empty(),
+            clean: matches!(self.life, Life::Closed(_)) && unfinished.is_empty(),
             unfinished,
+            status: self.status,
             next_id: self.journal.position().next_id,
+            last_seq: self.journal.position().last_seq(),
         }
     }
 
     fn unfinished(&self) -> Unfinished {
         Unfinished {
-            turn: self.turn.as_ref().map(|turn| turn.id.clone()),
-            since_seq: self.turn.as_ref().map_or(0, |turn| turn.since_seq),
-            queued: self
-                .queue
-                .iter()
-                .map(|queued| QueuedRecord {
-                    id: queued.id.clone(),
-                    content: queued.input.content.clone(),
-                    parent_tool_use_id: queued.input.parent_tool_use_id.clone(),
-                })
-                .collect(),
+            turn: self.turn.as_ref().map(|turn| RunningTurn { id: turn.id.clone() }),
+            queued: self.queue.iter().map(|queued| queued.id.clone()).collect(),
+            queued_after: self.queue.iter().map(|queued| queued.after_seq).min().unwrap_or_default(),
             prompts: self.prompts.ids().map(str::to_owned).collect(),
+            open: self.journal.open_messages().to_vec(),
         }
     }
 
     fn liveness(&self) -> Liveness {
         match self.life {
             Life::Active | Life::Draining { .. } => Liveness::Active,
-            Life::Dormant | Life::Closing(super::Closing::Dormant) => Liveness::Dormant,
-            Life::Closing(_) | Life::Closed => Liveness::Ended,
+            Life::Dormant | Life::Closing(Closing::Dormant) | Life::Closed(Closing::Dormant) => {
+                Liveness::Dormant
+            }
+            Life::Closing(_) | Life::Closed(_) => Liveness::Ended,
         }
     }
 
-    fn total_cost(&self) -> f64 {
-        self.cost.earlier + self.cost.current
-    }
-
-    /// Whether an agent is up and has nothing to do.
-    pub fn is_idle(&self) -> bool {
-        self.status == SessionStatus::Idle
+    /// Brings up to date what changes in a [`summary`](Self::summary).
+    pub fn refresh(&self, summary: &mut SessionSummary) {
+        summary.status = self.liveness();
+        summary.state = self.status;
+        summary.last_active_at = self.last_active_at;
+        summary.num_turns = self.num_turns;
+        summary.total_cost_usd = self.cost.total();
+        summary.pending_permissions = self.prompts.len() as u64;
     }
 }
 

@@ -5,21 +5,31 @@
 //!
 //! | file | what it decides |
 //! | --- | --- |
-//! | `turns` | queue, start and end of turns, interrupt, resume, cancel |
-//! | `agent` | the agent's life: slot, start, lines, exit, sleep |
+//! | `turns` | queue, start and end of turns |
+//! | `stops` | interrupt and cancel |
+//! | `resume` | going on after a broken turn, or after a gateway that died |
+//! | `start` | the agent's start: slot, greeting, failures |
+//! | `agent` | the agent's life once it is up: lines, rest, exit |
+//! | `grace` | how long a session stays when nobody is there |
 //! | `prompts` | permission prompts and questions, from asked to answered |
 //! | `rules` | permission rules of the session |
 //! | `settings` | `config_update` |
 //! | `client_tools` | tools that the front end runs |
+//! | `cost` | what the session has cost |
 //! | `info` | what `session_info` and `session_list` show |
 
 mod agent;
 mod client_tools;
+mod cost;
+mod grace;
 mod info;
 mod model;
 mod prompts;
+mod resume;
 mod rules;
 mod settings;
+mod start;
+mod stops;
 mod turns;
 
 #[cfg(test)]
@@ -39,9 +49,11 @@ use super::journal::{Journal, Position};
 use super::record::Seen;
 use agent::AgentLife;
 use client_tools::ClientTools;
+use cost::Cost;
 pub use info::Snapshot;
 pub use model::*;
 use prompts::Prompts;
+pub use resume::{LeftMessage, Leftover};
 pub use rules::RuleBook;
 use settings::Settings;
 pub use turns::{Broken, TurnInput};
@@ -68,6 +80,8 @@ pub struct SessionState {
 
     agent: AgentLife,
     info: AgentInfo,
+    /// What the agent says it works with, where the configuration names none.
+    model_in_use: Option<String>,
     prompts: Prompts,
     client_tools: ClientTools,
     settings: Settings,
@@ -79,6 +93,10 @@ pub struct SessionState {
     attached: usize,
     /// Since when nobody is attached.
     alone_since: Option<std::time::Instant>,
+    /// The server is shutting down: no session comes back from its way to rest.
+    going_down: bool,
+    /// The message that ends the session.
+    closed_by: Option<String>,
 
     created_at: u64,
     last_active_at: u64,
@@ -109,16 +127,7 @@ enum Life {
     },
     /// Waits for the agent's end, then closes.
     Closing(Closing),
-    Closed,
-}
-
-/// Cost as the agent counts it: a process counts from zero (or from what it restored).
-#[derive(Debug, Clone, Copy, Default)]
-struct Cost {
-    /// Of earlier processes, US dollars.
-    earlier: f64,
-    /// Of the process that runs.
-    current: f64,
+    Closed(Closing),
 }
 
 impl SessionState {
@@ -143,16 +152,19 @@ impl SessionState {
             seen: birth.seen,
             agent: AgentLife::new(record.conversation, record.conversation_started),
             info: record.agent,
+            model_in_use: None,
             prompts: Prompts::new(record.always),
             settings: Settings::default(),
             asked: HashMap::new(),
             next_control: 0,
             attached: 0,
             alone_since: Some(now.instant),
+            going_down: false,
+            closed_by: None,
             created_at: record.created_at,
             last_active_at: record.last_active_at,
             num_turns: record.num_turns,
-            cost: Cost { earlier: record.cost_usd, current: 0.0 },
+            cost: Cost::new(record.cost_usd),
             limits,
             effects: vec![Effect::Persist],
         }
@@ -181,11 +193,16 @@ impl SessionState {
     /// Takes one input in. Events and effects wait until they are taken.
     pub fn handle(&mut self, input: Input, now: Now) {
         self.set_time(now);
+        // Nothing follows the last words. (Commands still get their refusal.)
+        if matches!(self.life, Life::Closed(_)) && !matches!(input, Input::Command { .. }) {
+            return;
+        }
         match input {
             Input::Command { client, id, command } => self.command(client, id, command),
             Input::Slot(outcome) => self.slot(outcome),
             Input::Waiting { ahead } => self.waiting(ahead),
             Input::Spawned(outcome) => self.spawned(outcome),
+            Input::Adopted { conversation } => self.adopted(conversation),
             Input::Skipped { bytes } => self.line_skipped(bytes),
             Input::Exited(exit) => self.exited(&exit),
             Input::Unresponsive => self.unresponsive(),
@@ -249,15 +266,14 @@ impl SessionState {
 
     fn command(&mut self, client: ClientId, id: String, command: Command) {
         let asker = Asker { client, id };
+        if !matches!(command, Command::Info | Command::ConfigQuery) {
+            self.stay();
+        }
         if let Some(refusal) = self.refusal(&command) {
             self.reply(&asker, refusal);
             return;
         }
         self.last_active_at = self.now.unix_ms;
-        if self.life == Life::Dormant && !matches!(command, Command::Info | Command::ConfigQuery) {
-            self.life = Life::Active;
-            self.alone_since = Some(self.now.instant);
-        }
         match command {
             Command::Attach(attach) => self.attach(asker, attach),
             Command::Info => self.effects.push(Effect::Info(asker)),
@@ -274,11 +290,16 @@ impl SessionState {
         }
     }
 
+    /// Whether the session is about to be gone though it has not ended: it is removed or goes to rest, and nobody is there.
+    pub fn is_leaving(&self) -> bool {
+        self.attached == 0 && matches!(self.life, Life::Closing(Closing::Removed | Closing::Dormant))
+    }
+
     /// Why a command cannot be taken now, if so.
     fn refusal(&self, command: &Command) -> Option<ServerMessage<'static>> {
         let refused = match (self.life, command) {
             (Life::Active | Life::Dormant, _) | (_, Command::Info | Command::ConfigQuery) => return None,
-            (Life::Closing(Closing::Ended(_)) | Life::Closed, _) => {
+            (Life::Closing(Closing::Ended(_)) | Life::Closed(_), _) => {
                 (ErrorCode::SessionEnded, "the session has ended")
             }
             (Life::Draining { .. }, Command::UserMessage(_) | Command::Resume) | (Life::Closing(_), _) => {
@@ -290,6 +311,10 @@ impl SessionState {
     }
 
     fn attach(&mut self, asker: Asker, attach: Attach) {
+        // The agent starts with the session, not with its first message.
+        if attach.created {
+            self.start_early();
+        }
         let ignored = attach.options.map(|sent| sent.differing_from(&self.config)).unwrap_or_default();
         self.effects.push(Effect::Attach {
             asker: asker.clone(),
@@ -302,10 +327,6 @@ impl SessionState {
                 format!("the session exists with other options; not applied: {names} (see config_update)");
             self.reply(&asker, warning(WarningCode::ConfigIgnored, text));
         }
-        // The agent starts with the session, not with its first message.
-        if attach.created {
-            self.ensure_agent();
-        }
     }
 
     fn end(&mut self, asker: Asker, reason: Option<&str>) {
@@ -315,22 +336,23 @@ impl SessionState {
 
     /// The last events of a session; they wait for the agent's end, so that nothing of it runs when they are seen.
     fn close(&mut self, closing: Closing, request_id: Option<String>) {
-        if matches!(self.life, Life::Closing(_) | Life::Closed) {
+        if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return;
         }
         self.life = Life::Closing(closing);
         self.end_all_turns();
-        self.agent.closed_by = request_id;
+        self.closed_by = request_id;
         self.stop_agent_then_close();
     }
 
     /// Called once the agent is gone.
     fn closed(&mut self) {
         let Life::Closing(closing) = self.life else { return };
-        self.life = Life::Closed;
+        self.sync_status();
+        self.life = Life::Closed(closing);
         if let Closing::Ended(reason) = closing {
             let ended = ServerMessage::SessionEnded(crate::protocol::SessionEnded { reason });
-            let request_id = self.agent.closed_by.take();
+            let request_id = self.closed_by.take();
             self.journal.event_for(request_id.as_deref(), &ended);
         }
         self.effects.push(Effect::Persist);
@@ -338,6 +360,7 @@ impl SessionState {
     }
 
     fn drain(&mut self, until: std::time::Instant) {
+        self.going_down = true;
         if !matches!(self.life, Life::Active | Life::Dormant) {
             return;
         }
@@ -355,6 +378,11 @@ impl SessionState {
         }
     }
 
+    /// Whether turns have had the time that a drain gives them.
+    fn drain_is_over(&self) -> bool {
+        matches!(self.life, Life::Draining { until } if self.now.instant >= until)
+    }
+
     fn store_health(&mut self, ok: bool) {
         if !ok {
             self.warn(
@@ -364,9 +392,8 @@ impl SessionState {
         }
     }
 
-    /// Tells clients what the session is doing, if that has changed.
-    fn sync_status(&mut self) {
-        let status = if !self.prompts.is_empty() {
+    fn true_status(&self) -> SessionStatus {
+        if !self.prompts.is_empty() {
             SessionStatus::WaitingPermission
         } else if self.turn.is_none() && self.queue.is_empty() {
             SessionStatus::Idle
@@ -374,8 +401,13 @@ impl SessionState {
             SessionStatus::ExecutingTool
         } else {
             SessionStatus::Thinking
-        };
-        if status != self.status && self.life != Life::Closed {
+        }
+    }
+
+    /// Tells clients what the session is doing, if that has changed.
+    fn sync_status(&mut self) {
+        let status = self.true_status();
+        if status != self.status && !matches!(self.life, Life::Closed(_)) {
             self.set_status(status, None);
         }
     }

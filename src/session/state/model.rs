@@ -1,5 +1,6 @@
 //! What goes into the state machine and what comes out of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,8 +9,8 @@ use uuid::Uuid;
 
 use crate::agent::Exit;
 use crate::protocol::{
-    ClientToolResult, ConfigUpdateFields, EndReason, MessageId, PermissionResponse, PermissionUpdate,
-    ServerMessage, SessionConfig, StartOptions, UserMessage,
+    ClientToolResult, ConfigUpdateFields, EndReason, PermissionResponse, PermissionUpdate, ServerMessage,
+    SessionConfig, StartOptions, UserMessage,
 };
 use crate::session::journal::Position;
 use crate::session::record::{Record, Seen};
@@ -115,6 +116,11 @@ pub enum Input {
     },
     /// What became of [`Effect::Spawn`].
     Spawned(Result<(), String>),
+    /// Instead: an agent was there that was started by the same plan and has answered the greeting.
+    Adopted {
+        /// Its conversation's id.
+        conversation: Uuid,
+    },
     /// The agent wrote a line longer than the limit.
     Skipped {
         /// Its length.
@@ -174,12 +180,15 @@ pub enum Effect {
     },
     /// Tell attached connections what the agent is: `session_info` to each.
     Announce,
-    /// Get in line for an agent slot.
-    AcquireSlot,
+    /// Ask for an agent slot.
+    AcquireSlot {
+        /// Get in line where none is free; otherwise that is a refusal.
+        wait: bool,
+    },
     /// Leave that line, or give the slot back.
     ReleaseSlot,
-    /// Whether the agent could be put to sleep now, for sessions that wait for a slot.
-    Idle(bool),
+    /// What the agent's slot is used for, for sessions that wait for one.
+    Standing(Standing),
     /// Start the agent.
     Spawn(Box<LaunchPlan>),
     /// Write one line to its stdin.
@@ -195,6 +204,17 @@ pub enum Effect {
     Remember(String),
     /// The session's task is done.
     Close(Closing),
+}
+
+/// What an agent is doing, as far as others who want its slot are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is needed.
+    Busy,
+    /// It could be put to sleep.
+    Resting,
+    /// It is on its way out; the slot will be free.
+    Leaving,
 }
 
 /// Why a session's task ends.
@@ -221,6 +241,23 @@ pub struct LaunchPlan {
     pub resume: bool,
 }
 
+impl LaunchPlan {
+    /// Whether an agent that was started by this plan is, but for the conversation's id, what `wanted` asks for. Both are of
+    /// conversations to begin.
+    pub fn fits(&self, wanted: &Self) -> bool {
+        // What only the gateway looks at does not matter.
+        let bare = |config: &SessionConfig| SessionConfig {
+            metadata: BTreeMap::new(),
+            agent_events: false,
+            ..config.clone()
+        };
+        !self.resume
+            && !wanted.resume
+            && self.settings == wanted.settings
+            && bare(&self.config) == bare(&wanted.config)
+    }
+}
+
 /// What a session begins with.
 #[derive(Debug)]
 pub struct Birth {
@@ -234,20 +271,15 @@ pub struct Birth {
     pub seen: Seen,
 }
 
-/// A message of the model that a gateway which died left open in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenMessage {
-    /// The id that its start and deltas have.
-    pub id: MessageId,
-    /// As in its start.
-    pub parent_tool_use_id: Option<String>,
-}
-
 /// Limits of a session. Each has a flag; see `config`.
 #[derive(Debug, Clone)]
 pub struct SessionLimits {
     /// User messages that may wait (`--max-queue`); more: `error` `queue_full`.
     pub max_queue: usize,
+    /// Bytes that they may hold together; more: `queue_full`. One message always finds room.
+    pub max_queue_bytes: usize,
+    /// Connections that may be attached (`--max-attached`); more: `error` `capacity`.
+    pub max_attached: usize,
     /// Prompts that may be open at once; more are denied.
     pub max_prompts: usize,
     /// How long a prompt stays open (`--permission-timeout`); none: for ever.
@@ -283,6 +315,8 @@ impl Default for SessionLimits {
     fn default() -> Self {
         Self {
             max_queue: 64,
+            max_queue_bytes: 32 << 20,
+            max_attached: 1_000,
             max_prompts: 256,
             permission_timeout: None,
             client_tool_timeout: None,

@@ -12,19 +12,23 @@ use crate::protocol::{
     Cancelled, ClientToolResult, Decision, ErrorCode, EventSink, Json, PermissionContext, PermissionRequest,
     PermissionResolved, PermissionResponse, Resolution, ResolvedBy, RiskLevel, ServerMessage,
 };
-use crate::session::record::canonical;
+use crate::session::record::fingerprint;
 
 /// The tool by which the model asks people something.
 const QUESTION: &str = "AskUserQuestion";
 const DENIED: &str = "The user does not allow this.";
 const CANCELLED: &str = "The user cancelled this request.";
+const TURN_OVER: &str = "The turn is over.";
 const TIMED_OUT: &str = "Nobody answered the permission request in time.";
+
+/// Calls that are remembered as allowed always.
+const MAX_ALWAYS: usize = 4096;
 
 /// Open prompts in the order they were asked, and the calls that need no asking any more.
 #[derive(Debug, Default)]
 pub(super) struct Prompts {
     open: Vec<Prompt>,
-    /// Tool and canonical input of every `allow_always`.
+    /// Tool and fingerprint of the input of every `allow_always`.
     always: HashSet<(String, String)>,
 }
 
@@ -41,6 +45,8 @@ struct Prompt {
     /// The event as clients got it, for those who attach later.
     frame: Json<'static>,
     deadline: Option<Instant>,
+    /// Unix milliseconds.
+    asked_at: u64,
 }
 
 impl Prompts {
@@ -65,8 +71,25 @@ impl Prompts {
         self.open.iter().map(|prompt| prompt.id.as_str())
     }
 
+    /// When the oldest open one was asked, Unix milliseconds.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.open.first().map(|prompt| prompt.asked_at)
+    }
+
     pub(super) fn always(&self) -> Vec<(String, String)> {
         self.always.iter().cloned().collect()
+    }
+
+    /// Whether the very same call was allowed always.
+    fn covers(&self, tool_name: &str, input: &Json<'_>) -> bool {
+        !self.always.is_empty() && self.always.contains(&(tool_name.to_owned(), fingerprint(input.get())))
+    }
+
+    fn cover(&mut self, prompt: &Prompt) {
+        // More than anyone clicks; what is beyond is asked again.
+        if self.always.len() < MAX_ALWAYS {
+            self.always.insert((prompt.tool_name.clone(), fingerprint(prompt.tool_input.get())));
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -93,7 +116,7 @@ impl SessionState {
         if self.client_tools.owns(&tool_name) {
             // The front end that offered the tool is the one that runs it: it decides by running it or not.
             self.effects.push(Effect::ToAgent(control::allow(agent_id, input.raw(), &[])));
-        } else if self.prompts.always.contains(&(tool_name.to_string(), canonical(input.get()))) {
+        } else if self.prompts.covers(&tool_name, &input) {
             self.effects.push(Effect::ToAgent(control::allow(agent_id, input.raw(), &[])));
             let permission_id = self.next_message_id().to_string();
             self.resolved(&permission_id, Resolution::Allow, ResolvedBy::Rule, None);
@@ -142,8 +165,9 @@ impl SessionState {
             suggestions,
             frame: Json::parse(frame).unwrap_or_else(|_| Json::empty_object()),
             deadline: self.limits.permission_timeout.map(|timeout| self.now.instant + timeout),
+            asked_at: self.now.unix_ms,
         });
-        self.effects.push(Effect::Idle(false));
+        self.busy();
         self.effects.push(Effect::Persist);
     }
 
@@ -174,16 +198,19 @@ impl SessionState {
             },
             Decision::AllowAlways => {
                 let updates = answer.updated_permissions.unwrap_or_else(|| {
-                    let call = (prompt.tool_name.clone(), canonical(prompt.tool_input.get()));
-                    self.prompts.always.insert(call);
+                    self.prompts.cover(&prompt);
                     self.updates_of_always(&prompt.suggestions)
                 });
                 Verdict::Allow { input: answer.updated_input, updates }
             }
         };
         let stops_turn = matches!(verdict, Verdict::Deny { interrupt: true, .. });
+        let mode = self.config.permission_mode;
         self.answer(&prompt, verdict);
         self.resolved(&prompt.id, decision.into(), ResolvedBy::Client, Some(&asker.id));
+        if mode != self.config.permission_mode {
+            self.config_changed(Some(&asker.id));
+        }
         if stops_turn {
             self.turn_is_being_stopped(asker);
         }
@@ -235,6 +262,7 @@ impl SessionState {
     /// The agent takes a question back: the turn was interrupted, or it found the answer itself.
     pub(super) fn prompt_withdrawn(&mut self, agent_id: &str) {
         self.client_tools.forget_call_of(agent_id);
+        self.settle();
         let stopping = self.turn.as_ref().is_some_and(super::Turn::is_stopping);
         if let Some(prompt) = self.prompts.take(|prompt| prompt.agent_id == agent_id) {
             let by = if stopping { ResolvedBy::Interrupt } else { ResolvedBy::Agent };
@@ -246,6 +274,10 @@ impl SessionState {
     /// Nobody will answer any more.
     pub(super) fn close_prompts(&mut self, by: ResolvedBy) {
         for prompt in std::mem::take(&mut self.prompts.open) {
+            // One that the agent has not taken back itself would leave it waiting: a subagent's in the background, say.
+            if self.agent.is_ready() {
+                self.answer(&prompt, Verdict::Deny { message: TURN_OVER.to_owned(), interrupt: false });
+            }
             self.resolved(&prompt.id, Resolution::Cancelled, by, None);
         }
     }
@@ -262,9 +294,7 @@ impl SessionState {
 
     fn prompt_closed(&mut self) {
         self.effects.push(Effect::Persist);
-        if self.turn.is_none() {
-            self.rest();
-        }
+        self.settle();
     }
 
     fn answer(&mut self, prompt: &Prompt, verdict: Verdict) {

@@ -93,50 +93,68 @@ fn texts(set: &RuleSet) -> impl Iterator<Item = String> + '_ {
 impl SessionState {
     /// `permission_update`.
     pub(super) fn permission_update(&mut self, asker: Asker, update: PermissionUpdate) {
+        if self.refused_as_too_many(&asker) {
+            return;
+        }
         let asks_for_bypass =
             |update: &RuleUpdate| matches!(update, RuleUpdate::SetMode { mode: PermissionMode::Bypass });
         if !self.limits.allow_bypass && update.updates.iter().any(asks_for_bypass) {
             self.reply(&asker, error(ErrorCode::Forbidden, BYPASS_REFUSED));
             return;
         }
+        let mode = self.config.permission_mode;
         for update in &update.updates {
-            self.rules.apply(&mut self.config, update);
-            if let RuleUpdate::SetMode { mode } = update {
-                self.set_mode(*mode);
-            }
+            self.keep(update);
         }
-        self.rules_changed();
+        if self.agent.is_ready() {
+            self.tell_rules();
+            if mode != self.config.permission_mode {
+                self.tell_mode();
+            }
+        } else {
+            self.settings.rules_are_stale();
+        }
         self.config_changed(Some(&asker.id));
+    }
+
+    fn keep(&mut self, update: &RuleUpdate) {
+        self.rules.apply(&mut self.config, update);
+        if let RuleUpdate::SetMode { mode } = update {
+            self.config.permission_mode = *mode;
+        }
     }
 
     /// Keeps what the running agent was told with an answer, for the agent after it.
     pub(super) fn remember_rules(&mut self, updates: &[Json<'static>]) {
         for update in updates.iter().filter_map(|update| update.to::<RuleUpdate>().ok()) {
-            self.rules.apply(&mut self.config, &update);
+            self.keep(&update);
+        }
+    }
+
+    /// Tells the agent what changed while it was being started.
+    pub(super) fn tell_stale_rules(&mut self) {
+        if self.settings.take_stale_rules() {
+            self.tell_rules();
+            self.tell_mode();
         }
     }
 
     /// Tells the agent the rules as they now are.
-    fn rules_changed(&mut self) {
-        if self.agent.is_ready() {
-            let id = self.control_id(Asked::Rules);
-            let settings = self.rules.settings(&self.config);
-            self.effects.push(Effect::ToAgent(control::apply_flag_settings(&id, settings.raw())));
-        }
+    fn tell_rules(&mut self) {
+        let id = self.control_id(Asked::Rules);
+        let settings = self.rules.settings(&self.config);
+        self.effects.push(Effect::ToAgent(control::apply_flag_settings(&id, settings.raw())));
     }
 
-    fn set_mode(&mut self, mode: PermissionMode) {
-        self.config.permission_mode = mode;
-        if self.agent.is_ready() {
-            let id = self.control_id(Asked::Rules);
-            self.effects
-                .push(Effect::ToAgent(control::set_permission_mode(&id, super::settings::agent_mode(mode))));
-        }
+    fn tell_mode(&mut self) {
+        let id = self.control_id(Asked::Rules);
+        let mode = super::settings::agent_mode(self.config.permission_mode);
+        self.effects.push(Effect::ToAgent(control::set_permission_mode(&id, mode)));
     }
 
     /// Event `config_updated`.
     pub(super) fn config_changed(&mut self, request_id: Option<&str>) {
-        let event = ServerMessage::ConfigUpdated(ConfigMessage { config: self.config.clone() });
+        let event = ServerMessage::ConfigUpdated(ConfigMessage { config: self.config.shown() });
         self.journal.event_for(request_id, &event);
         self.effects.push(Effect::Persist);
     }

@@ -9,12 +9,17 @@ use crate::protocol::{
     ConfigMessage, ConfigUpdateFields, ErrorCode, PermissionMode, ServerMessage, SessionConfig,
 };
 
+/// Control requests that may wait for the agent's answer.
+const MAX_ASKED: usize = 1024;
+
 /// Changes that the agent has not confirmed yet, and what needs a restart.
 #[derive(Debug, Default)]
 pub(super) struct Settings {
     tickets: HashMap<u64, Ticket>,
     next_ticket: u64,
     restart: bool,
+    /// Rules changed after the agent that is being started was given them.
+    stale_rules: bool,
 }
 
 /// One `config_update`.
@@ -35,13 +40,22 @@ impl Settings {
     /// A new process has everything.
     pub(super) fn restarted(&mut self) {
         self.restart = false;
+        self.stale_rules = false;
+    }
+
+    pub(super) fn rules_are_stale(&mut self) {
+        self.stale_rules = true;
+    }
+
+    pub(super) fn take_stale_rules(&mut self) -> bool {
+        std::mem::take(&mut self.stale_rules)
     }
 }
 
 impl SessionState {
     /// `config_query`.
     pub(super) fn config_query(&mut self, asker: &Asker) {
-        let config = self.config.clone();
+        let config = self.config.shown();
         self.reply(asker, ServerMessage::ConfigResponse(ConfigMessage { config }));
     }
 
@@ -49,6 +63,9 @@ impl SessionState {
     pub(super) fn config_update(&mut self, asker: Asker, fields: ConfigUpdateFields) {
         if fields.permission_mode == Some(PermissionMode::Bypass) && !self.limits.allow_bypass {
             self.reply(&asker, error(ErrorCode::Forbidden, super::rules::BYPASS_REFUSED));
+            return;
+        }
+        if self.refused_as_too_many(&asker) {
             return;
         }
         if !self.agent.is_ready() {
@@ -111,9 +128,19 @@ impl SessionState {
             self.settings.restart = true;
         }
         self.config_changed(Some(&ticket.asker.id));
-        if self.turn.is_none() {
-            self.restart_if_due();
+        self.settle();
+    }
+
+    /// Every change waits for the agent's answer; one that gives none must not make the gateway hold ever more of them.
+    pub(super) fn refused_as_too_many(&mut self, asker: &Asker) -> bool {
+        let too_many = self.asked.len() >= MAX_ASKED;
+        if too_many {
+            self.reply(
+                asker,
+                error(ErrorCode::AgentFailed, "the agent has not answered many earlier changes"),
+            );
         }
+        too_many
     }
 
     /// Between turns: replaces the agent where a setting needs it.
@@ -128,6 +155,11 @@ impl SessionState {
         let mut open: Vec<_> = std::mem::take(&mut self.settings.tickets).into_iter().collect();
         open.sort_by_key(|(number, _)| *number);
         for (_, ticket) in open {
+            if let Some(refused) = ticket.refused {
+                let text = format!("the agent refused the change: {refused}");
+                self.reply(&ticket.asker, error(ErrorCode::AgentFailed, text));
+                continue;
+            }
             apply(&mut self.config, &ticket.fields);
             self.config_changed(Some(&ticket.asker.id));
         }
@@ -136,7 +168,9 @@ impl SessionState {
     /// The agent's own view of the configuration, as it says at the start of a turn; leaving plan mode changes it.
     pub(super) fn sync_config(&mut self, init: &wire::Init<'_>) {
         let Some(mode) = init.permission_mode.text().as_deref().and_then(protocol_mode) else { return };
-        if mode != self.config.permission_mode && self.settings.tickets.is_empty() {
+        // What was said before our own change does not count.
+        let changing = self.asked.values().any(|asked| matches!(asked, Asked::Setting(_) | Asked::Rules));
+        if mode != self.config.permission_mode && !changing {
             self.config.permission_mode = mode;
             self.config_changed(None);
         }

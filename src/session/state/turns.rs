@@ -2,26 +2,18 @@
 //!
 //! The agent has a queue of its own; ours is used instead, so that a `result` can only belong to the message that was sent.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Asker, Effect, Life, Now, OpenMessage, SessionState, error, warning};
-use crate::agent::{control, wire};
+use super::stops::Stop;
+use super::{Asker, Effect, Life, SessionState, Standing, error, warning};
+use crate::agent::{Exit, control, wire};
 use crate::converter::{self, turn_result};
 use crate::protocol::{
-    AssistantMessageComplete, Cancelled, ErrorCode, EventSink, InterruptOutcome, Interrupted, Json,
-    Resolution, ResolvedBy, ResultSubtype, ServerMessage, SessionStatus, TurnErrorCode, TurnResult,
+    ErrorCode, InterruptOutcome, Json, ResolvedBy, ResultSubtype, ServerMessage, TurnErrorCode, TurnResult,
     UserMessage, UserMessageEvent, WarningCode,
 };
-use crate::session::record::Unfinished;
-
-/// An interrupt that comes before the turn has begun can get lost in the agent, so it is said again until it is heeded.
-const INTERRUPT_AGAIN: Duration = Duration::from_secs(1);
-/// Askers that get an answer of their own when several stop the same turn.
-const MAX_STOPPERS: usize = 16;
-/// What the agent is told by `resume`.
-const GO_ON: &str = "Continue from where you left off.";
 
 /// A user message that waits for its turn.
 #[derive(Debug)]
@@ -30,6 +22,17 @@ pub(super) struct Queued {
     pub(super) id: String,
     /// What the agent gets.
     pub(super) input: TurnInput,
+    /// Its `user_message` stands in the log after this event.
+    pub(super) after_seq: u64,
+}
+
+impl Queued {
+    /// Bytes that it holds, about.
+    fn cost(&self) -> usize {
+        self.id.len()
+            + self.input.content.get().len()
+            + self.input.parent_tool_use_id.as_ref().map_or(0, String::len)
+    }
 }
 
 /// What the agent is told at the start of a turn.
@@ -40,6 +43,14 @@ pub struct TurnInput {
     /// As the client sent it.
     #[serde(default)]
     pub parent_tool_use_id: Option<String>,
+}
+
+impl TurnInput {
+    /// What the agent gets of a message's content.
+    pub(in crate::session) fn of(content: &Json<'static>, parent_tool_use_id: Option<String>) -> Self {
+        let content = converter::user_content(content).map_or_else(|| content.clone(), Json::into_owned);
+        Self { content, parent_tool_use_id }
+    }
 }
 
 /// A turn that did not come to its end, for `resume`.
@@ -56,10 +67,8 @@ pub(super) struct Turn {
     /// The client message that began it; `None`: the agent itself did.
     pub(super) id: Option<String>,
     pub(super) phase: Phase,
-    /// The newest event when it began.
-    pub(super) since_seq: u64,
     since: Instant,
-    stop: Option<Stop>,
+    pub(super) stop: Option<Stop>,
 }
 
 #[derive(Debug)]
@@ -68,24 +77,6 @@ pub(super) enum Phase {
     Pending(TurnInput),
     /// The agent has been told.
     Running,
-}
-
-/// A turn that is being stopped.
-#[derive(Debug)]
-struct Stop {
-    /// `None`: the gateway itself.
-    askers: Vec<(Option<Asker>, StopKind)>,
-    /// When the interrupt is said again.
-    again: Instant,
-    /// When the agent is killed.
-    deadline: Instant,
-    killed: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StopKind {
-    Interrupt,
-    Cancel,
 }
 
 impl Turn {
@@ -102,44 +93,60 @@ impl Turn {
 impl SessionState {
     /// `user_message`: queued, run in order, never twice.
     pub(super) fn user_message(&mut self, asker: Asker, message: UserMessage) {
-        if self.seen.contains(&asker.id) {
-            let text = format!(
-                "a message with the id {:?} was taken before in this session; it is not run again",
-                asker.id
-            );
-            self.reply(&asker, warning(WarningCode::DuplicateMessage, text));
+        if self.refused_as_duplicate(&asker) {
             return;
         }
-        if self.queue.len() >= self.limits.max_queue {
+        if self.turn.is_some() && self.queue.len() >= self.limits.max_queue {
             let text = format!("{} messages are waiting already (--max-queue)", self.queue.len());
             self.reply(&asker, error(ErrorCode::QueueFull, text));
             return;
         }
+        let waiting: usize = self.queue.iter().map(Queued::cost).sum();
+        let size = message.content.get().len();
+        // One message always finds room, however large it is.
+        if !self.queue.is_empty() && waiting + size > self.limits.max_queue_bytes {
+            let text =
+                format!("the messages that are waiting already hold {waiting} bytes; this one is too many");
+            self.reply(&asker, error(ErrorCode::QueueFull, text));
+            return;
+        }
         self.remember(&asker.id);
+        let after_seq = self.journal.position().last_seq();
         let event = UserMessageEvent {
             content: message.content.clone(),
             parent_tool_use_id: message.parent_tool_use_id.as_deref().map(Into::into),
         };
         self.journal.event_for(Some(&asker.id), &ServerMessage::UserMessage(event));
-        let input = TurnInput {
-            content: converter::user_content(&message.content)
-                .map_or_else(|| message.content.clone(), Json::into_owned),
-            parent_tool_use_id: message.parent_tool_use_id,
-        };
-        self.queue.push_back(Queued { id: asker.id, input });
+        let input = TurnInput::of(&message.content, message.parent_tool_use_id);
+        self.queue.push_back(Queued { id: asker.id, input, after_seq });
         self.effects.push(Effect::Persist);
         self.next_turn();
     }
 
-    fn remember(&mut self, id: &str) {
+    /// A message id is good for one turn, ever.
+    pub(super) fn refused_as_duplicate(&mut self, asker: &Asker) -> bool {
+        if !self.seen.contains(&asker.id) {
+            return false;
+        }
+        let id = &asker.id;
+        let text =
+            format!("a message with the id {id:?} was taken before in this session; it is not run again");
+        self.reply(asker, warning(WarningCode::DuplicateMessage, text));
+        true
+    }
+
+    pub(super) fn remember(&mut self, id: &str) {
         self.seen.insert(id);
         self.effects.push(Effect::Remember(id.to_owned()));
     }
 
     /// Begins the next turn, if none is running and one is waiting.
     pub(super) fn next_turn(&mut self) {
-        if self.turn.is_some() || matches!(self.life, Life::Closing(_) | Life::Closed) {
+        if self.turn.is_some() || matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return;
+        }
+        if self.drain_is_over() {
+            self.cancel_queue();
         }
         if let Some(next) = self.queue.pop_front() {
             self.begin_turn(Some(next.id), Phase::Pending(next.input));
@@ -147,12 +154,13 @@ impl SessionState {
         }
     }
 
-    fn begin_turn(&mut self, id: Option<String>, phase: Phase) {
+    pub(super) fn begin_turn(&mut self, id: Option<String>, phase: Phase) {
         self.journal.set_turn(id.clone());
-        let since_seq = self.journal.position().next_seq - 1;
-        self.turn = Some(Turn { id, phase, since_seq, since: self.now.instant, stop: None });
+        self.journal.tally().turn_begins(self.now.unix_ms);
+        self.journal.forget_tools();
+        self.turn = Some(Turn { id, phase, since: self.now.instant, stop: None });
         self.broken = None;
-        self.effects.push(Effect::Idle(false));
+        self.busy();
         self.effects.push(Effect::Persist);
     }
 
@@ -174,6 +182,7 @@ impl SessionState {
         let line = control::user_message(input.content.raw(), input.parent_tool_use_id.as_deref(), None);
         self.effects.push(Effect::ToAgent(line));
         self.agent.conversation_started = true;
+        self.effects.push(Effect::Persist);
     }
 
     /// The agent began a turn by itself (background work reports back, say).
@@ -183,28 +192,49 @@ impl SessionState {
         }
     }
 
-    /// The agent says that the turn is over.
+    /// The agent says that a turn is over. The running one, unless something tells otherwise.
     pub(super) fn turn_over(&mut self, line: &wire::ResultMessage<'_>) {
-        let stopped = self.turn.as_ref().is_some_and(Turn::is_stopping);
-        self.converter.close_open(stopped.then_some("interrupted"), &mut self.journal);
-        if let Some(cost) = line.total_cost_usd.number() {
-            self.cost.current = cost;
-        }
-        if self.turn.is_none() {
-            log::warn!("session {}: the agent ended a turn that was not running; ignored", self.id);
+        if self.agent.told_before(line) {
+            log::warn!("session {}: the agent said the same result twice; ignored", self.id);
             return;
+        }
+        if let Some(cost) = line.total_cost_usd.number() {
+            self.cost.process_says(cost);
+        }
+        match &self.turn {
+            // What the agent has not been told it cannot have done (a failed `--resume` gives a result, for one).
+            Some(turn) if turn.is_pending() => {
+                log::warn!("session {}: the agent ended a turn before it got one; ignored", self.id);
+            }
+            // It had begun by itself just before it got our message.
+            Some(turn) if turn.id.is_some() && line.is_of_a_task() => {
+                let result = ServerMessage::Result(Box::new(turn_result(line)));
+                self.num_turns += 1;
+                self.journal.event_for(None, &result);
+            }
+            Some(turn) => {
+                let stopped = turn.is_stopping();
+                self.running_turn_over(line, stopped);
+            }
+            None => log::warn!("session {}: the agent ended a turn that was not running; ignored", self.id),
+        }
+    }
+
+    fn running_turn_over(&mut self, line: &wire::ResultMessage<'_>, stopped: bool) {
+        if stopped {
+            self.converter.close_open(Some("interrupted"), &mut self.journal);
         }
         let mut result = turn_result(line);
         let by_itself = !result.is_error && !line.was_aborted();
-        if stopped && !by_itself {
+        let was_stopped = (stopped && !by_itself) || (line.was_aborted() && self.agent.is_stopping());
+        if was_stopped {
             interrupt_result(&mut result);
         }
-        let outcome = (stopped && !by_itself).then_some(InterruptOutcome::Interrupted);
-        self.finish_turn(result, outcome);
+        self.finish_turn(result, was_stopped.then_some(InterruptOutcome::Interrupted));
     }
 
     /// The one place where a turn ends: what it leaves open is closed, who stopped it is answered, its `result` is given.
-    fn finish_turn(&mut self, mut result: TurnResult<'_>, outcome: Option<InterruptOutcome>) {
+    pub(super) fn finish_turn(&mut self, mut result: TurnResult<'_>, outcome: Option<InterruptOutcome>) {
         let Some(turn) = self.turn.take() else { return };
         if result.duration_ms == 0 {
             result.duration_ms = millis_between(turn.since, self.now.instant);
@@ -212,145 +242,51 @@ impl SessionState {
         if result.subtype != ResultSubtype::Success {
             self.close_prompts(if outcome.is_some() { ResolvedBy::Interrupt } else { ResolvedBy::Agent });
         }
-        self.client_tools.forget_calls();
+        self.drop_client_calls();
         self.journal.forget_tools();
         if let Some(stop) = turn.stop {
             self.answer_stoppers(stop, turn.id.as_deref(), outcome);
         }
         self.broken = broken_by(&result, turn.phase);
         self.num_turns += 1;
+        self.last_active_at = self.now.unix_ms;
         self.journal.event_for(turn.id.as_deref(), &ServerMessage::Result(Box::new(result)));
         self.journal.set_turn(None);
         self.effects.push(Effect::Persist);
         self.after_turn();
     }
 
-    /// Between turns: restarts that settings need, the next turn, or rest.
+    /// Between turns: the next one, or rest.
     fn after_turn(&mut self) {
-        self.restart_if_due();
         self.next_turn();
         self.drain_step();
-        if self.turn.is_none() {
-            self.rest();
-        }
+        self.settle();
     }
 
-    fn answer_stoppers(&mut self, stop: Stop, turn: Option<&str>, outcome: Option<InterruptOutcome>) {
-        for (asker, kind) in stop.askers {
-            let event = match (kind, outcome) {
-                (StopKind::Interrupt, Some(outcome)) => ServerMessage::Interrupted(Interrupted { outcome }),
-                (StopKind::Cancel, Some(_)) => {
-                    ServerMessage::Cancelled(Cancelled { target_id: turn.unwrap_or_default().into() })
-                }
-                // The turn came to its own end while the interrupt was under way: there was nothing left to stop.
-                (kind, None) => {
-                    if let Some(asker) = asker {
-                        let interrupt = kind == StopKind::Interrupt;
-                        let answer = if interrupt {
-                            nothing_running()
-                        } else {
-                            unknown_target(turn.unwrap_or_default())
-                        };
-                        self.reply(&asker, answer);
-                    }
-                    continue;
-                }
-            };
-            self.journal.event_for(asker.as_ref().map(|asker| asker.id.as_str()), &event);
-        }
+    /// Whether nothing is under way: no turn, no question, no call that a client has to answer.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.turn.is_none() && self.prompts.is_empty() && self.client_tools.is_empty()
     }
 
-    /// `interrupt`.
-    pub(super) fn interrupt(&mut self, asker: Asker, reason: Option<&str>) {
-        if self.turn.is_none() {
-            self.reply(&asker, nothing_running());
-            return;
-        }
-        log::info!("session {}: interrupted ({})", self.id, reason.unwrap_or("no reason given"));
-        self.stop_turn(Some(asker), StopKind::Interrupt);
+    /// Something is under way: the agent must stay.
+    pub(super) fn busy(&mut self) {
+        self.agent.idle_since = None;
+        self.effects.push(Effect::Standing(Standing::Busy));
     }
 
-    fn stop_turn(&mut self, asker: Option<Asker>, kind: StopKind) {
-        let now = self.now.instant;
-        let Some(turn) = &mut self.turn else { return };
-        if let Some(stop) = &mut turn.stop {
-            if stop.askers.len() < MAX_STOPPERS {
-                stop.askers.push((asker, kind));
-            }
-            return;
-        }
-        let deadline = now + self.limits.interrupt_timeout;
-        turn.stop =
-            Some(Stop { askers: vec![(asker, kind)], again: now + INTERRUPT_AGAIN, deadline, killed: false });
-        if turn.is_pending() {
-            self.finish_turn(blank_result(ResultSubtype::Interrupted), Some(InterruptOutcome::Interrupted));
-        } else {
-            self.send_interrupt();
-        }
-    }
-
-    /// A denial that also ends the turn, as the agent does it by itself.
-    pub(super) fn turn_is_being_stopped(&mut self, asker: Asker) {
-        let now = self.now.instant;
-        let deadline = now + self.limits.interrupt_timeout;
-        let Some(turn) = &mut self.turn else { return };
-        let askers = vec![(Some(asker), StopKind::Interrupt)];
-        turn.stop.get_or_insert(Stop { askers, again: now + INTERRUPT_AGAIN, deadline, killed: false });
-        self.converter.mark_interrupted();
-    }
-
-    fn send_interrupt(&mut self) {
-        self.converter.mark_interrupted();
-        let id = self.control_id(Asked::Interrupt);
-        self.effects.push(Effect::ToAgent(control::interrupt(&id)));
-    }
-
-    /// The drain's time is over: the running turn is interrupted by nobody in particular.
-    pub(super) fn interrupt_for_drain(&mut self) {
-        if self.turn.as_ref().is_some_and(|turn| !turn.is_stopping()) {
-            self.stop_turn(None, StopKind::Interrupt);
-        }
-    }
-
-    /// When a stop has to be said again or enforced, or a drain runs out.
-    pub(super) fn turn_deadline(&self) -> Option<Instant> {
-        let stop = self.turn.as_ref().and_then(|turn| turn.stop.as_ref());
-        match (stop, self.life) {
-            (Some(stop), _) if stop.killed => None,
-            (Some(stop), _) => Some(stop.again.min(stop.deadline)),
-            (None, Life::Draining { until }) => Some(until),
-            (None, _) => None,
-        }
-    }
-
-    pub(super) fn turn_tick(&mut self) {
-        let now = self.now.instant;
-        self.drain_step();
-        let Some(stop) = self.turn.as_mut().and_then(|turn| turn.stop.as_mut()) else { return };
-        if stop.killed {
-            return;
-        }
-        if now >= stop.deadline {
-            stop.killed = true;
-            log::warn!("session {}: the agent does not heed the interrupt; killing it", self.id);
-            self.kill_agent();
-        } else if now >= stop.again {
-            stop.again = now + INTERRUPT_AGAIN;
-            self.send_interrupt();
-        }
-    }
-
-    /// The agent is gone; `reason` says how, for people.
-    pub(super) fn turn_lost_agent(&mut self, reason: &str) {
+    /// The agent is gone. A turn that it was never told of is not its own.
+    pub(super) fn turn_lost_agent(&mut self, exit: &Exit, reason: &str) {
         let Some(turn) = &self.turn else { return };
         if turn.is_pending() {
             return;
         }
-        if turn.is_stopping() {
-            self.finish_turn(blank_result(ResultSubtype::Interrupted), Some(InterruptOutcome::AgentKilled));
-        } else {
+        let Some(stop) = &turn.stop else {
             self.fail_turn(TurnErrorCode::AgentExited, reason);
-        }
+            return;
+        };
+        let killed = stop.killed || exit.killed;
+        let outcome = if killed { InterruptOutcome::AgentKilled } else { InterruptOutcome::Interrupted };
+        self.finish_turn(blank_result(ResultSubtype::Interrupted), Some(outcome));
     }
 
     /// Ends the running turn with an error of the gateway's own.
@@ -375,81 +311,16 @@ impl SessionState {
         }
     }
 
-    fn result_of_unrun(&mut self, id: &str) {
+    /// What waits is not begun any more.
+    fn cancel_queue(&mut self) {
+        for message in std::mem::take(&mut self.queue) {
+            self.result_of_unrun(&message.id);
+        }
+    }
+
+    pub(super) fn result_of_unrun(&mut self, id: &str) {
         let result = blank_result(ResultSubtype::Cancelled);
         self.journal.event_for(Some(id), &ServerMessage::Result(Box::new(result)));
-    }
-
-    /// Ends what a gateway that died had left unfinished, and goes on with what was queued.
-    pub fn take_up(&mut self, unfinished: Unfinished, open: Vec<OpenMessage>, now: Now) {
-        self.set_time(now);
-        if unfinished.is_empty() {
-            return;
-        }
-        // What clients saw last.
-        self.status = SessionStatus::Thinking;
-        for message in open {
-            let complete = AssistantMessageComplete {
-                stop_reason: Some("interrupted".into()),
-                usage: None,
-                parent_tool_use_id: message.parent_tool_use_id.map(Into::into),
-            };
-            self.journal.emit(message.id, &ServerMessage::AssistantMessageComplete(complete));
-        }
-        for id in unfinished.prompts {
-            self.resolved(&id, Resolution::Cancelled, ResolvedBy::Agent, None);
-        }
-        if let Some(id) = unfinished.turn {
-            self.begin_turn(id, Phase::Running);
-            self.fail_turn(
-                TurnErrorCode::AgentExited,
-                "the gateway was restarted while this turn was running",
-            );
-        }
-        for queued in unfinished.queued {
-            let input = TurnInput { content: queued.content, parent_tool_use_id: queued.parent_tool_use_id };
-            self.queue.push_back(Queued { id: queued.id, input });
-        }
-        self.effects.push(Effect::Persist);
-        self.next_turn();
-        self.sync_status();
-    }
-
-    /// `resume`.
-    pub(super) fn resume(&mut self, asker: Asker) {
-        if self.seen.contains(&asker.id) {
-            let text = format!("a message with the id {:?} was taken before in this session", asker.id);
-            self.reply(&asker, warning(WarningCode::DuplicateMessage, text));
-            return;
-        }
-        let broken = if self.turn.is_none() { self.broken.take() } else { None };
-        let Some(broken) = broken else {
-            let text = "the last turn came to its end, or another one is running";
-            self.reply(&asker, warning(WarningCode::NothingToResume, text));
-            return;
-        };
-        self.remember(&asker.id);
-        let input = broken.undelivered.unwrap_or_else(|| TurnInput {
-            content: Json::of(GO_ON).unwrap_or_else(|_| Json::empty_object()),
-            parent_tool_use_id: None,
-        });
-        self.begin_turn(Some(asker.id), Phase::Pending(input));
-        self.deliver();
-    }
-
-    /// `cancel`: a queued message, the running turn, or an open prompt.
-    pub(super) fn cancel(&mut self, asker: Asker, target: &str) {
-        if let Some(at) = self.queue.iter().position(|queued| queued.id == target) {
-            self.queue.remove(at);
-            let cancelled = Cancelled { target_id: target.into() };
-            self.journal.event_for(Some(&asker.id), &ServerMessage::Cancelled(cancelled));
-            self.result_of_unrun(target);
-            self.effects.push(Effect::Persist);
-        } else if self.turn.as_ref().is_some_and(|turn| turn.id.as_deref() == Some(target)) {
-            self.stop_turn(Some(asker), StopKind::Cancel);
-        } else if !self.cancel_prompt(&asker, target) {
-            self.reply(&asker, unknown_target(target));
-        }
     }
 }
 
@@ -457,16 +328,8 @@ fn millis_between(from: Instant, to: Instant) -> u64 {
     u64::try_from(to.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
 }
 
-fn nothing_running() -> ServerMessage<'static> {
-    ServerMessage::Interrupted(Interrupted { outcome: InterruptOutcome::NothingRunning })
-}
-
-fn unknown_target(target: &str) -> ServerMessage<'static> {
-    error(ErrorCode::UnknownRequest, format!("nothing open in this session has the id {target:?}"))
-}
-
 /// A `result` that the gateway gives without one of the agent's.
-fn blank_result(subtype: ResultSubtype) -> TurnResult<'static> {
+pub(super) fn blank_result(subtype: ResultSubtype) -> TurnResult<'static> {
     TurnResult {
         subtype,
         duration_ms: 0,

@@ -32,8 +32,8 @@ use self::{
     writer::{Command, Shared, Writer},
 };
 use super::{
-    Backlog, Chunk, DataDir, Expired, Pending, Retention, SessionKey, Source, Store, StoreError, StoreHealth,
-    StoredSession,
+    Backlog, Chunk, DataDir, Expired, Pending, Retention, SessionKey, Source, Store, StoreCounts, StoreError,
+    StoreHealth, StoredSession,
 };
 
 /// Name of the database file in the data directory.
@@ -123,6 +123,10 @@ impl Store for SqliteStore {
 
     fn health(&self) -> watch::Receiver<StoreHealth> {
         self.shared.health.subscribe()
+    }
+
+    fn counts(&self) -> StoreCounts {
+        self.shared.counters.read()
     }
 
     fn sessions(&self) -> Pending<'_, Result<Vec<StoredSession>, StoreError>> {

@@ -157,6 +157,8 @@ fn prepare(conn: &mut Connection, found: i64) -> rusqlite::Result<()> {
             [SEQ_JUMP],
         )?;
     }
+    // Nothing is in use at this moment; what a killed gateway left as active would otherwise never be forgotten.
+    tx.execute("UPDATE sessions SET status = 1 WHERE status = 0", [])?;
     set_clean(&tx, false)?;
     tx.commit()?;
     // On the disk before anything is written: a power cut must not bring `clean` back.

@@ -8,7 +8,11 @@ use std::{
     collections::VecDeque,
     fs, mem,
     path::PathBuf,
-    sync::{Arc, mpsc::SyncSender},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc::SyncSender,
+    },
     time::{Duration, Instant},
 };
 
@@ -21,7 +25,7 @@ use super::{
     schema::{checkpoint, set_clean},
     tables::{self, Rows},
 };
-use crate::store::{Backlog, Batch, DataDir, Source, StoreError, StoreHealth};
+use crate::store::{Backlog, Batch, DataDir, Source, StoreCounts, StoreError, StoreHealth};
 
 /// Between the starts of two commits.
 const PACE: Duration = Duration::from_millis(40);
@@ -46,6 +50,30 @@ pub(super) struct Shared {
     pub(super) health: watch::Sender<StoreHealth>,
     /// Held by whoever runs a checkpoint, the writer or the checkpoint thread.
     pub(super) checkpoint: Mutex<()>,
+    pub(super) counters: Counters,
+}
+
+/// As [`StoreCounts`].
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    commits: AtomicU64,
+    failures: AtomicU64,
+    micros: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn read(&self) -> StoreCounts {
+        StoreCounts {
+            commits: self.commits.load(Relaxed),
+            failures: self.failures.load(Relaxed),
+            micros: self.micros.load(Relaxed),
+        }
+    }
+
+    fn count(&self, ok: bool, took: Duration) {
+        if ok { &self.commits } else { &self.failures }.fetch_add(1, Relaxed);
+        self.micros.fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +96,7 @@ impl Shared {
             backlog,
             health: watch::Sender::default(),
             checkpoint: Mutex::default(),
+            counters: Counters::default(),
         }
     }
 
@@ -220,8 +249,13 @@ impl Writer {
 
     /// `false`: it failed, and what is in hand stays there.
     fn commit(&mut self) -> bool {
-        self.state.last_commit = Some(Instant::now());
-        if let Err(error) = self.try_commit() {
+        let begun = Instant::now();
+        self.state.last_commit = Some(begun);
+        let tried = self.try_commit();
+        if tried.is_err() || !self.state.in_hand.is_empty() {
+            self.shared.counters.count(tried.is_ok(), begun.elapsed());
+        }
+        if let Err(error) = tried {
             self.state.rows.forget_all();
             self.failed(&error);
             return false;

@@ -1,1 +1,16 @@
 //! The state machine under tests that play clients, agent and time.
+//!
+//! `world` runs the effects and checks them, `agent` is a model of Claude Code, `check` holds the protocol's rules against
+//! every event. `random` plays thousands of random games with them; the others are games with a moral.
+
+mod agent;
+mod check;
+mod dice;
+mod life;
+mod prompts;
+mod random;
+mod reader;
+mod stitch;
+mod store;
+mod turns;
+mod world;

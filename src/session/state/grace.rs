@@ -1,0 +1,59 @@
+//! How long a session stays up when nobody is there.
+
+use std::time::Instant;
+
+use super::{Closing, Life, SessionState};
+
+impl SessionState {
+    /// Somebody came or left.
+    pub(super) fn attached_changed(&mut self, count: usize) {
+        self.attached = count;
+        self.alone_since = (count == 0).then_some(self.now.instant);
+        if count == 0 && self.never_ran() {
+            self.remove();
+        }
+    }
+
+    fn remove(&mut self) {
+        log::info!("Session {} cleaned up", self.id);
+        self.close(Closing::Removed, None);
+    }
+
+    /// A session that is on its way to rest, and not because the server goes down, is wanted after all.
+    pub(super) fn stay(&mut self) {
+        let on_its_way = matches!(self.life, Life::Closing(Closing::Removed | Closing::Dormant));
+        if self.life == Life::Dormant || (on_its_way && !self.going_down) {
+            self.life = Life::Active;
+            self.alone_since = (self.attached == 0).then_some(self.now.instant);
+        }
+    }
+
+    fn never_ran(&self) -> bool {
+        self.num_turns == 0 && self.turn.is_none() && self.queue.is_empty()
+    }
+
+    /// When a session without connections goes to rest; work is waited for.
+    pub(super) fn grace_deadline(&self) -> Option<Instant> {
+        let patience = match self.life {
+            Life::Active => self.limits.session_grace,
+            Life::Dormant => self.limits.retention,
+            _ => return None,
+        };
+        self.alone_since.filter(|_| self.is_at_rest()).map(|since| since + patience)
+    }
+
+    pub(super) fn grace_tick(&mut self) {
+        if self.grace_deadline().is_none_or(|deadline| deadline > self.now.instant) {
+            return;
+        }
+        if self.life == Life::Dormant || self.never_ran() {
+            self.remove();
+        } else if self.limits.stored {
+            self.close(Closing::Dormant, None);
+        } else {
+            self.life = Life::Dormant;
+            self.alone_since = Some(self.now.instant);
+            self.sleep_if_idle();
+        }
+    }
+}

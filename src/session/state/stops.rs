@@ -1,0 +1,168 @@
+//! Stopping: `interrupt` and `cancel`, said until they are heeded, enforced when they are not.
+
+use std::time::{Duration, Instant};
+
+use super::turns::blank_result;
+use super::{Asked, Asker, Effect, Life, SessionState, error};
+use crate::agent::control;
+use crate::protocol::{Cancelled, ErrorCode, InterruptOutcome, Interrupted, ResultSubtype, ServerMessage};
+
+/// An interrupt that comes before the turn has begun can get lost in the agent, so it is said again until it is heeded.
+const INTERRUPT_AGAIN: Duration = Duration::from_secs(1);
+/// Askers that get an answer of their own when several stop the same turn.
+const MAX_STOPPERS: usize = 16;
+
+/// A turn that is being stopped.
+#[derive(Debug)]
+pub(super) struct Stop {
+    /// `None`: the gateway itself.
+    askers: Vec<(Option<Asker>, StopKind)>,
+    /// When the interrupt is said again.
+    again: Instant,
+    /// When the agent is killed.
+    deadline: Instant,
+    pub(super) killed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StopKind {
+    Interrupt,
+    Cancel,
+}
+
+impl SessionState {
+    /// `interrupt`.
+    pub(super) fn interrupt(&mut self, asker: Asker, reason: Option<&str>) {
+        if self.turn.is_none() {
+            self.reply(&asker, nothing_running());
+            return;
+        }
+        log::info!("session {}: interrupted ({})", self.id, reason.unwrap_or("no reason given"));
+        self.stop_turn(Some(asker), StopKind::Interrupt);
+    }
+
+    fn stop_turn(&mut self, asker: Option<Asker>, kind: StopKind) {
+        let now = self.now.instant;
+        let Some(turn) = &mut self.turn else { return };
+        if let Some(stop) = &mut turn.stop {
+            if stop.askers.len() < MAX_STOPPERS {
+                stop.askers.push((asker, kind));
+            }
+            return;
+        }
+        let deadline = now + self.limits.interrupt_timeout;
+        let askers = vec![(asker, kind)];
+        turn.stop = Some(Stop { askers, again: now + INTERRUPT_AGAIN, deadline, killed: false });
+        if turn.is_pending() {
+            self.finish_turn(blank_result(ResultSubtype::Interrupted), Some(InterruptOutcome::Interrupted));
+        } else {
+            self.send_interrupt();
+        }
+    }
+
+    /// A denial that also ends the turn, as the agent does it by itself.
+    pub(super) fn turn_is_being_stopped(&mut self, asker: Asker) {
+        let now = self.now.instant;
+        let deadline = now + self.limits.interrupt_timeout;
+        // One that the agent has not been told of goes on: the prompt was a background's.
+        let Some(turn) = self.turn.as_mut().filter(|turn| !turn.is_pending()) else { return };
+        let askers = vec![(Some(asker), StopKind::Interrupt)];
+        turn.stop.get_or_insert(Stop { askers, again: now + INTERRUPT_AGAIN, deadline, killed: false });
+        self.converter.mark_interrupted();
+    }
+
+    fn send_interrupt(&mut self) {
+        self.converter.mark_interrupted();
+        let id = self.control_id(Asked::Interrupt);
+        self.effects.push(Effect::ToAgent(control::interrupt(&id)));
+    }
+
+    /// The drain's time is over: the running turn is interrupted by nobody in particular.
+    pub(super) fn interrupt_for_drain(&mut self) {
+        if self.turn.as_ref().is_some_and(|turn| !turn.is_stopping()) {
+            self.stop_turn(None, StopKind::Interrupt);
+        }
+    }
+
+    /// When a stop has to be said again or enforced, or a drain runs out.
+    pub(super) fn turn_deadline(&self) -> Option<Instant> {
+        let stop = self.turn.as_ref().and_then(|turn| turn.stop.as_ref());
+        match (stop, self.life) {
+            (Some(stop), _) if stop.killed => None,
+            (Some(stop), _) => Some(stop.again.min(stop.deadline)),
+            (None, Life::Draining { until }) => Some(until),
+            (None, _) => None,
+        }
+    }
+
+    pub(super) fn turn_tick(&mut self) {
+        let now = self.now.instant;
+        self.drain_step();
+        let Some(stop) = self.turn.as_mut().and_then(|turn| turn.stop.as_mut()) else { return };
+        if stop.killed {
+            return;
+        }
+        if now >= stop.deadline {
+            stop.killed = true;
+            log::warn!("session {}: the agent does not heed the interrupt; killing it", self.id);
+            self.kill_agent();
+        } else if now >= stop.again {
+            stop.again = now + INTERRUPT_AGAIN;
+            self.send_interrupt();
+        }
+    }
+
+    /// `cancel`: a queued message, the running turn, or an open prompt.
+    pub(super) fn cancel(&mut self, asker: Asker, target: &str) {
+        if let Some(at) = self.queue.iter().position(|queued| queued.id == target) {
+            self.queue.remove(at);
+            let cancelled = Cancelled { target_id: target.into() };
+            self.journal.event_for(Some(&asker.id), &ServerMessage::Cancelled(cancelled));
+            self.result_of_unrun(target);
+            self.effects.push(Effect::Persist);
+        } else if self.turn.as_ref().is_some_and(|turn| turn.id.as_deref() == Some(target)) {
+            self.stop_turn(Some(asker), StopKind::Cancel);
+        } else if !self.cancel_prompt(&asker, target) {
+            self.reply(&asker, unknown_target(target));
+        }
+    }
+
+    /// Tells those who asked what came of it.
+    pub(super) fn answer_stoppers(
+        &mut self,
+        stop: Stop,
+        turn: Option<&str>,
+        outcome: Option<InterruptOutcome>,
+    ) {
+        for (asker, kind) in stop.askers {
+            let event = match (kind, outcome) {
+                (StopKind::Interrupt, Some(outcome)) => ServerMessage::Interrupted(Interrupted { outcome }),
+                (StopKind::Cancel, Some(_)) => {
+                    ServerMessage::Cancelled(Cancelled { target_id: turn.unwrap_or_default().into() })
+                }
+                // The turn came to its own end while the interrupt was under way: there was nothing left to stop.
+                (kind, None) => {
+                    if let Some(asker) = asker {
+                        let interrupt = kind == StopKind::Interrupt;
+                        let answer = if interrupt {
+                            nothing_running()
+                        } else {
+                            unknown_target(turn.unwrap_or_default())
+                        };
+                        self.reply(&asker, answer);
+                    }
+                    continue;
+                }
+            };
+            self.journal.event_for(asker.as_ref().map(|asker| asker.id.as_str()), &event);
+        }
+    }
+}
+
+fn nothing_running() -> ServerMessage<'static> {
+    ServerMessage::Interrupted(Interrupted { outcome: InterruptOutcome::NothingRunning })
+}
+
+fn unknown_target(target: &str) -> ServerMessage<'static> {
+    error(ErrorCode::UnknownRequest, format!("nothing open in this session has the id {target:?}"))
+}

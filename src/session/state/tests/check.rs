@@ -1,0 +1,138 @@
+//! PROTOCOL.md's rules, held against a session's events one by one.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::Value;
+
+/// What the events so far say. Panics at the first that breaks a rule.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Checker {
+    last_seq: u64,
+    ids: HashSet<String>,
+    /// Open messages by parent.
+    open: HashMap<Option<String>, String>,
+    tools: HashSet<String>,
+    done: HashSet<String>,
+    /// Open prompts: id, and the tool use it is about.
+    pub(super) prompts: BTreeMap<String, String>,
+    resolved: HashSet<String>,
+    /// Accepted messages, and how often each got its result.
+    pub(super) results: BTreeMap<String, u32>,
+    pub(super) status: String,
+    pub(super) ended: bool,
+}
+
+impl Checker {
+    pub(super) fn new() -> Self {
+        Self { status: "idle".to_owned(), ..Self::default() }
+    }
+
+    /// A message was accepted that no event announces (`resume`).
+    pub(super) fn accepted(&mut self, id: &str) {
+        self.results.entry(id.to_owned()).or_insert(0);
+    }
+
+    pub(super) fn note(&mut self, event: &Value) {
+        let text = |field: &str| event[field].as_str().map(str::to_owned);
+        assert!(!self.ended, "after session_ended: {event}");
+        let seq = event["seq"].as_u64().expect("a seq");
+        assert!(seq > self.last_seq, "seq {seq} after {}", self.last_seq);
+        self.last_seq = seq;
+        assert!(event["timestamp"].is_u64());
+        let kind = text("type").unwrap();
+        let id = text("id").unwrap();
+        let parent = text("parent_tool_use_id");
+        match kind.as_str() {
+            "assistant_message_start" => {
+                let before = self.open.insert(parent, id.clone());
+                assert!(before.is_none(), "started within another: {event}");
+            }
+            "assistant_message_delta" => {
+                assert_eq!(self.open.get(&parent), Some(&id), "not open: {event}");
+                return;
+            }
+            "assistant_message_complete" => {
+                assert_eq!(self.open.remove(&parent), Some(id), "not open: {event}");
+                return;
+            }
+            "tool_use" => {
+                assert!(self.tools.insert(text("tool_use_id").unwrap()), "used twice: {event}");
+            }
+            "tool_result" => self.tool_result(event),
+            "permission_request" => {
+                let tool = text("tool_use_id").unwrap();
+                assert!(self.tools.contains(&tool), "asked before the use: {event}");
+                assert!(!self.done.contains(&tool), "asked after the result: {event}");
+                self.prompts.insert(id.clone(), tool);
+            }
+            "permission_resolved" => self.permission_resolved(event),
+            "user_message" => {
+                let message = text("request_id").unwrap();
+                assert!(self.results.insert(message, 0).is_none(), "accepted twice: {event}");
+            }
+            "result" => self.result(event),
+            "status_update" => self.status(event),
+            "session_ended" => {
+                self.ended = true;
+                self.all_is_over();
+            }
+            _ => {}
+        }
+        assert!(self.ids.insert(id), "an id came twice: {event}");
+    }
+
+    fn tool_result(&mut self, event: &Value) {
+        let tool = event["tool_use_id"].as_str().unwrap();
+        assert!(self.tools.contains(tool), "a result before the use: {event}");
+        let asked = self.prompts.values().any(|asked| asked == tool);
+        assert!(!asked, "a result with an open prompt: {event}");
+        self.done.insert(tool.to_owned());
+    }
+
+    fn permission_resolved(&mut self, event: &Value) {
+        let id = event["permission_id"].as_str().unwrap();
+        assert!(self.resolved.insert(id.to_owned()), "resolved twice: {event}");
+        if event["reason"] == "rule" {
+            assert!(!self.prompts.contains_key(id));
+        } else {
+            assert!(self.prompts.remove(id).is_some(), "nobody asked: {event}");
+        }
+    }
+
+    fn result(&mut self, event: &Value) {
+        if let Some(message) = event["request_id"].as_str() {
+            let count = self.results.get_mut(message).unwrap_or_else(|| panic!("never accepted: {event}"));
+            *count += 1;
+            assert_eq!(*count, 1, "a second result: {event}");
+        }
+        let was_run = event["subtype"] != "cancelled";
+        assert!(!was_run || !self.open.contains_key(&None), "a message is open at the result: {event}");
+        assert_eq!(event["is_error"] == true, event["subtype"] == "error", "{event}");
+        assert_eq!(event["is_error"] == true, event["error"].is_string(), "{event}");
+        assert_eq!(event["is_error"] == true, event["error_code"].is_string(), "{event}");
+    }
+
+    fn status(&mut self, event: &Value) {
+        event["status"].as_str().unwrap().clone_into(&mut self.status);
+        if self.status == "idle" {
+            assert!(self.prompts.is_empty(), "idle with an open prompt: {event}");
+            let open: Vec<_> = self.unanswered();
+            assert!(open.is_empty(), "idle without the results of {open:?}");
+        }
+        if self.status == "waiting_permission" {
+            assert!(!self.prompts.is_empty(), "waits for nothing: {event}");
+        }
+    }
+
+    pub(super) fn unanswered(&self) -> Vec<String> {
+        self.results.iter().filter(|(_, count)| **count == 0).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Nothing runs and nothing waits: everything must have had its end.
+    pub(super) fn all_is_over(&self) {
+        assert_eq!(self.unanswered(), Vec::<String>::new(), "messages without a result");
+        assert!(self.prompts.is_empty(), "open prompts: {:?}", self.prompts);
+        assert!(self.open.is_empty(), "open messages: {:?}", self.open);
+        assert_eq!(self.status, "idle");
+    }
+}

@@ -1,0 +1,287 @@
+//! Turns, the queue, interrupts: one result each, whatever comes in between.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::agent::Manners;
+use super::world::{Slots, World, message};
+use crate::agent::Exit;
+use crate::protocol::UserMessage;
+use crate::session::state::{Command, Input, SessionLimits};
+
+fn interrupt() -> Command {
+    Command::Interrupt { reason: None }
+}
+
+fn up() -> World {
+    let mut world = World::new();
+    world.attach(true);
+    world.settle();
+    world
+}
+
+#[test]
+fn a_turn_has_its_events_in_order_and_ends_idle() {
+    let mut world = up();
+    let id = world.say("hello");
+    world.settle();
+    assert_eq!(world.result_of(&id)["subtype"], "success");
+    let kinds = world.kinds();
+    assert_eq!(kinds[..2], ["user_message", "status_update"]);
+    assert_eq!(kinds[kinds.len() - 2..], ["result", "status_update"]);
+    assert_eq!(world.events.last().unwrap()["status"], "idle");
+}
+
+#[test]
+fn queued_messages_run_in_order_and_idle_comes_last() {
+    let mut world = up();
+    let ids: Vec<_> = (0..3).map(|_| world.say("x")).collect();
+    world.settle();
+    let results: Vec<_> = world.all("result").iter().map(|event| event["request_id"].clone()).collect();
+    assert_eq!(results, ids);
+    assert_eq!(world.all("status_update").iter().filter(|event| event["status"] == "idle").count(), 1);
+}
+
+#[test]
+fn a_message_id_is_run_once() {
+    let mut world = up();
+    let id = world.say("x");
+    world.settle();
+    world.command_as(&id, Command::UserMessage(message("x")));
+    world.settle();
+    assert_eq!(world.reply_to(&id)["code"], "duplicate_message");
+    assert_eq!(world.all("result").len(), 1);
+}
+
+#[test]
+fn the_queue_is_bounded_in_messages_and_in_bytes_but_one_message_always_fits() {
+    let limits = SessionLimits { max_queue: 2, max_queue_bytes: 40, ..SessionLimits::default() };
+    let mut world = World::with(limits, 1);
+    world.slots = Slots::Taken;
+    let running = world.say(&"x".repeat(1000));
+    let queued = world.say(&"x".repeat(1000));
+    let refused = world.say("x");
+    assert_eq!(world.reply_to(&refused)["code"], "queue_full");
+    world.command(Command::Cancel { target_id: queued });
+    world.say("a");
+    world.say("b");
+    let refused = world.say("c");
+    assert_eq!(world.reply_to(&refused)["code"], "queue_full");
+    world.command(Command::Cancel { target_id: running });
+}
+
+#[test]
+fn cancelling_a_queued_message_gives_its_result_and_leaves_the_running_one_alone() {
+    let mut world = up();
+    let running = world.say("x");
+    let queued = world.say("y");
+    world.command(Command::Cancel { target_id: queued.clone() });
+    assert_eq!(world.result_of(&queued)["subtype"], "cancelled");
+    world.settle();
+    assert_eq!(world.result_of(&running)["subtype"], "success");
+}
+
+#[test]
+fn an_interrupt_before_the_agent_was_told_ends_the_turn_at_once() {
+    let mut world = World::new();
+    world.slots = Slots::Taken;
+    let id = world.say("x");
+    world.command(interrupt());
+    assert_eq!(world.result_of(&id)["subtype"], "interrupted");
+    assert_eq!(world.all("interrupted")[0]["outcome"], "interrupted");
+    // Nobody waits for a slot any more.
+    assert!(!world.grant());
+    world.slots = Slots::Free;
+    let resumed = world.command(Command::Resume);
+    world.settle();
+    assert_eq!(world.result_of(&resumed)["subtype"], "success");
+}
+
+#[test]
+fn an_interrupt_in_the_middle_of_text_completes_the_message() {
+    let mut world = up();
+    let id = world.say("x");
+    while world.all("assistant_message_delta").is_empty() {
+        world.step();
+    }
+    world.command(interrupt());
+    world.settle();
+    assert_eq!(world.result_of(&id)["subtype"], "interrupted");
+    assert_eq!(world.result_of(&id)["is_error"], false);
+    assert_eq!(world.all("assistant_message_complete").last().unwrap()["stop_reason"], "interrupted");
+    let next = world.say("y");
+    world.settle();
+    assert_eq!(world.result_of(&next)["subtype"], "success");
+}
+
+#[test]
+fn an_interrupt_that_is_not_heeded_is_said_again_and_then_enforced() {
+    let mut world = World::new();
+    world.manners = Manners { heeds_interrupts: false, hangs: true, ..Manners::default() };
+    let id = world.say("x");
+    world.settle();
+    world.agent.as_mut().unwrap().manners.hangs = true;
+    world.command(interrupt());
+    world.pass(Duration::from_secs(3));
+    assert_eq!(world.heard().iter().filter(|said| *said == "interrupt").count(), 4);
+    world.manners = Manners::default();
+    world.pass(Duration::from_secs(30));
+    assert_eq!(world.result_of(&id)["subtype"], "interrupted");
+    assert_eq!(world.all("interrupted")[0]["outcome"], "agent_killed");
+    let next = world.say("y");
+    world.settle();
+    assert_eq!(world.result_of(&next)["subtype"], "success");
+    assert_eq!(world.all("warning")[0]["code"], "agent_restarted");
+    assert!(world.plans[1].resume);
+}
+
+#[test]
+fn nothing_running_is_a_reply() {
+    let mut world = up();
+    let id = world.command(interrupt());
+    assert_eq!(world.reply_to(&id)["outcome"], "nothing_running");
+    let id = world.command(Command::Cancel { target_id: "nothing".to_owned() });
+    assert_eq!(world.reply_to(&id)["code"], "unknown_request");
+    let id = world.command(Command::Resume);
+    assert_eq!(world.reply_to(&id)["code"], "nothing_to_resume");
+}
+
+#[test]
+fn a_crash_ends_the_turn_with_its_reason_and_the_queue_goes_on_with_resume() {
+    let mut world = up();
+    let (id, next) = (world.say("x"), world.say("y"));
+    world.step();
+    world.crash();
+    assert_eq!(world.result_of(&id)["error_code"], "agent_exited");
+    assert!(world.result_of(&id)["error"].as_str().unwrap().contains("boom"));
+    world.settle();
+    assert_eq!(world.result_of(&next)["subtype"], "success");
+    assert!(world.plans[1].resume);
+    let resumed = world.command(Command::Resume);
+    assert_eq!(world.reply_to(&resumed)["code"], "nothing_to_resume");
+}
+
+#[test]
+fn a_result_before_the_agent_was_told_anything_ends_nothing() {
+    // A `--resume` that fails says a result, and only then exits.
+    let mut world = up();
+    world.say("x");
+    world.settle();
+    world.crash();
+    let id = world.say("y");
+    world.spawned(Ok(()));
+    world.line(&json!({"type":"result","subtype":"error_during_execution","is_error":true,"uuid":"u",
+        "errors":["No conversation found with session ID: x"]}));
+    let stderr = "No conversation found with session ID: x".to_owned();
+    world.ends(Exit { code: Some(1), stderr, ..Exit::default() });
+    world.settle();
+    assert_eq!(world.result_of(&id)["subtype"], "success");
+    assert!(!world.plans.last().unwrap().resume);
+    assert_ne!(world.plans[0].conversation, world.plans.last().unwrap().conversation);
+}
+
+#[test]
+fn a_cli_that_always_complains_about_its_conversation_is_not_started_for_ever() {
+    let mut world = World::new();
+    let id = world.say("x");
+    for _ in 0..10 {
+        if world.spawning.is_some() {
+            world.spawned(Ok(()));
+            let stderr = "is already in use. No conversation found".to_owned();
+            world.ends(Exit { code: Some(1), stderr, ..Exit::default() });
+        }
+    }
+    assert_eq!(world.result_of(&id)["error_code"], "agent_unavailable");
+    assert!(world.spawning.is_none());
+}
+
+#[test]
+fn a_result_that_is_said_twice_does_not_end_the_next_turn() {
+    let mut world = World::new();
+    world.manners.repeats_results = true;
+    let ids = [world.say("x"), world.say("y"), world.say("z")];
+    world.settle();
+    for id in &ids {
+        assert_eq!(world.result_of(id)["subtype"], "success");
+    }
+    assert_eq!(world.all("result").len(), 3);
+}
+
+#[test]
+fn a_turn_of_the_agents_own_has_a_result_of_its_own() {
+    let mut world = up();
+    let agent = world.agent.as_mut().unwrap();
+    let steps = [agent.text("news"), vec![super::agent::Step::End]].concat();
+    agent.begin_own_turn(steps.into());
+    // The agent has begun, but has not said so when the message is sent.
+    let id = world.say("x");
+    world.settle();
+    let results = world.all("result");
+    assert_eq!(results.len(), 2);
+    assert!(results[0]["request_id"].is_null());
+    assert_eq!(results[1]["request_id"], *id);
+}
+
+#[test]
+fn a_turn_that_the_agent_begins_while_it_goes_to_sleep_ends() {
+    let mut world = up();
+    world.say("x");
+    world.settle();
+    world.input(Input::Sleep);
+    world.line(&json!({"type":"system","subtype":"init","permissionMode":"default"}));
+    assert_eq!(world.checker.status, "thinking");
+    world.ends(Exit { signal: Some(9), ..Exit::default() });
+    assert_eq!(world.checker.status, "idle");
+    assert_eq!(world.all("result").len(), 2);
+    assert!(world.spawning.is_none());
+}
+
+#[test]
+fn a_start_that_fails_three_times_in_a_row_backs_off() {
+    let mut world = World::new();
+    for _ in 0..3 {
+        world.say("x");
+        world.spawned(Err("no such file".to_owned()));
+    }
+    assert_eq!(world.all("result").len(), 3);
+    let id = world.say("x");
+    assert!(world.spawning.is_none(), "held back");
+    assert!(world.events.last().unwrap()["message"].as_str().unwrap().contains("held back"));
+    world.pass(Duration::from_secs(1));
+    world.settle();
+    assert_eq!(world.result_of(&id)["subtype"], "success");
+}
+
+#[test]
+fn an_agent_that_does_not_answer_its_greeting_is_given_up() {
+    let mut world = World::new();
+    world.manners.answers_greeting = false;
+    let id = world.say("x");
+    world.settle();
+    world.pass(Duration::from_secs(61));
+    assert_eq!(world.result_of(&id)["error_code"], "agent_unavailable");
+    assert!(world.result_of(&id)["error"].as_str().unwrap().contains("--agent-start-timeout"));
+}
+
+#[test]
+fn a_long_line_and_a_bad_one_are_no_reason_to_stop() {
+    let mut world = up();
+    let id = world.say("x");
+    world.step();
+    world.input(Input::Skipped { bytes: 1 << 30 });
+    world.line(&json!([1, 2]));
+    world.settle();
+    assert_eq!(world.all("warning")[0]["code"], "agent_line_skipped");
+    assert_eq!(world.result_of(&id)["subtype"], "success");
+}
+
+#[test]
+fn blocks_and_text_reach_the_agent_as_they_came() {
+    let mut world = up();
+    let blocks = json!([{"type":"text","text":"look"}]);
+    let content = serde_json::from_str(&blocks.to_string()).unwrap();
+    world.command(Command::UserMessage(UserMessage { content, parent_tool_use_id: None }));
+    assert_eq!(world.agent.as_ref().unwrap().queue[0], blocks);
+    assert_eq!(world.all("user_message")[0]["content"], blocks);
+}

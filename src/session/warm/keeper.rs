@@ -1,0 +1,211 @@
+//! Starts warm agents, and ends those that nobody took: one loop, one event at a time.
+
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::{News, Warm, WarmAgent};
+use crate::agent::{Output, control, wire};
+use crate::protocol::SessionConfig;
+use crate::session::journal::Position;
+use crate::session::pool::Slot;
+use crate::session::record::{Record, Seen};
+use crate::session::state::{Birth, LaunchPlan, SessionState};
+use crate::session::{Shared, task};
+
+/// How long the keeper leaves the machine to the session that took an agent, before it starts the next.
+const BREATH: Duration = Duration::from_secs(2);
+/// How long it waits after a start that failed; doubled each time, up to [`MAX_BACKOFF`].
+const BACKOFF: Duration = Duration::from_secs(5);
+/// The longest of these times.
+const MAX_BACKOFF: Duration = Duration::from_mins(5);
+/// How often it looks whether parked agents still live, and whether there is a slot again.
+const LOOK: Duration = Duration::from_secs(5);
+/// The `request_id` of the greeting; the session that takes the agent never sees the answer.
+const GREETING: &str = "cws-warm";
+
+type Starting = Pin<Box<dyn Future<Output = Result<WarmAgent, String>> + Send>>;
+
+/// Keeps agents warm until the registry drains; then ends those that are left.
+pub async fn keep(shared: Arc<Shared>, warm: Warm, tasks: TaskTracker) {
+    let keeper = Keeper {
+        plan: default_plan(&shared, &warm.cwd),
+        shared,
+        warm,
+        tasks,
+        bedtime: Arc::default(),
+        starting: None,
+        failures: 0,
+        not_before: Instant::now(),
+    };
+    keeper.run().await;
+}
+
+/// What a session without options of its own starts its agent with.
+fn default_plan(shared: &Shared, cwd: &str) -> LaunchPlan {
+    let config = SessionConfig { cwd: Some(cwd.to_owned()), ..SessionConfig::default() };
+    let record = Record { config, ..Record::default() };
+    let birth = Birth { id: "".into(), record, position: Position::default(), seen: Seen::default() };
+    SessionState::new(birth, Arc::clone(&shared.limits), task::now()).launch_plan()
+}
+
+struct Keeper {
+    shared: Arc<Shared>,
+    warm: Warm,
+    plan: LaunchPlan,
+    tasks: TaskTracker,
+    /// The pool rings it when it wants a slot back.
+    bedtime: Arc<Notify>,
+    starting: Option<Starting>,
+    /// Starts that failed since the last that went well.
+    failures: u32,
+    /// No start before this.
+    not_before: Instant,
+}
+
+enum Event {
+    News(News),
+    Started(Result<WarmAgent, String>),
+    /// A slot is wanted, or it is time to look.
+    Look,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        loop {
+            self.refill();
+            match self.next_event().await {
+                Event::News(News::Closed) => break,
+                Event::News(News::Taken) => {
+                    self.not_before = self.not_before.max(Instant::now() + BREATH);
+                }
+                Event::Started(outcome) => self.started(outcome),
+                Event::News(News::None) | Event::Look => {}
+            }
+            self.retire();
+        }
+        self.starting = None;
+        for agent in self.shared.warm.unfit(|_| true) {
+            self.tasks.spawn(agent.see_off());
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let now = Instant::now();
+        let mut look = now + LOOK.min(self.warm.max_age);
+        if self.not_before > now {
+            look = look.min(self.not_before);
+        }
+        tokio::select! {
+            news = self.shared.warm.news() => Event::News(news),
+            () = self.bedtime.notified() => Event::Look,
+            outcome = started(&mut self.starting) => Event::Started(outcome),
+            () = sleep_until(look) => Event::Look,
+        }
+    }
+
+    fn started(&mut self, outcome: Result<WarmAgent, String>) {
+        self.starting = None;
+        match outcome {
+            Ok(agent) => {
+                self.failures = 0;
+                log::debug!("warm agent {} is ready", agent.agent.pid());
+                self.shared.warm.park(agent, &self.shared.pool, &self.bedtime);
+            }
+            Err(problem) => {
+                let wait = (BACKOFF * 2_u32.pow(self.failures.min(8))).min(MAX_BACKOFF);
+                self.failures += 1;
+                self.not_before = Instant::now() + wait;
+                log::warn!("a warm agent did not start ({problem}); next try in {wait:?}");
+            }
+        }
+    }
+
+    /// Ends those whose slot is wanted, and those that are too old or died.
+    fn retire(&mut self) {
+        let pool = &self.shared.pool;
+        let given_up = self.shared.warm.unfit(|agent| {
+            pool.is_leaving(&agent.name) || !agent.is_alive() || agent.since.elapsed() > self.warm.max_age
+        });
+        for agent in given_up {
+            log::debug!("warm agent {} is given up", agent.agent.pid());
+            pool.leaves(&agent.name);
+            self.tasks.spawn(agent.see_off());
+        }
+    }
+
+    /// Starts the next one, if one is missing and there is a slot that nobody wants.
+    fn refill(&mut self) {
+        let is_full = self.shared.warm.len() >= self.warm.agents;
+        if is_full || self.starting.is_some() || Instant::now() < self.not_before {
+            return;
+        }
+        let plan = LaunchPlan { conversation: Uuid::new_v4(), ..self.plan.clone() };
+        let name: Arc<str> = format!("warm {}", plan.conversation).into();
+        if let Some(slot) = self.shared.pool.try_acquire(&name) {
+            self.starting = Some(Box::pin(start(Arc::clone(&self.shared), name, plan, slot)));
+        }
+    }
+}
+
+async fn started(starting: &mut Option<Starting>) -> Result<WarmAgent, String> {
+    match starting {
+        Some(starting) => starting.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Starts an agent and greets it. Dropped in the middle: the process is killed.
+async fn start(
+    shared: Arc<Shared>,
+    name: Arc<str>,
+    plan: LaunchPlan,
+    slot: Slot,
+) -> Result<WarmAgent, String> {
+    let launch = shared.launcher.launch(&plan);
+    let spawned = shared.launcher.spawner.spawn(launch).await;
+    let (agent, output) = spawned.map_err(|problem| problem.to_string())?;
+    let mut warm = WarmAgent { name, agent, output, slot, plan, since: Instant::now() };
+    let ready = match warm.agent.send(control::initialize(GREETING, &[])) {
+        Ok(()) => timeout(shared.limits.start_timeout, greeted(&mut warm.output)).await,
+        Err(problem) => Ok(Err(problem.to_string())),
+    };
+    match ready.unwrap_or_else(|_| Err("it did not answer in time".to_owned())) {
+        Ok(()) => {
+            warm.since = Instant::now();
+            Ok(warm)
+        }
+        Err(problem) => {
+            warm.see_off().await;
+            Err(problem)
+        }
+    }
+}
+
+/// Waits for the answer to the greeting. What else the agent says before it was asked anything is of no interest.
+async fn greeted(output: &mut mpsc::Receiver<Output>) -> Result<(), String> {
+    loop {
+        match output.recv().await {
+            Some(Output::Lines(lines)) => {
+                for line in &lines {
+                    if let Ok(wire::Message::ControlResponse(answer)) = wire::parse(line)
+                        && answer.request_id == GREETING
+                    {
+                        return answer.outcome.map(drop).map_err(Cow::into_owned);
+                    }
+                }
+            }
+            Some(Output::Skipped { .. }) => {}
+            Some(Output::Exited(exit)) => {
+                return Err(format!("it ended: code {:?}, {}", exit.code, exit.stderr.trim_end()));
+            }
+            None => return Err("it ended".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! With the fake CLI: who gets a warm agent, and when it has to go.
+
+#[path = "../../../tests/fake_claude/locate.rs"]
+#[expect(unreachable_pub, reason = "shared with integration tests")]
+mod locate;
+
+use std::sync::atomic::AtomicU64;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::*;
+use crate::agent::{AgentLimits, Instance, Spawner};
+use crate::log::Doorbell;
+use crate::protocol::{PermissionMode, ServerInfo, SessionConfig};
+use crate::session::state::{Attach, ReplayFrom};
+use crate::session::{
+    Acquired, AgentPool, Client, ClientId, Command, Launcher, OpenError, Registry, SessionLimits, Shared,
+};
+
+/// A gateway's sessions, as far as warm agents need them.
+struct Room {
+    shared: Arc<Shared>,
+    registry: Arc<Registry>,
+    tasks: TaskTracker,
+    dir: TempDir,
+}
+
+impl Room {
+    fn new(max_agents: usize) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tasks = TaskTracker::new();
+        let id = Uuid::new_v4().to_string();
+        let shared = Arc::new(Shared {
+            limits: Arc::new(SessionLimits::default()),
+            server: ServerInfo {
+                name: "test".into(),
+                version: "0".into(),
+                protocol: 1,
+                heartbeat_ms: 1,
+                max_message_bytes: 1,
+            },
+            pool: AgentPool::new(max_agents, 10),
+            warm: WarmAgents::default(),
+            launcher: Launcher {
+                spawner: Arc::new(Spawner::new(tasks.clone()).unwrap()),
+                program: locate::fake_claude().to_owned(),
+                env: Vec::new(),
+                env_remove: Vec::new(),
+                instance: Instance::new(&id).unwrap(),
+                scratch_dir: dir.path().join("agents"),
+                limits: AgentLimits::default(),
+            },
+            store: None,
+            log_window: 1 << 20,
+            run: "test".into(),
+            replies: AtomicU64::new(0),
+            metrics: Arc::default(),
+            starts: crate::session::Starts::default(),
+        });
+        let registry = Registry::new(Arc::clone(&shared), Vec::new(), 10, tasks.clone());
+        Self { shared, registry, tasks, dir }
+    }
+
+    fn cwd(&self) -> String {
+        self.dir.path().to_str().unwrap().to_owned()
+    }
+
+    fn keep(&self, agents: usize, max_age: Duration) {
+        let warm = Warm { agents, max_age, cwd: self.cwd() };
+        self.tasks.spawn(keep(Arc::clone(&self.shared), warm, self.tasks.clone()));
+    }
+
+    fn config(&self) -> SessionConfig {
+        SessionConfig { cwd: Some(self.cwd()), ..SessionConfig::default() }
+    }
+
+    fn parked(&self) -> usize {
+        self.shared.warm.len()
+    }
+
+    /// Process ids of the parked agents.
+    fn pids(&self) -> Vec<u32> {
+        let mut pids = Vec::new();
+        self.shared.warm.unfit(|agent| {
+            pids.push(agent.agent.pid());
+            false
+        });
+        pids
+    }
+
+    /// All that was started comes to its end.
+    async fn close(self) {
+        self.shared.warm.close();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Looks until it is so.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    assert!(timeout(Duration::from_secs(60), waiting).await.is_ok(), "{what} did not come");
+}
+
+const LONG: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn a_new_session_takes_a_warm_agent_and_its_slot() {
+    let room = Room::new(1);
+    room.keep(1, LONG);
+    until("a warm agent", || room.parked() == 1).await;
+    let pid = room.pids()[0];
+    let owner: Arc<str> = "".into();
+    let config = room.config();
+    let id: Arc<str> = "s".into();
+    let opened = room.registry.open(&id, &owner, || Ok::<_, OpenError>(config));
+    let (session, created) = opened.await.unwrap();
+    assert!(created);
+    // From the session to the test; closed when the test is over.
+    let (notices, mut noticed) = mpsc::channel(8);
+    let client = Client { id: ClientId(1), notices, doorbell: Doorbell::new() };
+    let attach = Attach { from: ReplayFrom::default(), options: None, created };
+    let answer = session.command(&client, "1".into(), Command::Attach(attach)).await.unwrap();
+    let running = |frame: &str| frame.contains(r#""agent":{"state":"running""#);
+    while !running(noticed.recv().await.unwrap().as_str()) {}
+    // The one slot is the session's now, and the process is still there.
+    assert_eq!((room.parked(), room.shared.pool.load()), (0, (0, 0)));
+    assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
+    drop(answer);
+    room.registry.drain(std::time::Instant::now()).await;
+    room.close().await;
+}
+
+#[tokio::test]
+async fn warm_agents_are_the_first_to_go() {
+    let room = Room::new(2);
+    room.keep(2, LONG);
+    until("two warm agents", || room.parked() == 2).await;
+    let Acquired::InLine { slot, .. } = room.shared.pool.acquire(&"other".into()) else {
+        panic!("a slot was free")
+    };
+    let slot = slot.await.unwrap();
+    assert_eq!(room.parked(), 1);
+    drop(slot);
+    until("the second one again", || room.parked() == 2).await;
+    room.close().await;
+}
+
+#[tokio::test]
+async fn old_and_dead_ones_are_replaced() {
+    let room = Room::new(4);
+    room.keep(1, Duration::from_millis(200));
+    until("a warm agent", || room.parked() == 1).await;
+    let first = room.pids();
+    until("a younger one", || room.parked() == 1 && room.pids() != first).await;
+    room.close().await;
+
+    let room = Room::new(4);
+    room.keep(1, LONG);
+    until("a warm agent", || room.parked() == 1).await;
+    let first = room.pids();
+    let pid = Pid::from_raw(i32::try_from(first[0]).unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    until("another one", || room.parked() == 1 && room.pids() != first).await;
+    room.close().await;
+}
+
+#[test]
+fn only_what_is_the_same_fits() {
+    let config = SessionConfig { cwd: Some("/w".into()), ..SessionConfig::default() };
+    let plan = |config: &SessionConfig| LaunchPlan {
+        config: config.clone(),
+        settings: "{}".into(),
+        conversation: Uuid::new_v4(),
+        resume: false,
+    };
+    let warm = plan(&config);
+    assert!(warm.fits(&plan(&config)));
+    let shown = SessionConfig {
+        metadata: [("a".to_owned(), "b".to_owned())].into(),
+        agent_events: true,
+        ..config.clone()
+    };
+    assert!(warm.fits(&plan(&shown)));
+    for other in [
+        SessionConfig { cwd: Some("/w/other".into()), ..config.clone() },
+        SessionConfig { model: Some("m".into()), ..config.clone() },
+        SessionConfig { permission_mode: PermissionMode::Plan, ..config.clone() },
+        SessionConfig { max_turns: Some(1), ..config.clone() },
+        SessionConfig { system_prompt: Some("p".into()), ..config.clone() },
+    ] {
+        assert!(!warm.fits(&plan(&other)));
+    }
+    assert!(!warm.fits(&LaunchPlan { resume: true, ..plan(&config) }));
+    assert!(!warm.fits(&LaunchPlan { settings: "{\"permissions\":{}}".into(), ..plan(&config) }));
+}

@@ -1,0 +1,25 @@
+//! Integration tests: whole gateways, real clients, and the real Claude Code (two versions of it) with a scripted model.
+//!
+//! What the real CLI cannot be told to do wrong, the fake one does (`tests/fake_claude`).
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[macro_use]
+mod harness;
+#[path = "../fake_claude/locate.rs"]
+#[expect(unreachable_pub, reason = "the unit tests use the same file")]
+mod locate;
+
+mod command;
+mod configuration;
+mod content;
+mod faults;
+mod frames;
+mod http;
+mod interrupts;
+mod mcp;
+mod prompts;
+mod queue;
+mod replay;
+mod rules;
+mod sessions;
+mod tools;

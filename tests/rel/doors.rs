@@ -1,0 +1,235 @@
+//! Who may come in, to what, and what nobody gets to see.
+
+use std::os::unix::fs::symlink;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::harness::{Client, Gateway, Lab, wait};
+
+const ALICE: &str = "alice-s3cret-token";
+const BOB: &str = "bob-s3cret-token";
+
+fn lab_with_tokens(tokens: &str) -> (Lab, String) {
+    let lab = Lab::new();
+    let file = lab.path("tokens");
+    std::fs::write(&file, tokens).unwrap();
+    let file = file.to_str().unwrap().to_owned();
+    (lab, file)
+}
+
+fn bearer(gateway: &Gateway, token: &str) -> Result<Client, u16> {
+    Client::connect_with(gateway.address, &[("Authorization", &format!("Bearer {token}"))])
+}
+
+#[test]
+fn only_with_a_token_and_never_in_the_url() {
+    let (lab, file) = lab_with_tokens(&format!("alice:{ALICE}\nbob:{BOB}\n"));
+    let gateway = lab.gateway(&["--auth-token-file", &file]);
+    assert_eq!(gateway.upgrade(&[]), 401);
+    assert_eq!(gateway.upgrade(&[("Authorization", "Bearer wrong")]), 401);
+    assert_eq!(gateway.upgrade(&[("Authorization", &format!("Basic {ALICE}"))]), 401);
+    for query in [format!("?token={ALICE}"), format!("?access_token={ALICE}"), format!("?bearer={ALICE}")] {
+        assert_eq!(
+            gateway.http(&format!("/ws{query}"), &[("Connection", "Upgrade"), ("Upgrade", "websocket")]).0,
+            401
+        );
+    }
+    for path in ["/metrics", "/protocol.schema.json", "/nothing"] {
+        assert_eq!(gateway.http(path, &[]).0, 401, "{path}");
+    }
+    assert_eq!((gateway.http("/healthz", &[]).0, gateway.http("/readyz", &[]).0), (200, 200));
+    assert_eq!(gateway.upgrade(&[("Authorization", &format!("Bearer {ALICE}"))]), 101);
+    assert_eq!(gateway.upgrade(&[("Sec-WebSocket-Protocol", &format!("claude-ws.v1, bearer.{BOB}"))]), 101);
+    gateway.stop();
+}
+
+#[test]
+fn tokens_are_read_again_on_sighup() {
+    let (lab, file) = lab_with_tokens(&format!("alice:{ALICE}\n"));
+    let gateway = lab.gateway(&["--auth-token-file", &file]);
+    assert_eq!(bearer(&gateway, BOB).err(), Some(401));
+    std::fs::write(&file, format!("bob:{BOB}\n")).unwrap();
+    gateway.signal(Signal::HUP);
+    wait("bob", || bearer(&gateway, BOB).map(drop).map_err(|status| status.to_string()));
+    assert_eq!(bearer(&gateway, ALICE).err(), Some(401));
+    // A file that cannot be used changes nothing.
+    std::fs::write(&file, "not: a: token\n").unwrap();
+    gateway.signal(Signal::HUP);
+    gateway.wait_for_log("the tokens stay as they were");
+    assert!(bearer(&gateway, BOB).is_ok());
+    gateway.stop();
+}
+
+#[test]
+fn sessions_of_others_do_not_exist() {
+    let (lab, file) = lab_with_tokens(&format!("alice:{ALICE}\nbob:{BOB}\n"));
+    let gateway = lab.gateway(&["--auth-token-file", &file]);
+    let mut alice = bearer(&gateway, ALICE).unwrap();
+    alice.start(json!({}));
+    let running = alice.say("!ask Bash {\"command\":\"ls\"}");
+    let prompt = alice.expect("permission_request");
+    let mut bob = bearer(&gateway, BOB).unwrap();
+    assert!(bob.list().is_empty());
+    let foreign = |bob: &mut Client| {
+        for message in [
+            json!({"type": "session_start"}),
+            json!({"type": "session_start", "last_seq": 0}),
+            json!({"type": "session_info"}),
+            json!({"type": "session_end"}),
+            json!({"type": "user_message", "content": "hello"}),
+            json!({"type": "permission_response", "request_id": prompt["id"], "decision": "allow"}),
+            json!({"type": "permission_update", "updates": [{"type": "setMode", "mode": "plan"}]}),
+            json!({"type": "tool_result", "tool_use_id": prompt["tool_use_id"], "content": "x"}),
+            json!({"type": "interrupt"}),
+            json!({"type": "resume"}),
+            json!({"type": "cancel", "target_id": running}),
+            json!({"type": "config_update", "config": {"model": "x"}}),
+            json!({"type": "config_query"}),
+        ] {
+            let answer = bob.ask(message.clone(), "error");
+            assert_eq!(answer["code"], "unknown_session", "{message}");
+        }
+        assert!(bob.events.is_empty());
+    };
+    foreign(&mut bob);
+    alice.send(json!({"type": "permission_response", "request_id": prompt["id"], "decision": "allow"}));
+    assert_eq!(alice.answer(&running, "result")["subtype"], "success");
+    let last = alice.events.last().unwrap()["seq"].as_u64().unwrap();
+    lab.wait_for_commit("s", last);
+    gateway.kill();
+    // A dormant one neither.
+    let gateway = lab.gateway(&["--auth-token-file", &file]);
+    foreign(&mut bearer(&gateway, BOB).unwrap());
+    let list = bearer(&gateway, ALICE).unwrap().list();
+    assert_eq!((list.len(), &list[0]["status"]), (1, &json!("dormant")));
+    gateway.stop();
+}
+
+#[test]
+fn others_machines_need_a_token() {
+    let (lab, file) = lab_with_tokens(&format!("{ALICE}\n"));
+    for bind in ["0.0.0.0:0", "[::]:0"] {
+        let (code, said) = lab.options(&[]).bind(bind).refused();
+        assert_eq!(code, Some(1));
+        assert!(said.contains("--auth-token-file") && said.contains("loopback"), "{said}");
+    }
+    let gateway = lab.options(&["--auth-token-file", &file]).bind("0.0.0.0:0").start();
+    gateway.stop();
+}
+
+#[test]
+fn pages_of_others_are_refused() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&["--allow-origin", "https://app.example.org"]);
+    let own = format!("http://{}", gateway.address);
+    for (origin, status) in [
+        (own.as_str(), 101),
+        ("https://app.example.org", 101),
+        ("null", 403),
+        ("https://evil.example", 403),
+        ("https://app.example.org.evil.example", 403),
+        ("https://app.example.orgx", 403),
+        ("https://xapp.example.org", 403),
+        ("http://app.example.org", 403),
+        ("https://app.example.org:8443", 403),
+        (&format!("{own}.evil.example"), 403),
+        (&format!("{own}0"), 403),
+    ] {
+        assert_eq!(gateway.upgrade(&[("Origin", origin)]), status, "{origin}");
+    }
+    gateway.stop();
+}
+
+#[test]
+fn secrets_show_nowhere() {
+    let (lab, file) = lab_with_tokens(&format!("alice:{ALICE}\n"));
+    let options = lab.options(&["--log", "trace"]);
+    let gateway = options
+        .env("CLAUDE_WS_AUTH_TOKEN_FILE", &file)
+        .env("CLAUDE_WS_MODEL", "a-model-of-the-gateway")
+        .env("CLAUDE_WS_SECRET_TOKEN", ALICE)
+        .start();
+    let mut client = bearer(&gateway, ALICE).unwrap();
+    let mcp = "mcp-s3cret-header";
+    client.start(json!({"mcp_servers": [
+        {"name": "there", "type": "http", "url": "http://127.0.0.1:9/", "headers": [{"name": "Authorization", "value": mcp}]},
+        {"name": "here", "command": "/bin/true", "args": [], "env": [{"name": "KEY", "value": mcp}]},
+    ], "system_prompt": "prompt-s3cret"}));
+    let id = client.say("!grandchild; text one; ask Bash {\"command\":\"ls\"}");
+    client.expect("permission_request");
+    wait("the grandchild", || if lab.processes().len() == 2 { Ok(()) } else { Err(String::new()) });
+    for process in lab.processes() {
+        let own: Vec<_> =
+            process.environment.iter().filter(|entry| entry.starts_with("CLAUDE_WS_")).collect();
+        assert!(own.iter().all(|entry| entry.starts_with("CLAUDE_WS_AGENT=")), "{own:?}");
+        for secret in [ALICE, mcp] {
+            assert!(!process.environment.iter().any(|entry| entry.contains(secret)));
+        }
+    }
+    // Of all processes: what starts an agent, and what watches over it, count too.
+    for pid in std::fs::read_dir("/proc").unwrap().flatten() {
+        let line = std::fs::read(pid.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        for secret in [ALICE, mcp, "prompt-s3cret"] {
+            assert!(!line.contains(secret), "{line}");
+        }
+    }
+    // A wrong token, a token in the URL and a broken message, for the log.
+    gateway.upgrade(&[("Authorization", "Bearer wrong-s3cret")]);
+    gateway.http(&format!("/ws?token={ALICE}"), &[]);
+    client.frame(
+        format!("{{\"type\":\"session_start\",\"id\":\"x\",\"mcp_servers\":[{{\"headers\":\"{mcp}\"}}]")
+            .into(),
+    );
+    let error = client.expect("error");
+    assert!(!error.to_string().contains(mcp), "{error}");
+    client.send(json!({"type": "interrupt"}));
+    client.answer(&id, "result");
+    let log = gateway.log();
+    assert!(log.len() > 500, "{log}");
+    for secret in [ALICE, mcp, "wrong-s3cret", "prompt-s3cret"] {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret} is in the log");
+    }
+    // What clients are shown.
+    let shown = client.ask(json!({"type": "config_query"}), "config_response").to_string();
+    assert!(!shown.contains(ALICE) && !shown.contains(mcp), "{shown}");
+    gateway.stop();
+}
+
+#[test]
+fn sessions_work_under_the_roots_only() {
+    let lab = Lab::new();
+    let work = lab.path("work");
+    std::fs::create_dir_all(work.join("in")).unwrap();
+    std::fs::create_dir(lab.path("work-not")).unwrap();
+    symlink(lab.path("work-not"), work.join("way-out")).unwrap();
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    let path = |path: &str| work.join(path).to_str().unwrap().to_owned();
+    for bad in [
+        path("way-out"),
+        path("../work-not"),
+        path("in/../../state"),
+        path("missing"),
+        "/".to_owned(),
+        path("way-out/../in"),
+    ] {
+        for message in [
+            json!({"type": "session_start", "cwd": bad}),
+            json!({"type": "session_start", "add_dirs": [bad]}),
+            json!({"type": "new_session", "cwd": bad, "mcp_servers": []}),
+        ] {
+            let answer = client.ask(message.clone(), "session_info");
+            assert_eq!(answer["code"], "invalid_cwd", "{message}: {answer}");
+        }
+    }
+    let info = client.start(json!({"cwd": path("in")}));
+    assert_eq!(info["created"], true);
+    assert!(client.hear("!cwd").ends_with("work/in"));
+    let directories = json!([{"type": "addDirectories", "directories": [path("way-out")]}]);
+    let answer = client.ask(json!({"type": "permission_update", "updates": directories}), "config_updated");
+    assert_eq!(answer["code"], "forbidden", "{answer}");
+    gateway.stop();
+}

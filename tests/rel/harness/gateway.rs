@@ -1,0 +1,238 @@
+//! A gateway as a child process.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Client, Lab, MARK, PATIENCE, real_claude, wait};
+use crate::locate::fake_claude;
+
+/// How a gateway is started.
+pub(crate) struct Options<'a> {
+    lab: &'a Lab,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    claude: PathBuf,
+    data: Option<PathBuf>,
+    bind: String,
+    max_file_blocks: Option<u64>,
+}
+
+impl<'a> Options<'a> {
+    pub(super) fn new(lab: &'a Lab, args: &[&str]) -> Self {
+        let ephemeral = args.contains(&"--ephemeral");
+        Self {
+            lab,
+            args: args.iter().map(ToString::to_string).collect(),
+            env: Vec::new(),
+            claude: fake_claude().to_owned(),
+            data: (!ephemeral).then(|| lab.data()),
+            bind: "127.0.0.1:0".to_owned(),
+            max_file_blocks: None,
+        }
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn real_claude(mut self) -> Self {
+        self.claude = real_claude();
+        self
+    }
+
+    pub(crate) fn data(mut self, name: &str) -> Self {
+        self.data = Some(self.lab.path(name));
+        self
+    }
+
+    pub(crate) fn bind(mut self, bind: &str) -> Self {
+        bind.clone_into(&mut self.bind);
+        self
+    }
+
+    /// No file may grow beyond so many KiB: a full disk that needs no root. `prlimit` lifts it.
+    pub(crate) fn max_file_kib(mut self, kib: u64) -> Self {
+        self.max_file_blocks = Some(kib);
+        self
+    }
+
+    fn command(&self) -> Command {
+        let binary = env!("CARGO_BIN_EXE_claude-ws");
+        let mut command = match self.max_file_blocks {
+            None => Command::new(binary),
+            Some(kib) => {
+                let mut command = Command::new("bash");
+                let script = format!("trap '' XFSZ; ulimit -Sf {kib}; exec \"$0\" \"$@\"");
+                command.args(["-c", &script, binary]);
+                command
+            }
+        };
+        command.args(["--bind", &self.bind, "--workspace-root"]).arg(self.lab.path("work"));
+        command.arg("--claude-bin").arg(&self.claude).args(&self.args);
+        if let Some(data) = &self.data {
+            command.arg("--data-dir").arg(data);
+        }
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CLAUDE"))
+        {
+            command.env_remove(name);
+        }
+        command.env(MARK, &self.lab.mark).env("HOME", self.lab.path("home")).env_remove("XDG_STATE_HOME");
+        command.env("FAKE_CLAUDE_SCRIPT", format!("@{}", self.lab.path("script.json").display()));
+        command.env("FAKE_CLAUDE_STATE", self.lab.path("state"));
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        // What is sent to the tests' group from a terminal is not for it.
+        command.process_group(0).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(self) -> Gateway {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let log = self.lab.path(&format!("gateway-{}.txt", NUMBER.fetch_add(1, Ordering::Relaxed)));
+        let mut command = self.command();
+        command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines.find_map(|line| {
+            let line = line.unwrap();
+            let (_, rest) = line.split_once("ws://")?;
+            rest.strip_suffix("/ws")?.parse().ok()
+        });
+        let Some(address) = address else {
+            let status = child.wait().unwrap();
+            panic!("no gateway ({status}): {}", std::fs::read_to_string(&log).unwrap());
+        };
+        Gateway { child, address, log }
+    }
+
+    /// Starts one that is expected to refuse: gives its exit code and what it said on stderr.
+    pub(crate) fn refused(self) -> (Option<i32>, String) {
+        let output = self.command().output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+}
+
+/// A running gateway; killed when dropped.
+pub(crate) struct Gateway {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    log: PathBuf,
+}
+
+impl Gateway {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// `kill -9`, and waits for its death.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        wait("the gateway's end", || match self.child.try_wait().unwrap() {
+            Some(status) => Ok(status),
+            None if Instant::now() > end => panic!("the gateway does not end: {}", self.log()),
+            None => Err("it runs".to_owned()),
+        })
+    }
+
+    /// SIGTERM, and an end in order.
+    pub(crate) fn stop(mut self) {
+        self.signal(Signal::TERM);
+        let status = self.ended();
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+
+    /// All that it has logged.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
+    }
+
+    pub(crate) fn wait_for_log(&self, text: &str) {
+        wait(text, || {
+            let log = self.log();
+            if log.contains(text) { Ok(()) } else { Err(log) }
+        });
+    }
+
+    /// How many agents it has started.
+    pub(crate) fn starts(&self) -> usize {
+        self.log().matches("agent started").count()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    pub(crate) fn socket(&self) -> TcpStream {
+        let socket = TcpStream::connect(self.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    }
+
+    /// The status of an HTTP request with these header lines; 0 when there was no answer.
+    pub(crate) fn http(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+        let mut socket = self.socket();
+        let mut head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        // A refusal may come, and the socket be closed, before all of it is written.
+        let _ = socket.write_all(head.as_bytes());
+        let mut answer = Vec::new();
+        let mut chunk = [0; 1024];
+        while !answer.windows(4).any(|window| window == b"\r\n\r\n") {
+            match socket.read(&mut chunk) {
+                Ok(0) | Err(_) => break,
+                Ok(read) => answer.extend_from_slice(&chunk[..read]),
+            }
+        }
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        (status, answer)
+    }
+
+    /// The status that an upgrade with these header lines is answered with.
+    pub(crate) fn upgrade(&self, headers: &[(&str, &str)]) -> u16 {
+        let mut all = vec![
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        all.extend_from_slice(headers);
+        self.http("/ws", &all).0
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Over already: nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<_> = log.lines().rev().take(60).collect();
+            eprintln!("--- the gateway said (newest first):\n{}", tail.join("\n"));
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! `kill -9` of the gateway: what was committed is there again, what was running has its end, nothing runs on.
+
+use std::collections::HashMap;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::harness::{Lab, wait};
+
+/// A message of a subagent that begins and stays open.
+const OPEN_MESSAGE: &str = r#"raw {"type":"stream_event","event":{"type":"message_start","message":{"id":"msg_sub","type":"message","role":"assistant","model":"m","content":[],"usage":{}}},"parent_tool_use_id":"toolu_sub","session_id":"x","uuid":"u"}"#;
+
+fn seq(event: &Value) -> u64 {
+    event["seq"].as_u64().unwrap()
+}
+
+fn results_of<'a>(events: &'a [Value], id: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["type"] == "result" && event["request_id"] == id).collect()
+}
+
+#[test]
+fn what_was_committed_comes_back_and_what_was_running_ends() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    let epoch = client.start(json!({}))["epoch"].clone();
+    let done = client.say("one");
+    client.answer(&done, "result");
+    let running = client.say(&format!("!text Working; {OPEN_MESSAGE}; ask Bash {{\"command\":\"ls\"}}"));
+    let prompt = client.expect("permission_request");
+    let queued = [client.say("two"), client.say("!args")];
+    client.answer(&queued[1], "user_message");
+    let seen = client.events.clone();
+    lab.wait_for_commit("s", seq(seen.last().unwrap()));
+    gateway.kill();
+    lab.wait_for_no_processes();
+
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    let list = client.list();
+    assert_eq!((list.len(), &list[0]["status"]), (1, &json!("dormant")));
+    // From the middle of what was seen.
+    let from = seen.len() / 2;
+    let info = client.start(json!({"last_seq": seq(&seen[from]), "epoch": epoch}));
+    assert_eq!((&info["replay"], &info["created"]), (&json!("ok"), &json!(false)));
+    client.answer(&queued[1], "result");
+    let (replayed, after) = client.events.split_at(seen.len() - from - 1);
+    assert_eq!(replayed, &seen[from + 1..]);
+
+    // What was running has each its one end.
+    let ended = results_of(after, &running);
+    assert_eq!(ended.len(), 1);
+    assert_eq!((&ended[0]["subtype"], &ended[0]["error_code"]), (&json!("error"), &json!("agent_exited")));
+    let resolved: Vec<_> = after.iter().filter(|event| event["type"] == "permission_resolved").collect();
+    assert_eq!(resolved.len(), 1);
+    assert_eq!(
+        (&resolved[0]["permission_id"], &resolved[0]["decision"]),
+        (&prompt["id"], &json!("cancelled"))
+    );
+    let open = seen
+        .iter()
+        .find(|event| {
+            event["type"] == "assistant_message_start" && event["parent_tool_use_id"] == "toolu_sub"
+        })
+        .unwrap();
+    let complete: Vec<_> = after
+        .iter()
+        .filter(|event| event["type"] == "assistant_message_complete" && event["id"] == open["id"])
+        .collect();
+    assert_eq!(complete.len(), 1);
+    assert_eq!(complete[0]["stop_reason"], "interrupted");
+
+    // What was queued ran, in the same conversation, and is not run again.
+    for id in &queued {
+        let results = results_of(after, id);
+        assert_eq!((results.len(), &results[0]["subtype"]), (1, &json!("success")));
+    }
+    assert!(client.text(&queued[1]).contains("--resume="), "{}", client.text(&queued[1]));
+    for id in [&done, &running, &queued[0]] {
+        let answer = client.ask(json!({"type": "user_message", "id": id, "content": "again"}), "warning");
+        assert_eq!(answer["code"], "duplicate_message");
+    }
+    assert!(client.hear("!args").contains("--resume="));
+    assert_eq!(results_of(&client.events, &running).len(), 1);
+    gateway.stop();
+}
+
+/// Half of a flood: what was given out more than 100 ms before the kill is there (10 times that, for a busy machine), and a client
+/// that saw more than that misses nothing of what follows.
+#[test]
+fn a_kill_in_a_flood_loses_the_last_moment_at_most() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    let epoch = client.start(json!({}))["epoch"].clone();
+    let running = client.say("!deltas 1000000 100 4000");
+    while client.events.len() < 6000 {
+        client.next();
+    }
+    gateway.kill();
+    while client.read().is_ok() {}
+    let seen = client.events;
+
+    let gateway = lab.gateway(&[]);
+    let mut early = gateway.client();
+    let info = early.start(json!({"last_seq": 0, "epoch": epoch}));
+    assert_eq!(info["replay"], "ok");
+    early.answer(&running, "result");
+    let mut late = gateway.client();
+    let last_seen = seq(seen.last().unwrap());
+    let info = late.start(json!({"last_seq": last_seen, "epoch": epoch}));
+    assert_eq!(info["replay"], "ok");
+    late.answer(&running, "result");
+
+    let kept: HashMap<u64, &Value> = early.events.iter().map(|event| (seq(event), event)).collect();
+    let time = |event: &Value| event["timestamp"].as_u64().unwrap();
+    let last = seen.iter().map(time).max().unwrap();
+    let lost: Vec<_> = seen.iter().filter(|event| !kept.contains_key(&seq(event))).collect();
+    let loss = lost.first().map_or(0, |event| last - time(event));
+    println!("lost: {} of {} events, the last {loss} ms", lost.len(), seen.len());
+    assert!(loss <= 1000, "{loss} ms were lost");
+    assert!(early.events.windows(2).all(|two| seq(&two[0]) < seq(&two[1])));
+    for event in &seen {
+        assert!(kept.get(&seq(event)).is_none_or(|kept| *kept == event));
+    }
+    let missed: Vec<_> = early.events.iter().filter(|event| seq(event) > last_seen).collect();
+    assert_eq!(missed, late.events.iter().collect::<Vec<_>>());
+    gateway.stop();
+}
+
+#[test]
+fn agents_of_a_killed_gateway_end_by_themselves() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    for (session, message) in [
+        ("a", "!hang"),
+        ("b", "!grandchild; hang"),
+        ("c", "!grandchild; ignore sigterm; ignore close; hang"),
+        ("d", "!deltas 100000000 100 1000"),
+    ] {
+        client.start(json!({"session_id": session}));
+        client.send(json!({"type": "user_message", "session_id": session, "content": message}));
+    }
+    // Four agents, and the two that left home.
+    wait("the agents", || {
+        if lab.processes().len() == 6 { Ok(()) } else { Err(format!("{:#?}", lab.processes())) }
+    });
+    let begin = std::time::Instant::now();
+    gateway.kill();
+    lab.wait_for_no_processes();
+    let took = begin.elapsed();
+    println!("gone after {took:?}");
+    assert!(took.as_millis() < 3000, "{took:?}");
+}
+
+/// With the guard killed too, something is left: the next start ends it before it serves, and nothing that is another gateway's.
+#[test]
+fn the_next_start_sweeps_what_is_left_of_its_own() {
+    let lab = Lab::new();
+    let other = lab.options(&[]).data("other").start();
+    let mut client = other.client();
+    client.start(json!({}));
+    client.say("!grandchild; hang");
+    wait("the other's agent", || if lab.processes().len() == 2 { Ok(()) } else { Err(String::new()) });
+    let others: Vec<_> = lab.processes().iter().map(|process| process.pid).collect();
+
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    client.start(json!({}));
+    client.say("!grandchild; ignore sigterm; ignore close; hang");
+    wait("the agent", || if lab.processes().len() == 4 { Ok(()) } else { Err(String::new()) });
+    for (child, _) in crate::harness::children(gateway.pid()) {
+        if child.command.contains("claude-ws-guard") {
+            child.signal(Signal::KILL);
+        }
+    }
+    gateway.kill();
+    assert_eq!(lab.processes().len(), 4, "without its guard something is left");
+    let gateway = lab.gateway(&[]);
+    let left: Vec<_> = lab.processes().iter().map(|process| process.pid).collect();
+    assert_eq!(left, others);
+    assert!(gateway.log().contains("ended 2 processes of an earlier run"), "{}", gateway.log());
+    other.kill();
+    gateway.stop();
+    lab.wait_for_no_processes();
+}

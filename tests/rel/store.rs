@@ -1,0 +1,172 @@
+//! The store at process level: files that cannot be used, disks that are full, what is forgotten when.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::harness::{Lab, wait};
+
+#[test]
+fn a_newer_schema_is_refused_and_left_alone() {
+    let lab = Lab::new();
+    lab.gateway(&[]).stop();
+    lab.database().pragma_update(None, "user_version", 99).unwrap();
+    let before = fs::read(lab.data().join("sessions.db")).unwrap();
+    let (code, said) = lab.options(&[]).refused();
+    assert_eq!(code, Some(1));
+    assert!(said.contains("schema version 99") && said.contains("--data-dir"), "{said}");
+    assert_eq!(fs::read(lab.data().join("sessions.db")).unwrap(), before);
+}
+
+#[test]
+fn a_broken_file_is_refused_and_left_alone() {
+    let lab = Lab::new();
+    fs::create_dir(lab.data()).unwrap();
+    fs::write(lab.data().join("sessions.db"), "no database at all, ".repeat(1000)).unwrap();
+    let (code, said) = lab.options(&[]).refused();
+    assert_eq!(code, Some(1));
+    assert!(said.contains("damaged") && said.contains("Nothing was changed"), "{said}");
+    let after = fs::read_to_string(lab.data().join("sessions.db")).unwrap();
+    assert_eq!(after, "no database at all, ".repeat(1000));
+}
+
+#[test]
+fn a_data_directory_has_one_gateway() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&[]);
+    let (code, said) = lab.options(&[]).refused();
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("in use by another gateway") && said.contains(&gateway.pid().to_string()),
+        "{said}"
+    );
+    gateway.kill();
+    // The lock goes with the process, however that ends.
+    lab.gateway(&[]).stop();
+}
+
+/// The limit on a file's size stands for the disk: nothing can be written, and later it can again.
+#[test]
+fn a_full_disk_is_said_and_does_not_stop_delivery() {
+    let lab = Lab::new();
+    let gateway = lab.options(&["--log-window", "65536"]).max_file_kib(600).start();
+    let mut client = gateway.client();
+    let epoch = client.start(json!({}))["epoch"].clone();
+    let id = client.say("!deltas 20000 200; text end");
+    client.answer(&id, "result");
+    let warning = client.events.iter().find(|event| event["type"] == "warning").cloned();
+    let warning = warning.unwrap_or_else(|| client.expect("warning"));
+    assert_eq!(warning["code"], "store_unavailable");
+    assert!(gateway.log().contains("cannot be written"), "{}", gateway.log());
+    assert_eq!(client.text(&id).len(), 20_000 * 200 + 3, "everything was delivered");
+    assert_eq!(client.turn("hello")["subtype"], "success", "and still is");
+
+    let pid = gateway.pid().to_string();
+    assert!(Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap().success());
+    gateway.wait_for_log("can be written again");
+    let last = client.events.last().unwrap()["seq"].as_u64().unwrap();
+    lab.wait_for_commit("s", last);
+    let seen = client.events;
+    gateway.stop();
+
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    let info = client.start(json!({"last_seq": 0, "epoch": epoch}));
+    assert_eq!(info["replay"], "ok", "nothing was lost while the disk was full");
+    while client.events.len() < seen.len() {
+        client.next();
+    }
+    assert_eq!(client.events, seen);
+    gateway.stop();
+}
+
+fn sessions_with_turns(client: &mut crate::harness::Client, names: &[&str], message: &str) {
+    for session in names {
+        client.start(json!({"session_id": session}));
+        let id = client.send(json!({"type": "user_message", "session_id": session, "content": message}));
+        client.answer(&id, "result");
+    }
+}
+
+fn ids(sessions: &[Value]) -> Vec<&str> {
+    let mut ids: Vec<_> = sessions.iter().map(|session| session["session_id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn retention_forgets_dormant_sessions() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&[]);
+    sessions_with_turns(&mut gateway.client(), &["a", "b"], "hello");
+    gateway.stop();
+    let gateway = lab.gateway(&[]);
+    assert_eq!(ids(&gateway.client().list()), ["a", "b"], "kept for --retention");
+    gateway.stop();
+    let gateway = lab.gateway(&["--retention", "1ms"]);
+    let mut client = gateway.client();
+    wait("both to be forgotten", || match client.list() {
+        list if list.is_empty() => Ok(()),
+        list => Err(format!("{list:?}")),
+    });
+    assert_eq!(client.start(json!({"session_id": "a"}))["created"], true);
+    gateway.stop();
+}
+
+/// In its record such a session is still at work.
+#[test]
+fn retention_forgets_sessions_of_a_killed_gateway() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    sessions_with_turns(&mut client, &["a"], "hello");
+    lab.wait_for_commit("a", client.events.last().unwrap()["seq"].as_u64().unwrap());
+    gateway.kill();
+    let gateway = lab.gateway(&["--retention", "1ms"]);
+    let mut client = gateway.client();
+    wait("it to be forgotten", || match client.list() {
+        list if list.is_empty() => Ok(()),
+        list => Err(format!("{list:?}")),
+    });
+    gateway.stop();
+}
+
+#[test]
+fn the_stores_size_is_bounded_by_forgetting_the_oldest() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    // Ended ones go first, then the oldest dormant one.
+    sessions_with_turns(&mut client, &["old", "mid", "ended", "new"], "!deltas 1500 300");
+    client.send(json!({"type": "session_end", "session_id": "ended"}));
+    client.expect("session_ended");
+    gateway.stop();
+    let size = || fs::metadata(lab.data().join("sessions.db")).unwrap().len();
+    let before = size();
+    let max = before * 6 / 10;
+    let gateway = lab.gateway(&["--max-store-bytes", &max.to_string()]);
+    let mut client = gateway.client();
+    wait("the oldest to be forgotten", || match client.list() {
+        list if ids(&list) == ["mid", "new"] => Ok(()),
+        list => Err(format!("{list:?}")),
+    });
+    gateway.stop();
+    assert!(size() <= max, "{before} bytes before, {} after, {max} allowed", size());
+}
+
+#[test]
+fn an_ephemeral_gateway_keeps_nothing() {
+    let lab = Lab::new();
+    let mut gateway = lab.gateway(&["--ephemeral"]);
+    let mut client = gateway.client();
+    sessions_with_turns(&mut client, &["s"], "hello");
+    gateway.signal(rustix::process::Signal::TERM);
+    assert_eq!(client.expect("session_ended")["reason"], "shutdown");
+    assert_eq!(client.closed(), 1001);
+    assert_eq!(gateway.ended().code(), Some(0));
+    assert_eq!(fs::read_dir(lab.path("home")).unwrap().count(), 0);
+    let gateway = lab.gateway(&["--ephemeral"]);
+    assert!(gateway.client().list().is_empty());
+    gateway.stop();
+}
