@@ -73,8 +73,7 @@ fn by_blocks(bytes: &[u8], start: usize) -> Option<End> {
         let quotes = bits.quote & !escaped;
         // What comes before the closing quote.
         let inside = if quotes == 0 { u64::MAX } else { (1 << quotes.trailing_zeros()) - 1 };
-        let escaped = escaped & inside;
-        if bits.control & inside != 0 || !(are_short(block, escaped) || are_known(bytes, at, escaped)) {
+        if bits.control & inside != 0 || !are_known(bytes, at, escaped & inside) {
             return None;
         }
         if quotes != 0 {
@@ -120,25 +119,8 @@ fn escaped(backslash: u64, carry: &mut u64) -> u64 {
     (EVEN ^ (even_runs << 1)) & follows
 }
 
-/// Whether each escaped byte is one that makes an escape of two bytes; nearly always so.
-///
-/// By fours, without a branch for each: how many there are is as good as random, and a wrong guess costs more than a look.
-/// Where there is none left, any byte is looked at, and what is found does not count.
-#[inline]
-fn are_short(block: &[u8; BLOCK], mut escaped: u64) -> bool {
-    let mut others = 0;
-    while escaped != 0 {
-        for _ in 0..4 {
-            let kind = ESCAPES[usize::from(block[escaped.trailing_zeros() as usize % BLOCK])];
-            others |= (kind ^ SHORT_ESCAPE) & u8::from(escaped != 0);
-            escaped &= escaped.wrapping_sub(1);
-        }
-    }
-    others == 0
-}
-
 /// Whether each escaped byte is one that may be.
-#[cold]
+#[inline]
 fn are_known(bytes: &[u8], at: usize, mut escaped: u64) -> bool {
     while escaped != 0 {
         let position = at + escaped.trailing_zeros() as usize;
@@ -160,7 +142,7 @@ fn are_known(bytes: &[u8], at: usize, mut escaped: u64) -> bool {
 
 /// The backslash and this byte are all of the escape.
 const SHORT_ESCAPE: u8 = 1;
-/// Four hexadecimal digits follow. (Differs from the short ones, as do the rest, in the lowest bit.)
+/// Four hexadecimal digits follow.
 const LONG_ESCAPE: u8 = 4;
 
 /// What may follow a backslash. A table, as a branch would be guessed wrong all the time.
