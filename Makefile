@@ -1,7 +1,7 @@
 # One line a target; CI calls the same ones (.ci/run). Longer things are in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-client test-console fmt fmt-check lint doc bench bench-build smoke ci \
+.PHONY: help run test test-rust test-client test-console fmt fmt-check lint doc bench bench-build fuzz soak smoke ci \
 	claude claude-old clean \
 	nginx-test try-clients lint-deploy drift binary python mcp-server
 .NOTPARALLEL:
@@ -70,6 +70,12 @@ bench: ## Run the benchmarks
 
 bench-build: ## Compile the benchmarks only
 	cargo bench --no-run
+
+fuzz: ## Each fuzz target for a minute, or FUZZ seconds (needs nightly and cargo-fuzz)
+	@scripts/fuzz.sh
+
+soak: ## Hundreds of sessions and every fault for ten minutes, or SOAK seconds
+	cargo build --example fake_claude && cargo run --example soak
 
 smoke: ## Start `make run` in demo mode, hold a conversation, stop it
 	python3 scripts/smoke.py

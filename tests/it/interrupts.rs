@@ -179,7 +179,7 @@ async fn and_resume(lab: &Lab) {
     assert_eq!(nothing["code"], "nothing_to_resume");
     // A turn that was interrupted before the agent got it goes on from its beginning.
     let mut late = server.connect().await;
-    late.session = "late".to_owned();
+    late.session = "late".into();
     late.start(json!({})).await;
     let id = late.say("echo said after all").await;
     interrupt(&mut late, &id).await;

@@ -110,7 +110,7 @@ impl SessionState {
     /// The hot path: one line of the agent's stdout.
     pub(super) fn agent_line(&mut self, line: &[u8]) {
         // Everything has had its end; nothing may come after it.
-        if matches!(self.life, Life::Closing(_) | Life::Closed) {
+        if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return;
         }
         match self.converter.line(line, &mut self.journal) {
@@ -254,7 +254,7 @@ impl SessionState {
             return;
         }
         self.leave_line();
-        if matches!(self.life, Life::Closing(_) | Life::Closed) {
+        if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return;
         }
         self.restart_if_due();

@@ -127,7 +127,7 @@ enum Life {
     },
     /// Waits for the agent's end, then closes.
     Closing(Closing),
-    Closed,
+    Closed(Closing),
 }
 
 impl SessionState {
@@ -194,7 +194,7 @@ impl SessionState {
     pub fn handle(&mut self, input: Input, now: Now) {
         self.set_time(now);
         // Nothing follows the last words. (Commands still get their refusal.)
-        if self.life == Life::Closed && !matches!(input, Input::Command { .. }) {
+        if matches!(self.life, Life::Closed(_)) && !matches!(input, Input::Command { .. }) {
             return;
         }
         match input {
@@ -299,7 +299,7 @@ impl SessionState {
     fn refusal(&self, command: &Command) -> Option<ServerMessage<'static>> {
         let refused = match (self.life, command) {
             (Life::Active | Life::Dormant, _) | (_, Command::Info | Command::ConfigQuery) => return None,
-            (Life::Closing(Closing::Ended(_)) | Life::Closed, _) => {
+            (Life::Closing(Closing::Ended(_)) | Life::Closed(_), _) => {
                 (ErrorCode::SessionEnded, "the session has ended")
             }
             (Life::Draining { .. }, Command::UserMessage(_) | Command::Resume) | (Life::Closing(_), _) => {
@@ -336,7 +336,7 @@ impl SessionState {
 
     /// The last events of a session; they wait for the agent's end, so that nothing of it runs when they are seen.
     fn close(&mut self, closing: Closing, request_id: Option<String>) {
-        if matches!(self.life, Life::Closing(_) | Life::Closed) {
+        if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return;
         }
         self.life = Life::Closing(closing);
@@ -349,7 +349,7 @@ impl SessionState {
     fn closed(&mut self) {
         let Life::Closing(closing) = self.life else { return };
         self.sync_status();
-        self.life = Life::Closed;
+        self.life = Life::Closed(closing);
         if let Closing::Ended(reason) = closing {
             let ended = ServerMessage::SessionEnded(crate::protocol::SessionEnded { reason });
             let request_id = self.closed_by.take();
@@ -407,7 +407,7 @@ impl SessionState {
     /// Tells clients what the session is doing, if that has changed.
     fn sync_status(&mut self) {
         let status = self.true_status();
-        if status != self.status && self.life != Life::Closed {
+        if status != self.status && !matches!(self.life, Life::Closed(_)) {
             self.set_status(status, None);
         }
     }

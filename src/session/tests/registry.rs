@@ -274,7 +274,9 @@ async fn a_session_rests_in_the_store_and_wakes_with_its_log_and_its_ids() {
     let events = me.read_until(&mut cursor, "result", Some("a")).await;
     drop(cursor);
     handle.mailbox.closed().await;
-    let Found::Dormant(summary) = lab.registry.find("s", ME) else { panic!("not dormant") };
+    let Found::Dormant(summary) = lab.registry.find("s", ME) else {
+        panic!("not dormant: {:?}", lab.registry.find("s", ME))
+    };
     assert_eq!(summary.num_turns, 1);
 
     let opened = join_all((0..4).map(|_| lab.open("s", ME))).await;

@@ -165,9 +165,8 @@ impl Stream {
             (Tool::Used, before) => before.is_none(),
             (_, None) => !self.complete,
             (Tool::Resolved, Some(before)) => before == Tool::Asked,
-            (Tool::Done, Some(before)) => before == Tool::Used || before == Tool::Resolved,
             // The agent may ask again about the same call.
-            (Tool::Asked, Some(before)) => before == Tool::Used || before == Tool::Resolved,
+            (Tool::Asked | Tool::Done, Some(before)) => before == Tool::Used || before == Tool::Resolved,
         };
         event.check(fine, &format!("out of order (rule 5), after {before:?}"));
         if stage == Tool::Asked {
