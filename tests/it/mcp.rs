@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
 
 use crate::harness::{Client, Lab};
 
@@ -146,6 +146,8 @@ async fn one_that_does_not_start(lab: &Lab) {
 struct Remote {
     port: u16,
     _process: Child,
+    /// It says a few lines for each request, and would die of a closed pipe.
+    _says: Lines<BufReader<ChildStderr>>,
 }
 
 impl Remote {
@@ -165,7 +167,7 @@ impl Remote {
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         while let Some(line) = lines.next_line().await.unwrap() {
             if line.contains(&port.to_string()) {
-                return Self { port, _process: process };
+                return Self { port, _process: process, _says: lines };
             }
         }
         panic!("the MCP server did not start");
