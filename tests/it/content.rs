@@ -1,6 +1,6 @@
 //! What is said arrives exactly, in both directions.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::Lab;
 
