@@ -16,6 +16,7 @@ mod faults;
 mod frames;
 mod http;
 mod interrupts;
+mod mcp;
 mod prompts;
 mod queue;
 mod replay;

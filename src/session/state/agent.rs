@@ -110,7 +110,7 @@ impl SessionState {
     /// The hot path: one line of the agent's stdout.
     pub(super) fn agent_line(&mut self, line: &[u8]) {
         // Everything has had its end; nothing may come after it.
-        if matches!(self.life, Life::Closing(_) | Life::Closed) {
+        if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return;
         }
         match self.converter.line(line, &mut self.journal) {
@@ -133,7 +133,7 @@ impl SessionState {
     fn turn_init(&mut self, init: &wire::Init<'_>) {
         self.turn_began();
         let model = init.model.text().map(Into::into);
-        let changed = self.info.update(init) | (model != self.model_in_use);
+        let changed = self.info.update(init) || (model != self.model_in_use);
         self.model_in_use = model;
         self.sync_config(init);
         if changed {
@@ -254,7 +254,7 @@ impl SessionState {
             return;
         }
         self.leave_line();
-        if matches!(self.life, Life::Closing(_) | Life::Closed) {
+        if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return;
         }
         self.restart_if_due();

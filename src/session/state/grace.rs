@@ -19,10 +19,9 @@ impl SessionState {
         self.close(Closing::Removed, None);
     }
 
-    /// A session that is on its way to rest, and not because the server goes down, is wanted after all.
-    pub(super) fn stay(&mut self) {
-        let on_its_way = matches!(self.life, Life::Closing(Closing::Removed | Closing::Dormant));
-        if self.life == Life::Dormant || (on_its_way && !self.going_down) {
+    /// A dormant session is wanted again. (One that is on its way out takes no commands: they wait, and find what is then.)
+    pub(super) fn wake(&mut self) {
+        if self.life == Life::Dormant {
             self.life = Life::Active;
             self.alone_since = (self.attached == 0).then_some(self.now.instant);
         }

@@ -1,6 +1,6 @@
 //! What is shown of a session: `session_info`, the list's entry, the record.
 
-use super::{Life, SessionState};
+use super::{Closing, Life, SessionState};
 use crate::agent::wire;
 use crate::log::Verdict;
 use crate::metrics::Metrics;
@@ -98,7 +98,7 @@ impl SessionState {
             num_turns: self.num_turns,
             cost_usd: self.cost.total(),
             broken: self.broken.clone(),
-            clean: self.life == Life::Closed && unfinished.is_empty(),
+            clean: matches!(self.life, Life::Closed(_)) && unfinished.is_empty(),
             unfinished,
             status: self.status,
             next_id: self.journal.position().next_id,
@@ -119,8 +119,10 @@ impl SessionState {
     fn liveness(&self) -> Liveness {
         match self.life {
             Life::Active | Life::Draining { .. } => Liveness::Active,
-            Life::Dormant | Life::Closing(super::Closing::Dormant) => Liveness::Dormant,
-            Life::Closing(_) | Life::Closed => Liveness::Ended,
+            Life::Dormant | Life::Closing(Closing::Dormant) | Life::Closed(Closing::Dormant) => {
+                Liveness::Dormant
+            }
+            Life::Closing(_) | Life::Closed(_) => Liveness::Ended,
         }
     }
 

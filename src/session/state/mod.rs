@@ -93,8 +93,6 @@ pub struct SessionState {
     attached: usize,
     /// Since when nobody is attached.
     alone_since: Option<std::time::Instant>,
-    /// The server is shutting down: no session comes back from its way to rest.
-    going_down: bool,
     /// The message that ends the session.
     closed_by: Option<String>,
 
@@ -127,7 +125,7 @@ enum Life {
     },
     /// Waits for the agent's end, then closes.
     Closing(Closing),
-    Closed,
+    Closed(Closing),
 }
 
 impl SessionState {
@@ -159,7 +157,6 @@ impl SessionState {
             next_control: 0,
             attached: 0,
             alone_since: Some(now.instant),
-            going_down: false,
             closed_by: None,
             created_at: record.created_at,
             last_active_at: record.last_active_at,
@@ -194,7 +191,7 @@ impl SessionState {
     pub fn handle(&mut self, input: Input, now: Now) {
         self.set_time(now);
         // Nothing follows the last words. (Commands still get their refusal.)
-        if self.life == Life::Closed && !matches!(input, Input::Command { .. }) {
+        if matches!(self.life, Life::Closed(_)) && !matches!(input, Input::Command { .. }) {
             return;
         }
         match input {
@@ -267,7 +264,7 @@ impl SessionState {
     fn command(&mut self, client: ClientId, id: String, command: Command) {
         let asker = Asker { client, id };
         if !matches!(command, Command::Info | Command::ConfigQuery) {
-            self.stay();
+            self.wake();
         }
         if let Some(refusal) = self.refusal(&command) {
             self.reply(&asker, refusal);
@@ -275,14 +272,14 @@ impl SessionState {
         }
         self.last_active_at = self.now.unix_ms;
         match command {
-            Command::Attach(attach) => self.attach(asker, attach),
+            Command::Attach(attach) => self.attach(&asker, attach),
             Command::Info => self.effects.push(Effect::Info(asker)),
             Command::ConfigQuery => self.config_query(&asker),
             Command::End { reason } => self.end(asker, reason.as_deref()),
             Command::UserMessage(message) => self.user_message(asker, message),
             Command::PermissionResponse(answer) => self.permission_response(asker, answer),
-            Command::PermissionUpdate(update) => self.permission_update(asker, update),
-            Command::ToolResult(result) => self.client_tool_result(asker, result),
+            Command::PermissionUpdate(update) => self.permission_update(&asker, &update),
+            Command::ToolResult(result) => self.client_tool_result(&asker, result),
             Command::Interrupt { reason } => self.interrupt(asker, reason.as_deref()),
             Command::Resume => self.resume(asker),
             Command::Cancel { target_id } => self.cancel(asker, &target_id),
@@ -299,7 +296,7 @@ impl SessionState {
     fn refusal(&self, command: &Command) -> Option<ServerMessage<'static>> {
         let refused = match (self.life, command) {
             (Life::Active | Life::Dormant, _) | (_, Command::Info | Command::ConfigQuery) => return None,
-            (Life::Closing(Closing::Ended(_)) | Life::Closed, _) => {
+            (Life::Closing(Closing::Ended(_)) | Life::Closed(_), _) => {
                 (ErrorCode::SessionEnded, "the session has ended")
             }
             (Life::Draining { .. }, Command::UserMessage(_) | Command::Resume) | (Life::Closing(_), _) => {
@@ -310,7 +307,7 @@ impl SessionState {
         Some(error(refused.0, refused.1))
     }
 
-    fn attach(&mut self, asker: Asker, attach: Attach) {
+    fn attach(&mut self, asker: &Asker, attach: Attach) {
         // The agent starts with the session, not with its first message.
         if attach.created {
             self.start_early();
@@ -325,7 +322,7 @@ impl SessionState {
             let names = ignored.join(", ");
             let text =
                 format!("the session exists with other options; not applied: {names} (see config_update)");
-            self.reply(&asker, warning(WarningCode::ConfigIgnored, text));
+            self.reply(asker, warning(WarningCode::ConfigIgnored, text));
         }
     }
 
@@ -336,7 +333,7 @@ impl SessionState {
 
     /// The last events of a session; they wait for the agent's end, so that nothing of it runs when they are seen.
     fn close(&mut self, closing: Closing, request_id: Option<String>) {
-        if matches!(self.life, Life::Closing(_) | Life::Closed) {
+        if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return;
         }
         self.life = Life::Closing(closing);
@@ -349,7 +346,7 @@ impl SessionState {
     fn closed(&mut self) {
         let Life::Closing(closing) = self.life else { return };
         self.sync_status();
-        self.life = Life::Closed;
+        self.life = Life::Closed(closing);
         if let Closing::Ended(reason) = closing {
             let ended = ServerMessage::SessionEnded(crate::protocol::SessionEnded { reason });
             let request_id = self.closed_by.take();
@@ -360,7 +357,6 @@ impl SessionState {
     }
 
     fn drain(&mut self, until: std::time::Instant) {
-        self.going_down = true;
         if !matches!(self.life, Life::Active | Life::Dormant) {
             return;
         }
@@ -407,7 +403,7 @@ impl SessionState {
     /// Tells clients what the session is doing, if that has changed.
     fn sync_status(&mut self) {
         let status = self.true_status();
-        if status != self.status && self.life != Life::Closed {
+        if status != self.status && !matches!(self.life, Life::Closed(_)) {
             self.set_status(status, None);
         }
     }
@@ -435,7 +431,7 @@ impl SessionState {
 }
 
 fn converter_options(config: &SessionConfig) -> ConverterOptions {
-    ConverterOptions { agent_events: config.agent_events, ..ConverterOptions::default() }
+    ConverterOptions { agent_events: config.agent_events }
 }
 
 /// An `error` message.

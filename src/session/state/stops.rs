@@ -64,7 +64,8 @@ impl SessionState {
     pub(super) fn turn_is_being_stopped(&mut self, asker: Asker) {
         let now = self.now.instant;
         let deadline = now + self.limits.interrupt_timeout;
-        let Some(turn) = &mut self.turn else { return };
+        // One that the agent has not been told of goes on: the prompt was a background's.
+        let Some(turn) = self.turn.as_mut().filter(|turn| !turn.is_pending()) else { return };
         let askers = vec![(Some(asker), StopKind::Interrupt)];
         turn.stop.get_or_insert(Stop { askers, again: now + INTERRUPT_AGAIN, deadline, killed: false });
         self.converter.mark_interrupted();

@@ -142,7 +142,7 @@ impl SessionState {
 
     /// Begins the next turn, if none is running and one is waiting.
     pub(super) fn next_turn(&mut self) {
-        if self.turn.is_some() || matches!(self.life, Life::Closing(_) | Life::Closed) {
+        if self.turn.is_some() || matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return;
         }
         if self.drain_is_over() {

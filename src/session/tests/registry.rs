@@ -253,7 +253,7 @@ async fn a_drain_ends_every_session_and_lets_no_new_one_in() {
     let (handle, _) = lab.open("s", ME).await.unwrap();
     let me = client(1);
     let mut cursor = me.attach(&handle, true).await.cursor.unwrap();
-    lab.registry.drain(Instant::now() + Duration::from_secs(60)).await;
+    lab.registry.drain(Instant::now() + Duration::from_mins(1)).await;
     me.read_until(&mut cursor, "session_ended", None).await;
     assert_eq!(lab.open("t", ME).await.err(), Some(OpenError::Draining));
 }
@@ -274,7 +274,9 @@ async fn a_session_rests_in_the_store_and_wakes_with_its_log_and_its_ids() {
     let events = me.read_until(&mut cursor, "result", Some("a")).await;
     drop(cursor);
     handle.mailbox.closed().await;
-    let Found::Dormant(summary) = lab.registry.find("s", ME) else { panic!("not dormant") };
+    let Found::Dormant(summary) = lab.registry.find("s", ME) else {
+        panic!("not dormant: {:?}", lab.registry.find("s", ME))
+    };
     assert_eq!(summary.num_turns, 1);
 
     let opened = join_all((0..4).map(|_| lab.open("s", ME))).await;

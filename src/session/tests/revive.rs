@@ -142,6 +142,15 @@ async fn a_message_of_which_nothing_was_heard_is_not_run_twice() {
 }
 
 #[tokio::test]
+async fn a_resume_of_which_only_the_status_was_heard_gets_its_result() {
+    let mut stored = Stored::new();
+    stored.record(Record { clean: false, ..Record::default() });
+    stored.events(&[("status_update", Some("go on"), json!({"status":"thinking"}))]);
+    let leftover = stored.revive().await.leftover;
+    assert_eq!(leftover.turn, Some(RunningTurn { id: Some("go on".to_owned()) }));
+}
+
+#[tokio::test]
 async fn a_session_whose_last_words_are_in_the_log_is_over() {
     let mut stored = Stored::new();
     stored.record(Record { clean: false, ..Record::default() });

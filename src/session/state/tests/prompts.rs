@@ -193,6 +193,25 @@ fn a_background_prompt_is_answered_when_the_turn_breaks_off() {
 }
 
 #[test]
+fn a_denial_that_ends_the_turn_does_not_end_one_that_waits_for_a_restart() {
+    let mut world = World::new();
+    world.attach(true);
+    world.say("x");
+    world.settle();
+    world.agent.as_mut().unwrap().ask_in_background();
+    world.step();
+    let fields = ConfigUpdateFields { max_turns: Some(7), ..ConfigUpdateFields::default() };
+    world.command(Command::ConfigUpdate(fields));
+    let id = world.say("y");
+    let mut deny = answer(&prompts(&world)[0], Decision::Deny);
+    deny.interrupt = Some(true);
+    world.command(Command::PermissionResponse(deny));
+    world.settle();
+    assert_eq!(world.result_of(&id)["subtype"], "success");
+    assert_eq!(world.plans.len(), 2);
+}
+
+#[test]
 fn a_question_is_answered_by_a_tool_result() {
     let question = json!({"questions":[{"question":"Which?"}]});
     let (mut world, id) = asking(&[("AskUserQuestion", question, json!([]))]);
