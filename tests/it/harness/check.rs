@@ -99,6 +99,11 @@ impl Checker {
         if !self.replies.insert(message["id"].to_string()) {
             self.problem(message, "has the id of another reply");
         }
+        if message["code"] == "gap"
+            && let Some(stream) = self.streams.get_mut(session)
+        {
+            stream.gap();
+        }
         let is_new = message["type"] == "new_session";
         let asked = message["request_id"].as_str().and_then(|id| self.starts.remove(id));
         let asked = if is_new { Some(None) } else { asked.filter(|_| message["type"] == "session_info") };
@@ -107,7 +112,8 @@ impl Checker {
             let begin = match message["replay"].as_str() {
                 Some("ok") => last_seq,
                 Some("gap") => message["first_seq"].as_u64().map(|seq| seq - 1),
-                Some("reset") => Some(0),
+                // All that is kept: from the beginning only where the beginning is kept.
+                Some("reset") => message["first_seq"].as_u64().map(|seq| seq - 1),
                 _ => created.then_some(0),
             };
             let epoch = message["epoch"].as_str().unwrap_or_default();

@@ -107,6 +107,14 @@ impl Stream {
         }
     }
 
+    /// The connection fell out of what is kept, and was told so: it saw the end of nothing that was open.
+    pub(super) fn gap(&mut self) {
+        self.complete = false;
+        self.open.clear();
+        self.prompts.clear();
+        self.waiting.clear();
+    }
+
     fn id(&mut self, event: &mut Event<'_>) {
         let (id, kind) = (event.text("id"), event.text("type"));
         let shared = kind.strip_prefix("assistant_message_").is_some_and(|which| which != "start");
