@@ -95,9 +95,10 @@ pub struct Launcher {
 
 impl Launcher {
     fn launch(&self, plan: &LaunchPlan) -> Launch {
-        let conversation = match plan.resume {
-            true => Conversation::Resume(plan.conversation),
-            false => Conversation::New(plan.conversation),
+        let conversation = if plan.resume {
+            Conversation::Resume(plan.conversation)
+        } else {
+            Conversation::New(plan.conversation)
         };
         Launch {
             options: launch::options(plan),

@@ -37,9 +37,10 @@ pub(super) async fn revive(stored: &StoredSession, store: &dyn Store) -> Result<
     let unfinished = std::mem::take(&mut record.unfinished);
     let mut scan = Scan::new(unfinished, record.status, record.last_seq);
     scan.read(stored, store).await?;
-    let next_id = match record.clean && scan.next_id <= record.next_id {
-        true => record.next_id,
-        false => record.next_id.max(scan.next_id) + ID_GAP,
+    let next_id = if record.clean && scan.next_id <= record.next_id {
+        record.next_id
+    } else {
+        record.next_id.max(scan.next_id) + ID_GAP
     };
     let position = Position { next_id, next_seq: stored.next_seq };
     let birth = Birth { id: stored.key.as_str().into(), record, position, seen };

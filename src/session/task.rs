@@ -154,12 +154,12 @@ impl SessionTask {
         let now = now();
         match event {
             Event::Output(Some(Output::Lines(lines))) => {
-                for line in lines.iter() {
+                for line in &lines {
                     self.state.line(line, now);
                 }
             }
             Event::Output(Some(Output::Skipped { bytes })) => {
-                self.state.handle(Input::Skipped { bytes }, now)
+                self.state.handle(Input::Skipped { bytes }, now);
             }
             Event::Output(Some(Output::Exited(exit))) => {
                 self.forget_agent();
@@ -312,7 +312,7 @@ impl SessionTask {
             }
             Effect::Standing(standing) => self.standing(standing),
             Effect::Spawn(plan) => self.spawn(&plan),
-            Effect::ToAgent(line) => self.to_agent(line),
+            Effect::ToAgent(line) => self.tell_agent(line),
             Effect::StopAgent { now } => {
                 if let Some(agent) = &self.agent {
                     agent.stop(if now { Stop::Now } else { Stop::Orderly });
@@ -324,7 +324,7 @@ impl SessionTask {
         }
     }
 
-    fn to_agent(&mut self, line: bytes::Bytes) {
+    fn tell_agent(&mut self, line: bytes::Bytes) {
         let Some(agent) = &self.agent else { return };
         // Closed: the exit is on its way and says more.
         if let Err(crate::agent::SendError::Full) = agent.send(line) {
@@ -363,9 +363,10 @@ impl SessionTask {
             return;
         }
         let pool = &self.shared.pool;
-        let acquired = match wait {
-            true => pool.acquire(&self.handle.id),
-            false => pool.try_acquire(&self.handle.id).map_or(Acquired::Refused, Acquired::Slot),
+        let acquired = if wait {
+            pool.acquire(&self.handle.id)
+        } else {
+            pool.try_acquire(&self.handle.id).map_or(Acquired::Refused, Acquired::Slot)
         };
         match acquired {
             Acquired::Slot(slot) => {

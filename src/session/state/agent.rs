@@ -133,7 +133,7 @@ impl SessionState {
     fn turn_init(&mut self, init: &wire::Init<'_>) {
         self.turn_began();
         let model = init.model.text().map(Into::into);
-        let changed = self.info.update(init) | (model != self.model_in_use);
+        let changed = self.info.update(init) || (model != self.model_in_use);
         self.model_in_use = model;
         self.sync_config(init);
         if changed {

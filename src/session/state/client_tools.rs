@@ -123,8 +123,8 @@ impl ClientTools {
         self.calls.retain(|call| call.agent_id != agent_id);
     }
 
-    fn take(&mut self, mut wanted: impl FnMut(&Call) -> bool) -> Option<Call> {
-        self.calls.iter().position(|call| wanted(call)).map(|at| self.calls.remove(at))
+    fn take(&mut self, wanted: impl FnMut(&Call) -> bool) -> Option<Call> {
+        self.calls.iter().position(wanted).map(|at| self.calls.remove(at))
     }
 
     fn list(&self) -> ToolList<'_> {
@@ -162,7 +162,7 @@ impl SessionState {
         };
         match request.method.as_str() {
             "initialize" => {
-                self.rpc_reply(agent_id, &id, RpcOutcome::Result(server_info(request.params.as_ref())))
+                self.rpc_reply(agent_id, &id, RpcOutcome::Result(server_info(request.params.as_ref())));
             }
             "ping" => self.rpc_reply(agent_id, &id, RpcOutcome::Result(Json::empty_object())),
             "tools/list" => {
@@ -195,16 +195,15 @@ impl SessionState {
                 let tool_use_id = params.meta.tool_use_id;
                 let early = self.client_tools.answered.get_mut(&tool_use_id).and_then(Option::take);
                 let call = Call { tool_use_id, agent_id: agent_id.to_owned(), rpc_id, deadline };
-                match early {
-                    Some(result) => self.answer_call(&call, &result),
-                    None => {
-                        self.client_tools.calls.push(call);
-                        self.busy();
-                    }
+                if let Some(result) = early {
+                    self.answer_call(&call, &result);
+                } else {
+                    self.client_tools.calls.push(call);
+                    self.busy();
                 }
             }
             Some(_) => {
-                self.rpc_error(agent_id, &rpc_id, INTERNAL_ERROR, "too many calls are open".to_owned())
+                self.rpc_error(agent_id, &rpc_id, INTERNAL_ERROR, "too many calls are open".to_owned());
             }
             None => {
                 let text = "the call does not say which tool use it belongs to".to_owned();
@@ -223,7 +222,7 @@ impl SessionState {
     }
 
     /// `tool_result`: of a client tool, or the answers to a question.
-    pub(super) fn client_tool_result(&mut self, asker: Asker, result: ClientToolResult) {
+    pub(super) fn client_tool_result(&mut self, asker: &Asker, result: ClientToolResult) {
         let id = &result.tool_use_id;
         if let Some(call) = self.client_tools.take(|call| call.tool_use_id == *id) {
             self.client_tools.answered.insert(id.clone(), None);
@@ -231,9 +230,9 @@ impl SessionState {
             self.settle();
         } else if self.journal.client_runs(id) && !self.client_tools.answered.contains_key(id) {
             self.client_tools.answered.insert(id.clone(), Some(result));
-        } else if !self.question_answered(&asker, &result) {
+        } else if !self.question_answered(asker, &result) {
             let text = format!("no client tool or question waits under the tool_use_id {id:?}");
-            self.reply(&asker, error(ErrorCode::UnknownRequest, text));
+            self.reply(asker, error(ErrorCode::UnknownRequest, text));
         }
     }
 

@@ -272,14 +272,14 @@ impl SessionState {
         }
         self.last_active_at = self.now.unix_ms;
         match command {
-            Command::Attach(attach) => self.attach(asker, attach),
+            Command::Attach(attach) => self.attach(&asker, attach),
             Command::Info => self.effects.push(Effect::Info(asker)),
             Command::ConfigQuery => self.config_query(&asker),
             Command::End { reason } => self.end(asker, reason.as_deref()),
             Command::UserMessage(message) => self.user_message(asker, message),
             Command::PermissionResponse(answer) => self.permission_response(asker, answer),
-            Command::PermissionUpdate(update) => self.permission_update(asker, update),
-            Command::ToolResult(result) => self.client_tool_result(asker, result),
+            Command::PermissionUpdate(update) => self.permission_update(&asker, &update),
+            Command::ToolResult(result) => self.client_tool_result(&asker, result),
             Command::Interrupt { reason } => self.interrupt(asker, reason.as_deref()),
             Command::Resume => self.resume(asker),
             Command::Cancel { target_id } => self.cancel(asker, &target_id),
@@ -307,7 +307,7 @@ impl SessionState {
         Some(error(refused.0, refused.1))
     }
 
-    fn attach(&mut self, asker: Asker, attach: Attach) {
+    fn attach(&mut self, asker: &Asker, attach: Attach) {
         // The agent starts with the session, not with its first message.
         if attach.created {
             self.start_early();
@@ -322,7 +322,7 @@ impl SessionState {
             let names = ignored.join(", ");
             let text =
                 format!("the session exists with other options; not applied: {names} (see config_update)");
-            self.reply(&asker, warning(WarningCode::ConfigIgnored, text));
+            self.reply(asker, warning(WarningCode::ConfigIgnored, text));
         }
     }
 
@@ -431,7 +431,7 @@ impl SessionState {
 }
 
 fn converter_options(config: &SessionConfig) -> ConverterOptions {
-    ConverterOptions { agent_events: config.agent_events, ..ConverterOptions::default() }
+    ConverterOptions { agent_events: config.agent_events }
 }
 
 /// An `error` message.

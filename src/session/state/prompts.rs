@@ -96,8 +96,8 @@ impl Prompts {
         self.open.iter().filter_map(|prompt| prompt.deadline).min()
     }
 
-    fn take(&mut self, mut wanted: impl FnMut(&Prompt) -> bool) -> Option<Prompt> {
-        self.open.iter().position(|prompt| wanted(prompt)).map(|at| self.open.remove(at))
+    fn take(&mut self, wanted: impl FnMut(&Prompt) -> bool) -> Option<Prompt> {
+        self.open.iter().position(wanted).map(|at| self.open.remove(at))
     }
 }
 
@@ -231,16 +231,12 @@ impl SessionState {
             return true;
         }
         let Some(prompt) = self.prompts.take(is_meant) else { return false };
-        let (verdict, decision) = match answers {
-            Some(Ok(answers)) => {
-                let input = with_answers(&prompt.tool_input, answers);
-                (Verdict::Allow { input, updates: Vec::new() }, Resolution::Allow)
-            }
-            _ => {
-                let message =
-                    result.content.to::<String>().unwrap_or_else(|_| result.content.get().to_owned());
-                (Verdict::Deny { message, interrupt: false }, Resolution::Deny)
-            }
+        let (verdict, decision) = if let Some(Ok(answers)) = answers {
+            let input = with_answers(&prompt.tool_input, answers);
+            (Verdict::Allow { input, updates: Vec::new() }, Resolution::Allow)
+        } else {
+            let message = result.content.to::<String>().unwrap_or_else(|_| result.content.get().to_owned());
+            (Verdict::Deny { message, interrupt: false }, Resolution::Deny)
         };
         self.answer(&prompt, verdict);
         self.resolved(&prompt.id, decision, ResolvedBy::Client, Some(&asker.id));

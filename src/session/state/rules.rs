@@ -65,7 +65,7 @@ impl RuleBook {
                 self.list(config, set.behavior).retain(|rule| !gone.contains(rule));
             }
             RuleUpdate::AddDirectories { directories } => {
-                add(&mut self.directories, directories.iter().cloned())
+                add(&mut self.directories, directories.iter().cloned());
             }
             RuleUpdate::RemoveDirectories { directories } => {
                 self.directories.retain(|directory| !directories.contains(directory));
@@ -92,14 +92,14 @@ fn texts(set: &RuleSet) -> impl Iterator<Item = String> + '_ {
 
 impl SessionState {
     /// `permission_update`.
-    pub(super) fn permission_update(&mut self, asker: Asker, update: PermissionUpdate) {
-        if self.refused_as_too_many(&asker) {
+    pub(super) fn permission_update(&mut self, asker: &Asker, update: &PermissionUpdate) {
+        if self.refused_as_too_many(asker) {
             return;
         }
         let asks_for_bypass =
             |update: &RuleUpdate| matches!(update, RuleUpdate::SetMode { mode: PermissionMode::Bypass });
         if !self.limits.allow_bypass && update.updates.iter().any(asks_for_bypass) {
-            self.reply(&asker, error(ErrorCode::Forbidden, BYPASS_REFUSED));
+            self.reply(asker, error(ErrorCode::Forbidden, BYPASS_REFUSED));
             return;
         }
         let mode = self.config.permission_mode;

@@ -13,7 +13,7 @@ use crate::protocol::{ErrorCode, EventSink, SessionStatus, TurnErrorCode, Warnin
 /// Starts that may fail in a row before the next one is held back.
 const FREE_FAILURES: u32 = 3;
 /// The longest time that a start is held back.
-const MAX_BACKOFF: Duration = Duration::from_secs(60);
+const MAX_BACKOFF: Duration = Duration::from_mins(1);
 /// Times in a row that a start is tried again because of the conversation's id.
 const MAX_RENAMED: u32 = 2;
 

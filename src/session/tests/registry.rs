@@ -253,7 +253,7 @@ async fn a_drain_ends_every_session_and_lets_no_new_one_in() {
     let (handle, _) = lab.open("s", ME).await.unwrap();
     let me = client(1);
     let mut cursor = me.attach(&handle, true).await.cursor.unwrap();
-    lab.registry.drain(Instant::now() + Duration::from_secs(60)).await;
+    lab.registry.drain(Instant::now() + Duration::from_mins(1)).await;
     me.read_until(&mut cursor, "session_ended", None).await;
     assert_eq!(lab.open("t", ME).await.err(), Some(OpenError::Draining));
 }

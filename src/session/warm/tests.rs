@@ -108,10 +108,10 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    assert!(timeout(Duration::from_secs(60), waiting).await.is_ok(), "{what} did not come");
+    assert!(timeout(Duration::from_mins(1), waiting).await.is_ok(), "{what} did not come");
 }
 
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 #[tokio::test]
 async fn a_new_session_takes_a_warm_agent_and_its_slot() {

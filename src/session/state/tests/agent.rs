@@ -9,6 +9,7 @@ use crate::agent::Exit;
 
 /// How an agent is made.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own")]
 pub(super) struct Manners {
     pub(super) answers_greeting: bool,
     pub(super) heeds_interrupts: bool,

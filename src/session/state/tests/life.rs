@@ -99,7 +99,7 @@ fn an_open_prompt_without_a_turn_keeps_the_agent_up_and_the_clock_quiet() {
     assert_eq!(world.checker.status, "waiting_permission");
     assert_eq!(world.standing, Standing::Busy);
     // It was idle since the turn; that must not count any more (`pass` panics over a deadline that stays in the past).
-    world.pass(Duration::from_secs(3600));
+    world.pass(Duration::from_hours(1));
     world.input(Input::Sleep);
     assert!(world.agent.is_some());
     let prompt = world.checker.prompts.keys().next().unwrap().clone();
@@ -255,7 +255,7 @@ fn without_a_store_a_session_is_dormant_in_memory_and_its_agent_gone() {
     assert_eq!(json!(world.state.summary().status), "active");
     world.input(Input::Attached(0));
     world.pass(Duration::from_secs(601));
-    world.pass(Duration::from_secs(8 * 86_400));
+    world.pass(Duration::from_hours(192));
     assert_eq!(world.closed, Some(Closing::Removed));
 }
 

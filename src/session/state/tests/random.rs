@@ -263,7 +263,7 @@ pub(super) fn calm_down(world: &mut World, dice: &mut Dice) {
         if world.closed.is_some() {
             return;
         }
-        world.pass(Duration::from_secs(3600 * 24));
+        world.pass(Duration::from_hours(24));
         if world.closed.is_none() && world.spawning.is_some() {
             world.spawned(Ok(()));
         }
