@@ -1,14 +1,16 @@
 # One line a target; CI calls the same ones (.ci/run). Longer things are in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-client test-console fmt fmt-check lint doc bench bench-build smoke ci \
-	claude claude-old clean
+.PHONY: help run test test-rust test-client test-console fmt fmt-check lint doc bench bench-build fuzz soak smoke ci \
+	claude claude-old clean \
+	nginx-test try-clients lint-deploy drift binary python mcp-server
 .NOTPARALLEL:
 
 CLAUDE_VERSION     := 2.1.330
 CLAUDE_OLD_VERSION := 2.1.197
 CLAUDE             := .claude-code/$(CLAUDE_VERSION)/node_modules/.bin/claude
 export CLAUDE_VERSION
+BINARY             := $(or $(CARGO_TARGET_DIR),target)/debug/claude-ws
 # Flags for the gateway: make run ARGS="--bind 127.0.0.1:4000 --model opus"
 ARGS ?=
 
@@ -20,7 +22,7 @@ run: ## Build and serve on http://127.0.0.1:3000; flags in ARGS="…"
 
 test: test-rust test-client ## All tests, those against both real Claude Code versions included
 
-test-rust: claude claude-old ## The gateway's tests
+test-rust: claude claude-old mcp-server ## The gateway's tests
 	cargo test --no-fail-fast
 
 test-client: claude ## The TypeScript client's tests, also against the gateway
@@ -28,6 +30,28 @@ test-client: claude ## The TypeScript client's tests, also against the gateway
 
 test-console: claude ## The web console's tests, in headless Chromium
 	scripts/test-console.sh $(CLAUDE)
+
+nginx-test: claude binary python ## Debian's nginx with deploy/nginx.conf in front of the gateway
+	scripts/get-nginx.sh
+	.venv/bin/python tests/nginx/run.py $(BINARY) $(CLAUDE)
+
+try-clients: claude binary python ## The example clients against the gateway
+	scripts/try-clients.sh $(BINARY) $(CLAUDE) .venv/bin/python
+
+lint-deploy: binary python ## Lint Dockerfile, compose file and systemd units
+	scripts/lint-deploy.sh .venv/bin/python $(BINARY)
+
+drift: ## What Claude Code VERSION=… says otherwise than the recorded streams
+	scripts/drift.sh $(VERSION)
+
+binary:
+	cargo build --bin claude-ws
+
+python:
+	@scripts/get-python.sh
+
+mcp-server:
+	@scripts/get-mcp-server.sh
 
 fmt: ## Format the code
 	cargo fmt --all
@@ -46,6 +70,12 @@ bench: ## Run the benchmarks
 
 bench-build: ## Compile the benchmarks only
 	cargo bench --no-run
+
+fuzz: ## Each fuzz target for a minute, or FUZZ seconds (needs nightly and cargo-fuzz)
+	@scripts/fuzz.sh
+
+soak: ## Hundreds of sessions and every fault for ten minutes, or SOAK seconds
+	cargo build --example fake_claude && cargo run --example soak
 
 smoke: ## Start `make run` in demo mode, hold a conversation, stop it
 	python3 scripts/smoke.py

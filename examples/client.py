@@ -123,6 +123,7 @@ async def main():
         pass
     for task in running:
         task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
     return 1 if failed else 0
 
 

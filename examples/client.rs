@@ -57,9 +57,10 @@ struct Session {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let options = Options::parse();
-    let to_say = match options.text.is_empty() {
-        true => std::io::stdin().lock().lines().collect::<std::io::Result<_>>()?,
-        false => options.text.clone().into(),
+    let to_say = if options.text.is_empty() {
+        std::io::stdin().lock().lines().collect::<std::io::Result<_>>()?
+    } else {
+        options.text.clone().into()
     };
     let id = options.session.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
     println!("[session {id}]");

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How long a result may take: many sessions wait for few agents, and some of those take seconds to kill.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 const MARK: &str = "SOAK_RUN";
 
 /// What users say; each ends in one way or another.
@@ -73,15 +73,16 @@ async fn main() {
     let begin = Instant::now();
     let end = begin + soak.time;
     let clients = TaskTracker::new();
+    let mut visitors = Vec::new();
     for number in 0..soak.clients {
         let (soak, address) = (Arc::clone(&soak), address.clone());
-        clients.spawn(async move {
-            let mut random = Random(soak.seed ^ ((number + 1) * 0x9e37_79b9_7f4a_7c15));
+        visitors.push(clients.spawn(async move {
+            let mut random = Random(soak.seed ^ (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
             while Instant::now() < end {
                 let session = random.below(soak.sessions);
                 soak.act(&address, &mut random, session).await;
             }
-        });
+        }));
     }
     clients.close();
     let mut high = 0;
@@ -93,6 +94,9 @@ async fn main() {
             half_time.get_or_insert(now.memory);
         }
         println!("{:>4} s: {now}, {} turns", begin.elapsed().as_secs(), soak.turns.load(Relaxed));
+    }
+    for visitor in visitors {
+        visitor.await.expect("a client found nothing wrong");
     }
     let half_time = half_time.unwrap_or(high);
     let after = soak.quiet(|now| now.descriptors <= before.descriptors && now.tasks <= before.tasks).await;
@@ -202,6 +206,8 @@ struct Soak {
     seed: u64,
     mark: String,
     turns: AtomicU64,
+    /// By session: how many of its name have ended.
+    ended: Vec<AtomicU64>,
     /// How often each thing happened.
     tally: Mutex<BTreeMap<String, u64>>,
 }
@@ -211,9 +217,11 @@ impl Soak {
         let number = |name: &str, default| {
             std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
         };
+        let sessions = number("SOAK_SESSIONS", 300);
         Self {
             time: Duration::from_secs(number("SOAK", 600)),
-            sessions: number("SOAK_SESSIONS", 300),
+            sessions,
+            ended: (0..sessions).map(|_| AtomicU64::new(0)).collect(),
             clients: number("SOAK_CLIENTS", 40),
             seed: number("SOAK_SEED", 4711),
             mark: uuid::Uuid::new_v4().to_string(),
@@ -246,9 +254,13 @@ impl Soak {
 
     /// One visit: attach, say something, see it through or vanish and come back.
     async fn act(&self, address: &str, random: &mut Random, session: u64) {
-        let mut visit = Visit::begin(address, format!("s{session}")).await;
+        let lives = &self.ended[usize::try_from(session).unwrap_or(0)];
+        let life = lives.load(Relaxed);
+        let name = format!("s{session}.{life}");
+        let mut visit = Visit::begin(address, name.clone()).await;
         if !visit.attach(None).await {
-            // Over for good: its id is used up.
+            // Over for good: the next one has another name.
+            let _ = lives.compare_exchange(life, life + 1, Relaxed, Relaxed);
             return self.count("session had ended");
         }
         let id = uuid::Uuid::new_v4().to_string();
@@ -262,20 +274,25 @@ impl Soak {
             visit.send(json!({"type": "config_update", "config": {"permission_mode": mode}})).await;
         }
         if random.once_in(4) {
-            // Vanishes in the middle of things, and comes back for what it missed.
+            // Vanishes in the middle of things, and comes back for what it missed. Whether the message had arrived is not
+            // known then: it is said again, under the same id.
             for _ in 0..random.below(20) {
-                if visit.next().await.is_none() {
+                if visit.results.contains(&id) || visit.next().await.is_none() {
                     break;
                 }
+            }
+            if visit.results.contains(&id) {
+                return self.count("result before vanishing");
             }
             let last = visit.last_seq;
             self.count("vanished");
             drop(visit);
             sleep(Duration::from_millis(random.below(500))).await;
-            visit = Visit::begin(address, format!("s{session}")).await;
+            visit = Visit::begin(address, name).await;
             if !visit.attach(Some(last)).await {
                 return self.count("session had ended");
             }
+            visit.send(json!({"type": "user_message", "id": id, "content": content})).await;
         }
         if random.once_in(20) {
             sleep(Duration::from_secs(1)).await;

@@ -27,6 +27,17 @@ impl Server {
     /// The real gateway, with this binary as its agent.
     pub(crate) fn gateway(store: Store, one_core: bool, flags: &[&str]) -> Result<Self, String> {
         let me = std::env::current_exe().map_err(|problem| problem.to_string())?;
+        Self::build(&gateway_binary(&me)?, store, one_core, flags)
+    }
+
+    /// The same with another build of it.
+    pub(crate) fn build(
+        program: &Path,
+        store: Store,
+        one_core: bool,
+        flags: &[&str],
+    ) -> Result<Self, String> {
+        let me = std::env::current_exe().map_err(|problem| problem.to_string())?;
         let scratch = tempfile::tempdir().map_err(|problem| problem.to_string())?;
         let mut arguments: Vec<String> = [
             "--bind=127.0.0.1:0",
@@ -38,14 +49,16 @@ impl Server {
         ]
         .map(str::to_owned)
         .into();
-        arguments.push(format!("--claude-bin={}", me.display()));
+        if !flags.iter().any(|flag| flag.starts_with("--claude-bin")) {
+            arguments.push(format!("--claude-bin={}", me.display()));
+        }
         arguments.push(format!("--workspace-root={}", scratch.path().display()));
         match store {
             Store::Ephemeral => arguments.push("--ephemeral".to_owned()),
             Store::Disk => arguments.push(format!("--data-dir={}/data", scratch.path().display())),
         }
         arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        Self::start(&gateway_binary(&me)?, &arguments, one_core, true, Some(scratch))
+        Self::start(program, &arguments, one_core, true, Some(scratch))
     }
 
     /// The bare relay; with a count, the bare broadcast.

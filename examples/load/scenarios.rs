@@ -1,14 +1,15 @@
 //! What is measured: each scenario runs its servers in turn, several times, and prints one table.
 
 use std::io;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::client::{Client, Seen};
 use crate::process::{Aside, Server, Store};
-use crate::report::{Figures, Table};
+use crate::report::{Figures, Table, median};
 
 /// Measures the gateway on loopback beside a bare relay, and prints Markdown tables.
 #[derive(Parser)]
@@ -22,6 +23,12 @@ struct Arguments {
     /// Seconds of paced load in each run
     #[arg(long, default_value = "4")]
     seconds: u64,
+    /// Another build of the gateway, to be measured beside this one
+    #[arg(long, value_name = "PATH")]
+    against: Vec<PathBuf>,
+    /// The real Claude Code, for "start"
+    #[arg(long, value_name = "PATH")]
+    claude: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,6 +51,8 @@ enum Scenario {
     Idle,
     /// Memory of sessions without an agent
     Sessions,
+    /// First text of a new session, cold and warm, with the real Claude Code (--claude)
+    Start,
 }
 
 /// One load: so many sessions, each with so many clients, told the same.
@@ -84,15 +93,15 @@ impl Scenario {
         match self {
             Self::One => {
                 let load = Load::deltas(1, 667 * seconds, 667);
-                beside_relay("One session, 667 deltas a second", &load, runs, false).await
+                beside_relay("One session, 667 deltas a second", &load, arguments, false).await
             }
             Self::Hundred => {
                 let load = Load::deltas(100, 100 * seconds, 100);
-                beside_relay("100 sessions, 10,000 deltas a second", &load, runs, false).await
+                beside_relay("100 sessions, 10,000 deltas a second", &load, arguments, false).await
             }
             Self::Flat => {
                 let load = Load::deltas(20, 60_000, 0);
-                beside_relay("20 sessions flat out, one core", &load, runs, true).await
+                beside_relay("20 sessions flat out, one core", &load, arguments, true).await
             }
             Self::Fanout => fanout(runs).await,
             Self::Store => store(runs, seconds).await,
@@ -100,17 +109,29 @@ impl Scenario {
             Self::Big => big(runs, seconds).await,
             Self::Idle => idle(10_000).await,
             Self::Sessions => sessions(2_000).await,
+            Self::Start => match &arguments.claude {
+                Some(claude) => first_text(claude, arguments.runs).await,
+                None => Ok(()),
+            },
         }
     }
 }
 
-async fn beside_relay(title: &str, load: &Load, runs: usize, one_core: bool) -> Result<(), String> {
+async fn beside_relay(title: &str, load: &Load, arguments: &Arguments, one_core: bool) -> Result<(), String> {
     let _aside = one_core.then(Aside::step).transpose()?;
-    let mut table = Table::new(&["bare relay", "claude-ws"]);
-    for _ in 0..runs {
+    let others: Vec<String> = arguments.against.iter().map(|path| path.display().to_string()).collect();
+    let names: Vec<&str> =
+        ["bare relay", "claude-ws"].into_iter().chain(others.iter().map(String::as_str)).collect();
+    let mut table = Table::new(&names);
+    for _ in 0..arguments.runs {
         table.add("bare relay", measure(&Server::relay(None, one_core)?, load).await?);
         let gateway = Server::gateway(Store::Ephemeral, one_core, &[])?;
         table.add("claude-ws", measure(&gateway, load).await?);
+        drop(gateway);
+        for (path, name) in arguments.against.iter().zip(&others) {
+            let other = Server::build(path, Store::Ephemeral, one_core, &[])?;
+            table.add(name, measure(&other, load).await?);
+        }
     }
     table.print(title);
     Ok(())
@@ -260,6 +281,37 @@ async fn sessions(count: usize) -> Result<(), String> {
     println!("| resident bytes each | of these, its log window | the rest |\n| --: | --: | --: |");
     println!("| {grown:.0} | {window:.0} | {:.0} |", grown - window);
     Ok(())
+}
+
+/// From `session_start` to the first delta of the answer to a message that is sent right behind it; the model is scripted.
+async fn first_text(claude: &Path, runs: usize) -> Result<(), String> {
+    let flag = format!("--claude-bin={}", claude.display());
+    let (mut cold, mut warm) = (Vec::new(), Vec::new());
+    for _ in 0..runs {
+        for (times, agents) in [(&mut cold, "--warm-agents=0"), (&mut warm, "--warm-agents=1")] {
+            let gateway = Server::gateway(Store::Ephemeral, false, &["--demo", &flag, agents])?;
+            // Until a warm agent is ready. Nothing outside tells when; cold starts get the same time.
+            tokio::time::sleep(Duration::from_secs(6)).await;
+            times.push(say_hello(&gateway.address).await.map_err(|problem| problem.to_string())?);
+        }
+    }
+    println!("\n### First text of a new session\n\n| | ms (median) | each |\n| --- | --: | --- |");
+    for (name, times) in [("cold start", &cold), ("warm agent", &warm)] {
+        let each: Vec<String> = times.iter().map(|time| format!("{:.0}", time * 1e3)).collect();
+        println!("| {name} | {:.0} | {} |", median(times.iter().copied()) * 1e3, each.join(", "));
+    }
+    let ratio = median(warm.iter().copied()) / median(cold.iter().copied());
+    println!("| ratio | {ratio:.2} | |");
+    Ok(())
+}
+
+async fn say_hello(address: &str) -> io::Result<f64> {
+    let mut client = Client::connect(address, 1 << 16).await?;
+    let began = Instant::now();
+    client.send("{\"type\":\"session_start\",\"id\":\"s\",\"session_id\":\"first\"}").await?;
+    client.send(&message("first", "hello")).await?;
+    client.wait_for(br#"{"type":"assistant_message_delta""#, b"text").await?;
+    Ok(began.elapsed().as_secs_f64())
 }
 
 async fn measure(server: &Server, load: &Load) -> Result<Figures, String> {

@@ -29,6 +29,11 @@ mod supervise;
 mod sweep;
 pub mod wire;
 
+/// Where the fake CLI is, for every room's tests.
+#[cfg(test)]
+#[path = "../../tests/fake_claude/locate.rs"]
+#[expect(unreachable_pub, reason = "shared with integration tests")]
+pub(crate) mod locate;
 #[cfg(test)]
 mod tests;
 

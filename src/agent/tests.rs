@@ -1,9 +1,5 @@
 //! Behaviour of whole agents, against the fake CLI: every fault ends in bounded time and leaves nothing running.
 
-#[path = "../../tests/fake_claude/locate.rs"]
-#[expect(unreachable_pub, reason = "shared with integration tests")]
-mod locate;
-
 use std::fs;
 use std::time::Duration;
 
@@ -42,7 +38,8 @@ struct Running {
 fn launch(script: &str) -> Launch {
     let instance = Instance::new(&format!("test-{}", Uuid::new_v4().simple())).unwrap();
     let marker = instance.marker();
-    let mut launch = Launch::new(locate::fake_claude(), Conversation::New(Uuid::new_v4()), marker);
+    let mut launch =
+        Launch::new(crate::agent::locate::fake_claude(), Conversation::New(Uuid::new_v4()), marker);
     launch.limits.ladder = LADDER;
     launch.env.push(("FAKE_CLAUDE_SCRIPT".into(), script.into()));
     launch

@@ -11,12 +11,23 @@ use clap::{Args, Parser};
 
 use super::{Config, DataDir, Doors, Limits, Times};
 
+/// What stands below the flags.
+const EXAMPLES: &str = "\
+Examples:
+  claude-ws --demo                       try it: no account, nothing leaves this machine; then open http://127.0.0.1:3000/
+  claude-ws --workspace-root ~/projects  for yourself
+  claude-ws --check                      would it start with these flags?
+  claude-ws --bind unix:/run/claude-ws/claude-ws.sock --trusted-proxy unix --auth-token-file tokens
+                                         behind nginx (docs/behind-nginx.md)
+
+Every flag --some-name is also read from CLAUDE_WS_SOME_NAME.";
+
 /// A WebSocket gateway for Claude Code sessions.
 ///
 /// A browser or any other front end opens a WebSocket at /ws and speaks a flat JSON protocol; the gateway runs Claude Code
 /// for it and keeps sessions alive across dropped connections, crashes and restarts.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "claude-ws", version, max_term_width = 120, next_line_help = true)]
+#[command(name = "claude-ws", version, max_term_width = 120, next_line_help = true, after_help = EXAMPLES)]
 pub struct Cli {
     /// Where to listen: ADDR:PORT (IPv4, or IPv6 in brackets; port 0 takes a free one) or unix:/path
     ///

@@ -105,6 +105,24 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
         .await
     }
 
+    /// As [`feed`](Self::feed), for many text messages at once.
+    pub(super) async fn feed_all(
+        &self,
+        messages: &mut impl Iterator<Item = Utf8Bytes>,
+    ) -> Result<(), Broken> {
+        poll_fn(|cx| {
+            let mut inner = self.inner.lock();
+            loop {
+                if inner.full && inner.poll_flush(cx)?.is_pending() {
+                    return Poll::Pending;
+                }
+                let Some(message) = messages.next() else { return Poll::Ready(Ok(())) };
+                inner.write(Message::Text(message), cx)?;
+            }
+        })
+        .await
+    }
+
     /// Writes all that is queued.
     pub(super) async fn flush(&self) -> Result<(), Broken> {
         poll_fn(|cx| self.inner.lock().poll_flush(cx)).await

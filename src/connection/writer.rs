@@ -134,9 +134,9 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
     async fn turn(&mut self) -> Result<(), Broken> {
         let turn = self.cursors.turn(&mut self.batch, self.settings.cursor_bytes).await;
         let mut batch = std::mem::take(&mut self.batch);
-        for frame in batch.drain(..) {
-            self.feed(Message::Text(frame)).await?;
-        }
+        let count = batch.len() as u64;
+        self.socket.feed_all(&mut batch.drain(..)).await?;
+        self.stats.frames_out.fetch_add(count, Ordering::Relaxed);
         self.batch = batch;
         if let Turn::Gap { session, first_seq } = turn
             && let Some(notice) = self.service.gap(&session, first_seq)

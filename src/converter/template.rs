@@ -155,7 +155,8 @@ impl<'a> Shape<'a> {
 #[inline]
 fn is_word(text: &[u8]) -> bool {
     // No short circuit, so that it is done many bytes at a time.
-    text.iter().fold(true, |plain, byte| plain & (0x23..0x7f).contains(byte) & (*byte != b'\\'))
+    let odd = |byte: u8| u8::from(byte < 0x23) | u8::from(byte >= 0x7f) | u8::from(byte == b'\\');
+    text.iter().fold(0, |found, byte| found | odd(*byte)) == 0
 }
 
 /// What of the line has not been matched yet.

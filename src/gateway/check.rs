@@ -79,7 +79,7 @@ impl Findings {
                 self.warn("claude", text);
             }
             Err(problem) => {
-                self.bad("claude", format!("{problem}; install it, or name it with --claude-bin"))
+                self.bad("claude", format!("{problem}; install it, or name it with --claude-bin"));
             }
         }
     }

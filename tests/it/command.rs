@@ -20,7 +20,7 @@ fn command() -> Command {
 
 async fn said(child: Child) -> (Option<i32>, String, String) {
     let output =
-        tokio::time::timeout(Duration::from_secs(60), child.wait_with_output()).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_mins(1), child.wait_with_output()).await.unwrap().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
@@ -49,7 +49,7 @@ async fn serves_a_demo_and_drains(lab: &Lab) {
     assert_eq!(client.finish(&id).await.succeeded().text(), "Here I am.");
     assert_eq!(client.expect("session_ended").await["reason"], "shutdown");
     assert_eq!(client.closed().await, Some(1001));
-    let status = tokio::time::timeout(Duration::from_secs(60), child.wait()).await.unwrap().unwrap();
+    let status = tokio::time::timeout(Duration::from_mins(1), child.wait()).await.unwrap().unwrap();
     let mut log = String::new();
     child.stderr.take().unwrap().read_to_string(&mut log).await.unwrap();
     assert!(status.success(), "{status}: {log}");

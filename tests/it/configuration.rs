@@ -65,7 +65,7 @@ async fn by_an_unseen_restart(lab: &Lab) {
     assert_eq!(info["num_turns"], 5);
     // Before the process is up: the first turn has it.
     let mut other = server.connect().await;
-    other.session = "other".to_owned();
+    other.session = "other".into();
     other.start(json!({})).await;
     configure(&mut other, json!({"max_turns": 1})).await;
     other.turn("loop").await.failed("max_turns");

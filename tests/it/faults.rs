@@ -126,7 +126,7 @@ async fn unknown_kinds(lab: &Lab) {
     let server = lab.server().await;
     for (session, agent_events) in [("with", true), ("without", false)] {
         let mut client = server.connect().await;
-        client.session = session.to_owned();
+        client.session = session.into();
         client.start(json!({"agent_events": agent_events})).await;
         let turn = client.turn("!unknown; text after").await.succeeded();
         assert_eq!(turn.text(), "after");
@@ -299,7 +299,7 @@ async fn processes_left_behind(lab: &Lab) {
     client.expect("session_ended").await;
     assert_eq!(lab.processes(), [""; 0]);
     // A crash sweeps too, and one that ignores everything is swept all the same.
-    client.session = "t".to_owned();
+    client.session = "t".into();
     client.start(json!({})).await;
     client.turn("!ignore sigterm; ignore close; grandchild; text a").await.succeeded();
     client.turn("!crash 1").await.failed("agent_exited");
@@ -327,16 +327,16 @@ async fn ended_while_its_agent_starts(lab: &Lab) {
         assert_eq!(lab.processes(), [""; 0]);
     }
     // And when the gateway goes down in that moment.
-    client.session = "last".to_owned();
+    client.session = "last".into();
     client.start(json!({})).await;
 }
 
 /// Who came back while an unused session was being removed was told that the server goes down.
 async fn taken_up_while_it_is_removed(lab: &Lab) {
     let server = lab.fake_server(&json!({"ignore": ["close"]})).await;
-    for _ in 0..3 {
+    for vanishes in [true, false, true] {
         let client = server.session(json!({})).await;
-        client.vanish().await;
+        if vanishes { client.vanish().await } else { client.close().await }
     }
     let mut client = server.connect().await;
     assert_eq!(client.start(json!({})).await["num_turns"], 0);

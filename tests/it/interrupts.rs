@@ -1,6 +1,7 @@
 //! An interrupt at any moment; the next message works.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -128,7 +129,7 @@ async fn with_a_prompt_open(lab: &Lab) {
 /// Waits until there is such a file.
 async fn appears(path: &Path) {
     while !path.exists() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -144,12 +145,21 @@ async fn with_a_tool_running(lab: &Lab) {
     let server = lab.server().await;
     let mut client = server.session(json!({})).await;
     let id = runs_long(&mut client, &server).await;
-    let sleeps = || lab.processes().into_iter().filter(|line| line.contains("sleep 300")).collect::<Vec<_>>();
-    assert!(!sleeps().is_empty(), "it runs: {:?}", lab.processes());
+    let sleeps = || lab.processes().into_iter().filter(|line| line.ends_with(": sleep 300 ")).count();
+    // The tool's last process, itself: one that its shell forks while the CLI ends the shell is missed by 2.1.330.
+    while sleeps() == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let turn = interrupt(&mut client, &id).await;
     assert!(turn.of_type("status_update").iter().any(|update| update["status"] == "executing_tool"));
-    let left: Vec<_> = sleeps();
-    assert!(left.is_empty(), "the tool's processes are gone: {left:?}");
+    // The tool's processes go too; the CLI may say that the turn is over while they do.
+    let gone = async {
+        while sleeps() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let gone = tokio::time::timeout(Duration::from_secs(20), gone).await;
+    assert!(gone.is_ok(), "the tool is still running: {:#?}", lab.processes());
     still_works(&mut client).await;
 }
 
@@ -179,7 +189,7 @@ async fn and_resume(lab: &Lab) {
     assert_eq!(nothing["code"], "nothing_to_resume");
     // A turn that was interrupted before the agent got it goes on from its beginning.
     let mut late = server.connect().await;
-    late.session = "late".to_owned();
+    late.session = "late".into();
     late.start(json!({})).await;
     let id = late.say("echo said after all").await;
     interrupt(&mut late, &id).await;

@@ -1,6 +1,13 @@
 //! Integration tests: whole gateways, real clients, and the real Claude Code (two versions of it) with a scripted model.
 //!
 //! What the real CLI cannot be told to do wrong, the fake one does (`tests/fake_claude`).
+
+#![allow(
+    clippy::too_many_lines,
+    clippy::format_collect,
+    clippy::assigning_clones,
+    reason = "tests are tables and stories; what they build is small"
+)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[macro_use]
@@ -16,6 +23,7 @@ mod faults;
 mod frames;
 mod http;
 mod interrupts;
+mod mcp;
 mod prompts;
 mod queue;
 mod replay;

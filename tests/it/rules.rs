@@ -98,7 +98,7 @@ async fn directories(lab: &Lab) {
     let outside = json!({"type": "permission_update", "updates": [{"type": "addDirectories", "directories": ["/etc"]}]});
     assert_eq!(client.ask(outside, "error").await["code"], "forbidden");
     // From the start.
-    client.session = "with".to_owned();
+    client.session = "with".into();
     client.start(json!({"cwd": work, "add_dirs": [other]})).await;
     assert!(!asks(&mut client, &read).await);
 }

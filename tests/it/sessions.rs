@@ -55,7 +55,7 @@ async fn start_flat_or_nested(lab: &Lab) {
     let mut configs = Vec::new();
     for (session, message) in [("flat", options.clone()), ("nested", json!({"config": options}))] {
         let mut client = server.connect().await;
-        client.session = session.to_owned();
+        client.session = session.into();
         let info = client.start(message).await;
         assert_eq!(info["created"], true);
         assert_eq!(info["metadata"], options["metadata"]);
@@ -110,7 +110,7 @@ async fn attach_and_list(lab: &Lab) {
     let (all, late) = (seqs(first.got()), seqs(second.got()));
     assert!(all.ends_with(&late[..late.len() - 1]) || all.windows(late.len()).any(|window| window == late));
 
-    second.session = "another".to_owned();
+    second.session = "another".into();
     second.start(json!({})).await;
     let list = first.ask(json!({"type": "session_list"}), "session_list").await;
     let sessions = list["sessions"].as_array().unwrap();

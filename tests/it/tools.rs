@@ -46,7 +46,7 @@ async fn client_tools(lab: &Lab) {
     assert_eq!(client.ask(result, "error").await["code"], "unknown_request");
     assert_eq!(client.finish(&id).await.succeeded().tool_result(), "quick");
     // Blocks.
-    let id = client.say(r#"client paint {}"#).await;
+    let id = client.say("client paint {}").await;
     let call = client.expect("tool_use").await;
     let png =
         "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8/5+hHgAHggJ/PchI7wAAAABJRU5ErkJggg==";
@@ -166,7 +166,7 @@ async fn agent_events(lab: &Lab) {
     assert!(!events.is_empty());
     assert!(events.iter().all(|event| event["event"]["type"].is_string()), "whole messages of the agent");
     let mut without = server.connect().await;
-    without.session = "without".to_owned();
+    without.session = "without".into();
     without.start(json!({"agent_events": false})).await;
     let turn = without.turn("think").await.succeeded();
     assert!(turn.of_type("agent_event").is_empty());

@@ -3,6 +3,10 @@
 //! `docs/reliability.md` says which promise each of these tests holds. Each has a laboratory of its own ([`harness::Lab`]), at
 //! whose end no process that a gateway started may be left.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+#![expect(clippy::needless_pass_by_value, reason = "messages are written in place, as `json!` gives them")]
+#![expect(clippy::similar_names, reason = "`last` and `list` are what they are")]
+
 #[expect(unreachable_pub, reason = "unit tests include it too")]
 #[path = "../fake_claude/locate.rs"]
 mod locate;

@@ -120,7 +120,7 @@ pub(crate) fn token(line: &[u8]) -> Option<(&str, &[u8])> {
     if line.first() != Some(&b'"') {
         return None;
     }
-    let (token, rest) = line.split_at_checked(string::end(line, 1)? + 1)?;
+    let (token, rest) = line.split_at_checked(string::end(line, 1)?.at + 1)?;
     Some((simdutf8::basic::from_utf8(token).ok()?, rest))
 }
 

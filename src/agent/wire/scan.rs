@@ -71,22 +71,31 @@ impl<'a> Scan<'a> {
         self.text.get(start..self.at).ok_or(Bad)
     }
 
-    /// A string, as its token, quotes included.
+    /// A string, as its token, quotes included, and whether it may hold escapes.
     #[inline]
-    pub(super) fn string(&mut self) -> Result<&'a str, Bad> {
+    fn string(&mut self) -> Result<(&'a str, bool), Bad> {
         self.expect(b'"')?;
         let start = self.at - 1;
-        self.at = string::end(self.bytes(), self.at).ok_or(Bad)? + 1;
-        self.since(start)
+        let end = string::end(self.bytes(), self.at).ok_or(Bad)?;
+        self.at = end.at + 1;
+        Ok((self.since(start)?, end.escapes))
     }
 
-    /// A key and its colon.
+    /// A string's text.
     #[inline]
-    fn key(&mut self) -> Result<&'a str, Bad> {
-        self.peek();
-        let key = self.string()?;
-        self.expect(b':')?;
-        Ok(key)
+    fn text(&mut self) -> Result<Cow<'a, str>, Bad> {
+        let (token, escapes) = self.string()?;
+        match token.get(1..token.len() - 1) {
+            Some(text) if !escapes => Ok(Cow::Borrowed(text)),
+            _ => Ok(lenient::decode(token)),
+        }
+    }
+
+    /// A key that nobody wants, and its colon.
+    #[inline]
+    fn key(&mut self) -> Result<(), Bad> {
+        self.string()?;
+        self.expect(b':')
     }
 
     /// An object: `field` reads each value.
@@ -100,8 +109,9 @@ impl<'a> Scan<'a> {
             return Ok(());
         }
         loop {
-            let token = self.key()?;
-            field(&lenient::decode(token), self)?;
+            let key = self.text()?;
+            self.expect(b':')?;
+            field(&key, self)?;
             if !self.eat(b',') {
                 return self.expect(b'}');
             }
@@ -126,8 +136,9 @@ impl<'a> Scan<'a> {
     pub(super) fn value(&mut self) -> Result<&'a str, Bad> {
         let first = self.peek();
         let start = self.at;
-        if first == Some(b'"') {
-            return self.string();
+        if !matches!(first, Some(b'{' | b'[')) {
+            self.scalar()?;
+            return self.since(start);
         }
         let mut nesting = Nesting::default();
         loop {
@@ -147,11 +158,7 @@ impl<'a> Scan<'a> {
                         continue;
                     }
                 }
-                b'"' => drop(self.string()?),
-                b't' => self.word("true")?,
-                b'f' => self.word("false")?,
-                b'n' => self.word("null")?,
-                _ => self.number()?,
+                _ => self.scalar()?,
             }
             // A value is over; with it perhaps what it was the last one of.
             loop {
@@ -165,6 +172,18 @@ impl<'a> Scan<'a> {
                 self.expect(if in_object { b'}' } else { b']' })?;
                 nesting.leave();
             }
+        }
+    }
+
+    /// A string, number or word.
+    #[inline]
+    fn scalar(&mut self) -> Result<(), Bad> {
+        match self.peek().ok_or(Bad)? {
+            b'"' => self.string().map(drop),
+            b't' => self.word("true"),
+            b'f' => self.word("false"),
+            b'n' => self.word("null"),
+            _ => self.number(),
         }
     }
 
@@ -290,8 +309,12 @@ impl<'a> Scanned<'a> for Span<'a> {
 impl<'a> Scanned<'a> for Str<'a> {
     #[inline]
     fn fill(&mut self, scan: &mut Scan<'a>) -> Result<(), Bad> {
-        let text = scan.value()?;
-        self.0 = text.starts_with('"').then(|| lenient::decode(text));
+        self.0 = if scan.peek() == Some(b'"') {
+            Some(scan.text()?)
+        } else {
+            scan.value()?;
+            None
+        };
         Ok(())
     }
 }

@@ -7,21 +7,30 @@
 use wide::u8x16;
 
 /// So many bytes are looked at eight at a time before it goes on by blocks.
-const SHORT: usize = 32;
+const SHORT: usize = 40;
 /// Bytes of a block.
 const BLOCK: usize = 64;
 
-/// The position of the closing quote of the string whose text begins at `start`; none if it does not end, or holds what no
-/// JSON string can (control characters, unknown escapes).
+/// Where a string ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct End {
+    /// The position of the closing quote.
+    pub(super) at: usize,
+    /// There may be escapes before it.
+    pub(super) escapes: bool,
+}
+
+/// The end of the string whose text begins at `start`; none if it does not end, or holds what no JSON string can (control
+/// characters, unknown escapes).
 #[inline]
-pub(super) fn end(bytes: &[u8], start: usize) -> Option<usize> {
+pub(super) fn end(bytes: &[u8], start: usize) -> Option<End> {
     let mut at = start;
     while at < start + SHORT {
         let Some(eight) = bytes.get(at..at + 8).and_then(|eight| eight.try_into().ok()) else { break };
         match special(u64::from_le_bytes(eight)) {
             None => at += 8,
             Some(offset) => match bytes.get(at + offset) {
-                Some(b'"') => return Some(at + offset),
+                Some(b'"') => return Some(End { at: at + offset, escapes: false }),
                 Some(b'\\') => {
                     at += offset;
                     break;
@@ -46,29 +55,29 @@ fn special(word: u64) -> Option<usize> {
     (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
 
-fn by_blocks(bytes: &[u8], start: usize) -> Option<usize> {
+fn by_blocks(bytes: &[u8], start: usize) -> Option<End> {
     let mut at = start;
     let mut carry = 0;
     loop {
         let mut padded = [b' '; BLOCK];
-        let block: &[u8; BLOCK] = match bytes.get(at..at + BLOCK).and_then(|block| block.try_into().ok()) {
-            Some(block) => block,
-            None => {
-                let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
-                padded[..rest.len()].copy_from_slice(rest);
-                &padded
-            }
+        let whole = bytes.get(at..at + BLOCK).and_then(|block| <&[u8; BLOCK]>::try_from(block).ok());
+        let block = if let Some(block) = whole {
+            block
+        } else {
+            let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
+            padded[..rest.len()].copy_from_slice(rest);
+            &padded
         };
         let bits = Bits::of(block);
         let escaped = escaped(bits.backslash, &mut carry);
         let quotes = bits.quote & !escaped;
         // What comes before the closing quote.
         let inside = if quotes == 0 { u64::MAX } else { (1 << quotes.trailing_zeros()) - 1 };
-        if bits.control & inside != 0 || !escapes_are_known(bytes, at, escaped & inside) {
+        if bits.control & inside != 0 || !are_known(bytes, at, escaped & inside) {
             return None;
         }
         if quotes != 0 {
-            return Some(at + quotes.trailing_zeros() as usize);
+            return Some(End { at: at + quotes.trailing_zeros() as usize, escapes: true });
         }
         at += BLOCK;
     }
@@ -112,14 +121,14 @@ fn escaped(backslash: u64, carry: &mut u64) -> u64 {
 
 /// Whether each escaped byte is one that may be.
 #[inline]
-fn escapes_are_known(bytes: &[u8], at: usize, mut escaped: u64) -> bool {
+fn are_known(bytes: &[u8], at: usize, mut escaped: u64) -> bool {
     while escaped != 0 {
         let position = at + escaped.trailing_zeros() as usize;
         escaped &= escaped - 1;
         let Some(byte) = bytes.get(position) else { return false };
         match ESCAPES[usize::from(*byte)] {
-            1 => {}
-            4 => {
+            SHORT_ESCAPE => {}
+            LONG_ESCAPE => {
                 let digits = bytes.get(position + 1..position + 5);
                 if !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
                     return false;
@@ -131,17 +140,21 @@ fn escapes_are_known(bytes: &[u8], at: usize, mut escaped: u64) -> bool {
     true
 }
 
-/// 1 for what may follow a backslash, 4 where four hexadecimal digits follow, 0 for the rest. A table, as a branch would be
-/// guessed wrong all the time.
+/// The backslash and this byte are all of the escape.
+const SHORT_ESCAPE: u8 = 1;
+/// Four hexadecimal digits follow.
+const LONG_ESCAPE: u8 = 4;
+
+/// What may follow a backslash. A table, as a branch would be guessed wrong all the time.
 static ESCAPES: [u8; 256] = {
     let mut table = [0; 256];
     let known = *b"\"\\/bfnrt";
     let mut at = 0;
     while at < known.len() {
-        table[known[at] as usize] = 1;
+        table[known[at] as usize] = SHORT_ESCAPE;
         at += 1;
     }
-    table[b'u' as usize] = 4;
+    table[b'u' as usize] = LONG_ESCAPE;
     table
 };
 
@@ -177,7 +190,11 @@ mod tests {
             tail in r#"("|\\|\\u12|\\x|\n|\\"|a{0,70}){0,6}"#,
         ) {
             let text = head + &tail;
-            prop_assert_eq!(end(text.as_bytes(), 0), plain(text.as_bytes()));
+            let found = end(text.as_bytes(), 0);
+            prop_assert_eq!(found.map(|end| end.at), plain(text.as_bytes()));
+            if let Some(End { at, escapes: false }) = found {
+                prop_assert!(!text[..at].contains('\\'));
+            }
         }
     }
 }

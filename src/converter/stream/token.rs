@@ -9,7 +9,11 @@ fn inner(token: &str) -> &str {
 
 /// UTF-16 units of the string that a token stands for.
 pub(super) fn units(token: &str) -> u64 {
-    let text = inner(token).as_bytes();
+    let text = inner(token);
+    if text.is_ascii() && memchr::memchr(b'\\', text.as_bytes()).is_none() {
+        return text.len() as u64;
+    }
+    let text = text.as_bytes();
     // Each character's first byte is a unit, and that of a four-byte one is two. Sums of bytes are made many at a time.
     let count = |chunk: &[u8]| {
         chunk.iter().fold(0, |sum, byte| sum + u8::from(byte & 0xc0 != 0x80) + u8::from(*byte >= 0xf0))

@@ -73,7 +73,7 @@ fn any_line() -> impl Strategy<Value = String> {
         select(vec!["0", "1", "2", "7", "00", "01", "-1", "1.0", "12345", "1e1", "null", "\"0\"", "999", ""]);
     let parent = select(vec!["null", "\"toolu_9\"", "\"\"", "\"a\\u0041\"", "7", "\"é\"", "{}", "\"a\nb\""]);
     let end = select(vec![
-        r#"}"#,
+        "}",
         r#","api_message_id":"msg_1"}"#,
         r#","thinking_display":"updates","api_message_id":"msg_1"}"#,
         r#","api_message_id":"msg_1","thinking_display":"updates"}"#,
@@ -81,8 +81,8 @@ fn any_line() -> impl Strategy<Value = String> {
         r#","event":null}"#,
         r#","parent_tool_use_id":"other"}"#,
         r#","new":[1,{"type":"x"}]} "#,
-        r#"} x"#,
-        r#""#,
+        "} x",
+        "",
     ]);
     (kinds, any_token(), index, parent, end, any::<bool>(), any_text()).prop_map(
         |((kind, field), token, index, parent, end, api_order, uuid)| {

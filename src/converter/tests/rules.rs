@@ -18,6 +18,7 @@ fn run(lines: &[String]) -> Recorder {
 
 /// How much of a message the agent tells twice, or at all.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent")]
 struct Telling {
     streamed: bool,
     /// Pieces that are lost at each block's end.

@@ -28,8 +28,8 @@ pub(super) fn write_text(out: &mut impl BufMut, text: &Text<'_>) {
 /// Writes `text` as a JSON string.
 pub(super) fn write_string(out: &mut impl BufMut, text: &str) {
     // No short circuit, so that it is done many bytes at a time.
-    let plain = |plain, byte: &u8| plain & (*byte >= 0x20) & (*byte != b'"') & (*byte != b'\\');
-    if text.as_bytes().iter().fold(true, plain) {
+    let special = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    if text.bytes().fold(0, |found, byte| found | special(byte)) == 0 {
         out.put_u8(b'"');
         out.put_slice(text.as_bytes());
         out.put_u8(b'"');

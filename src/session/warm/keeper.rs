@@ -71,7 +71,7 @@ struct Keeper {
 
 enum Event {
     News(News),
-    Started(Result<WarmAgent, String>),
+    Started(Result<Box<WarmAgent>, String>),
     /// A slot is wanted, or it is time to look.
     Look,
 }
@@ -105,18 +105,18 @@ impl Keeper {
         tokio::select! {
             news = self.shared.warm.news() => Event::News(news),
             () = self.bedtime.notified() => Event::Look,
-            outcome = started(&mut self.starting) => Event::Started(outcome),
+            outcome = started(&mut self.starting) => Event::Started(outcome.map(Box::new)),
             () = sleep_until(look) => Event::Look,
         }
     }
 
-    fn started(&mut self, outcome: Result<WarmAgent, String>) {
+    fn started(&mut self, outcome: Result<Box<WarmAgent>, String>) {
         self.starting = None;
         match outcome {
             Ok(agent) => {
                 self.failures = 0;
                 log::debug!("warm agent {} is ready", agent.agent.pid());
-                self.shared.warm.park(agent, &self.shared.pool, &self.bedtime);
+                self.shared.warm.park(*agent, &self.shared.pool, &self.bedtime);
             }
             Err(problem) => {
                 let wait = (BACKOFF * 2_u32.pow(self.failures.min(8))).min(MAX_BACKOFF);

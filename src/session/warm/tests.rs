@@ -1,9 +1,5 @@
 //! With the fake CLI: who gets a warm agent, and when it has to go.
 
-#[path = "../../../tests/fake_claude/locate.rs"]
-#[expect(unreachable_pub, reason = "shared with integration tests")]
-mod locate;
-
 use std::sync::atomic::AtomicU64;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -48,7 +44,7 @@ impl Room {
             warm: WarmAgents::default(),
             launcher: Launcher {
                 spawner: Arc::new(Spawner::new(tasks.clone()).unwrap()),
-                program: locate::fake_claude().to_owned(),
+                program: crate::agent::locate::fake_claude().to_owned(),
                 env: Vec::new(),
                 env_remove: Vec::new(),
                 instance: Instance::new(&id).unwrap(),
@@ -126,12 +122,12 @@ async fn a_new_session_takes_a_warm_agent_and_its_slot() {
     let (session, created) = opened.await.unwrap();
     assert!(created);
     // From the session to the test; closed when the test is over.
-    let (notices, mut noticed) = mpsc::channel(8);
+    let (notices, mut inbox) = mpsc::channel(8);
     let client = Client { id: ClientId(1), notices, doorbell: Doorbell::new() };
     let attach = Attach { from: ReplayFrom::default(), options: None, created };
     let answer = session.command(&client, "1".into(), Command::Attach(attach)).await.unwrap();
     let running = |frame: &str| frame.contains(r#""agent":{"state":"running""#);
-    while !running(noticed.recv().await.unwrap().as_str()) {}
+    while !running(inbox.recv().await.unwrap().as_str()) {}
     // The one slot is the session's now, and the process is still there.
     assert_eq!((room.parked(), room.shared.pool.load()), (0, (0, 0)));
     assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());

@@ -21,7 +21,7 @@ use super::{Transcript, Turn};
 type Socket = WebSocketStream<TcpStream>;
 
 /// How long the next message of the server may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One connection. It reads on when this is dropped, until the server ends it; [`Client::vanish`] breaks it off.
 pub(crate) struct Client {
@@ -161,7 +161,7 @@ impl Client {
         if !self.got().iter().any(is_result) {
             self.answer(id, "result").await;
         }
-        Turn::of(id, self.got())
+        Turn::of(id, &self.got())
     }
 
     /// A whole turn.

@@ -45,11 +45,6 @@ impl Transcript {
         self.entries.lock().clone()
     }
 
-    /// How much has happened.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.lock().len()
-    }
-
     /// What happened at `index`, now or later.
     pub(crate) async fn at(&self, index: usize) -> Entry {
         loop {

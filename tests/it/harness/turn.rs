@@ -12,7 +12,7 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    pub(super) fn of(id: &str, got: Vec<Value>) -> Self {
+    pub(super) fn of(id: &str, got: &[Value]) -> Self {
         let of_turn = |kind: &str, message: &Value| message["type"] == kind && message["request_id"] == id;
         // A turn of `resume` has no `user_message`.
         let first = got.iter().position(|message| message["seq"].is_u64() && message["request_id"] == id);

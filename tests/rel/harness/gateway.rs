@@ -193,7 +193,7 @@ impl Gateway {
         let mut socket = self.socket();
         let mut head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head = format!("{head}{name}: {value}\r\n");
         }
         head.push_str("\r\n");
         // A refusal may come, and the socket be closed, before all of it is written.

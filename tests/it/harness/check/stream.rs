@@ -107,6 +107,14 @@ impl Stream {
         }
     }
 
+    /// The connection fell out of what is kept, and was told so: it saw the end of nothing that was open.
+    pub(super) fn gap(&mut self) {
+        self.complete = false;
+        self.open.clear();
+        self.prompts.clear();
+        self.waiting.clear();
+    }
+
     fn id(&mut self, event: &mut Event<'_>) {
         let (id, kind) = (event.text("id"), event.text("type"));
         let shared = kind.strip_prefix("assistant_message_").is_some_and(|which| which != "start");
@@ -165,9 +173,8 @@ impl Stream {
             (Tool::Used, before) => before.is_none(),
             (_, None) => !self.complete,
             (Tool::Resolved, Some(before)) => before == Tool::Asked,
-            (Tool::Done, Some(before)) => before == Tool::Used || before == Tool::Resolved,
             // The agent may ask again about the same call.
-            (Tool::Asked, Some(before)) => before == Tool::Used || before == Tool::Resolved,
+            (Tool::Asked | Tool::Done, Some(before)) => before == Tool::Used || before == Tool::Resolved,
         };
         event.check(fine, &format!("out of order (rule 5), after {before:?}"));
         if stage == Tool::Asked {
