@@ -13,6 +13,7 @@ use crate::agent::Exit;
     reason = "independent habits, each of which a game throws a coin for"
 )]
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own")]
 pub(super) struct Manners {
     pub(super) answers_greeting: bool,
     pub(super) heeds_interrupts: bool,
