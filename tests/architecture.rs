@@ -233,7 +233,7 @@ fn nobody_climbs_out_of_a_room_by_super() {
 fn longest_climb(line: &str) -> usize {
     let climbs = line.match_indices("super::").map(|(at, step)| {
         let rest = &line[at..];
-        (0..).take_while(|count| rest[count * step.len()..].starts_with(step)).count()
+        (0..rest.len()).take_while(|count| rest[count * step.len()..].starts_with(step)).count()
     });
     climbs.max().unwrap_or(0)
 }

@@ -8,10 +8,6 @@ use super::dice::Dice;
 use crate::agent::Exit;
 
 /// How an agent is made.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent habits, each of which a game throws a coin for"
-)]
 #[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a habit of its own")]
 pub(super) struct Manners {
