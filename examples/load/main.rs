@@ -6,6 +6,11 @@
 //!
 //! The one binary plays every part: with `--print` or `--version` it is the agent ([`emitter`]), with `relay` the bare relay
 //! ([`relay`]), with `pin` it runs a program on one core ([`process`]).
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    reason = "a measuring tool: it turns counts into figures for people"
+)]
 
 mod client;
 mod emitter;
