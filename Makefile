@@ -66,10 +66,10 @@ doc: ## The crate's documentation, every warning an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
 bench: ## Run the benchmarks
-	cargo bench
+	cargo bench --bench '*'
 
 bench-build: ## Compile the benchmarks only
-	cargo bench --no-run
+	cargo bench --bench '*' --no-run
 
 fuzz: ## Each fuzz target for a minute, or FUZZ seconds (needs nightly and cargo-fuzz)
 	@scripts/fuzz.sh
