@@ -158,8 +158,8 @@ fn secrets_show_nowhere() {
     ], "system_prompt": "prompt-s3cret"}));
     let id = client.say("!grandchild; text one; ask Bash {\"command\":\"ls\"}");
     client.expect("permission_request");
-    wait("the grandchild", || if lab.processes().len() == 2 { Ok(()) } else { Err(String::new()) });
-    for process in lab.processes() {
+    wait("the grandchild", || if lab.agent_processes().len() == 2 { Ok(()) } else { Err(String::new()) });
+    for process in lab.agent_processes() {
         let own: Vec<_> =
             process.environment.iter().filter(|entry| entry.starts_with("CLAUDE_WS_")).collect();
         assert!(own.iter().all(|entry| entry.starts_with("CLAUDE_WS_AGENT=")), "{own:?}");

@@ -144,7 +144,7 @@ fn agents_of_a_killed_gateway_end_by_themselves() {
     }
     // Four agents, and the two that left home.
     wait("the agents", || {
-        if lab.processes().len() == 6 { Ok(()) } else { Err(format!("{:#?}", lab.processes())) }
+        if lab.agent_processes().len() == 6 { Ok(()) } else { Err(format!("{:#?}", lab.processes())) }
     });
     let begin = std::time::Instant::now();
     gateway.kill();
@@ -162,23 +162,23 @@ fn the_next_start_sweeps_what_is_left_of_its_own() {
     let mut client = other.client();
     client.start(json!({}));
     client.say("!grandchild; hang");
-    wait("the other's agent", || if lab.processes().len() == 2 { Ok(()) } else { Err(String::new()) });
-    let others: Vec<_> = lab.processes().iter().map(|process| process.pid).collect();
+    wait("the other's agent", || if lab.agent_processes().len() == 2 { Ok(()) } else { Err(String::new()) });
+    let others: Vec<_> = lab.agent_processes().iter().map(|process| process.pid).collect();
 
     let gateway = lab.gateway(&[]);
     let mut client = gateway.client();
     client.start(json!({}));
     client.say("!grandchild; ignore sigterm; ignore close; hang");
-    wait("the agent", || if lab.processes().len() == 4 { Ok(()) } else { Err(String::new()) });
+    wait("the agent", || if lab.agent_processes().len() == 4 { Ok(()) } else { Err(String::new()) });
     for (child, _) in crate::harness::children(gateway.pid()) {
         if child.command.contains("claude-ws-guard") {
             child.signal(Signal::KILL);
         }
     }
     gateway.kill();
-    assert_eq!(lab.processes().len(), 4, "without its guard something is left");
+    assert_eq!(lab.agent_processes().len(), 4, "without its guard something is left");
     let gateway = lab.gateway(&[]);
-    let left: Vec<_> = lab.processes().iter().map(|process| process.pid).collect();
+    let left: Vec<_> = lab.agent_processes().iter().map(|process| process.pid).collect();
     assert_eq!(left, others);
     assert!(gateway.log().contains("ended 2 processes of an earlier run"), "{}", gateway.log());
     other.kill();
