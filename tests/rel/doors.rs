@@ -231,5 +231,16 @@ fn sessions_work_under_the_roots_only() {
     let directories = json!([{"type": "addDirectories", "directories": [path("way-out")]}]);
     let answer = client.ask(json!({"type": "permission_update", "updates": directories}), "config_updated");
     assert_eq!(answer["code"], "forbidden", "{answer}");
+    let id = client.say("!ask Bash {\"command\":\"ls\"}");
+    let prompt = client.expect("permission_request");
+    let answer = client.ask(
+        json!({"type": "permission_response", "request_id": prompt["id"], "decision": "allow",
+            "updated_permissions": directories}),
+        "permission_resolved",
+    );
+    assert_eq!(answer["code"], "forbidden", "{answer}");
+    // Refused as a whole: the prompt is open still.
+    client.send(json!({"type": "permission_response", "request_id": prompt["id"], "decision": "allow"}));
+    assert_eq!(client.answer(&id, "result")["subtype"], "success");
     gateway.stop();
 }
