@@ -66,10 +66,7 @@ impl Drop for Agent {
 }
 
 /// Sets the tasks of a started process to work.
-pub(super) fn supervise(
-    started: Started,
-    shared: &Shared,
-) -> Result<(Agent, AgentOutput), SpawnError> {
+pub(super) fn supervise(started: Started, shared: &Shared) -> Result<(Agent, AgentOutput), SpawnError> {
     let Started { mut child, launch, files } = started;
     let limits = &launch.limits;
     let (Some(raw_pid), Some(input), Some(stdout), Some(stderr)) =
@@ -86,8 +83,7 @@ pub(super) fn supervise(
     let tail = Tail::new(limits.stderr_tail);
     let gone = Gone { token: CancellationToken::new(), drain: limits.ladder.drain };
     let stdout_ended = CancellationToken::new();
-    let output =
-        AgentOutput::new(stdout, limits.max_line, exits, limits.ladder.drain, stdout_ended.clone());
+    let output = AgentOutput::new(stdout, limits.max_line, exits, limits.ladder.drain, stdout_ended.clone());
     let tracker = &shared.tracker;
     let supervisor = Supervisor {
         pid,

@@ -54,7 +54,14 @@ async fn start_with(launch: Launch) -> Running {
     let tracker = TaskTracker::new();
     let spawner = Spawner::new(tracker.clone()).unwrap();
     let (agent, output) = spawner.spawn(launch).await.unwrap();
-    Running { agent: Some(agent), output: Some(output), lines: Vec::new(), skipped: Vec::new(), scope, tracker }
+    Running {
+        agent: Some(agent),
+        output: Some(output),
+        lines: Vec::new(),
+        skipped: Vec::new(),
+        scope,
+        tracker,
+    }
 }
 
 impl Running {
@@ -69,7 +76,11 @@ impl Running {
 
     /// Reads on. `Some` is the exit.
     async fn next(&mut self) -> Option<Exit> {
-        match timeout(PATIENCE, self.output.as_mut().unwrap().recv()).await.expect("nothing came").expect("no exit came") {
+        match timeout(PATIENCE, self.output.as_mut().unwrap().recv())
+            .await
+            .expect("nothing came")
+            .expect("no exit came")
+        {
             Output::Lines(lines) => self.lines.extend(lines.iter().map(<[u8]>::to_vec)),
             Output::Skipped { bytes } => self.skipped.push(bytes),
             Output::Exited(exit) => return Some(exit),
@@ -398,8 +409,14 @@ async fn agents_outlive_the_spawner_and_their_parent_death_signal_is_set() {
     let spawner = Spawner::new(tracker.clone()).unwrap();
     let (agent, output) = spawner.spawn(launch).await.unwrap();
     drop(spawner);
-    let mut running =
-        Running { agent: Some(agent), output: Some(output), lines: Vec::new(), skipped: Vec::new(), scope, tracker };
+    let mut running = Running {
+        agent: Some(agent),
+        output: Some(output),
+        lines: Vec::new(),
+        skipped: Vec::new(),
+        scope,
+        tracker,
+    };
     running.say("still here");
     running.until("echo: still").await;
     running.agent().stop(Stop::Orderly);
