@@ -2,13 +2,13 @@
 //!
 //! To listen for each of these anew after every piece that the agent says would cost more than the piece.
 
-use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::ReusableBoxFuture;
 
 use crate::store::StoreHealth;
+use crate::wake::OnWake;
 
 /// What happened.
 pub(super) enum Heard {
@@ -29,8 +29,9 @@ struct Sources {
 }
 
 /// Listens all the time.
-#[derive(Debug)]
-pub(super) struct Ears(ReusableBoxFuture<'static, (Heard, Sources)>);
+pub(super) struct Ears(OnWake<Hearing>);
+
+type Hearing = Pin<Box<dyn Future<Output = (Heard, Sources)> + Send>>;
 
 impl Ears {
     pub(super) fn new(
@@ -38,13 +39,13 @@ impl Ears {
         attached: watch::Receiver<usize>,
         store: Option<watch::Receiver<StoreHealth>>,
     ) -> Self {
-        Self(ReusableBoxFuture::new(Sources { bedtime, attached, store }.hear()))
+        Self(OnWake::new(Box::pin(Sources { bedtime, attached, store }.hear())))
     }
 
     /// What happens next. Cancel safe: what was heard waits.
     pub(super) async fn hear(&mut self) -> Heard {
-        let (heard, sources) = poll_fn(|cx| self.0.poll(cx)).await;
-        self.0.set(sources.hear());
+        let (heard, sources) = (&mut self.0).await;
+        self.0.set(Box::pin(sources.hear()));
         heard
     }
 }
