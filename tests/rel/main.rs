@@ -12,6 +12,7 @@
 mod locate;
 
 mod crashes;
+mod crowd;
 mod doors;
 mod drain;
 mod harness;
