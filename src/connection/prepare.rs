@@ -30,7 +30,7 @@ use super::{
 pub struct Connection<S: Service> {
     service: Arc<S>,
     client: S::Client,
-    pub(super) outbox: Outbox,
+    outbox: Outbox,
     source: Source,
     peer: Peer,
     settings: Arc<Settings>,
@@ -48,6 +48,11 @@ impl<S: Service> Connection<S> {
         let (outbox, source) = outbox(settings.outbox_bytes);
         let client = service.connected(&peer, &outbox)?;
         Ok(Self { service, client, outbox, source, peer, settings, stats })
+    }
+
+    /// The way into it, before it runs too.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     /// Runs the connection over an upgraded socket, until the socket is closed. `early` is what was read beyond the request's

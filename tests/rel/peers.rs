@@ -108,7 +108,7 @@ fn strangers_that_come_and_go_leave_nothing() {
         let mut client = gateway.client();
         client.send(json!({"type": "session_start", "session_id": format!("stranger-{stranger}")}));
         if stranger % 20 == 0 {
-            most = most.max(lab.processes().len());
+            most = most.max(lab.agent_processes().len());
         }
     }
     // Sessions that never ran a turn go with their last connection.
