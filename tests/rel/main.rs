@@ -12,12 +12,16 @@
 mod locate;
 
 mod crashes;
+mod crowd;
 mod doors;
 mod drain;
 mod harness;
 mod killed;
 mod limits;
+mod peers;
+mod ready;
 mod real;
 mod sleep;
 mod slow;
 mod store;
+mod violations;
