@@ -17,6 +17,7 @@ mod drain;
 mod harness;
 mod killed;
 mod limits;
+mod metrics;
 mod real;
 mod sleep;
 mod slow;
