@@ -21,4 +21,5 @@ mod metrics;
 mod real;
 mod sleep;
 mod slow;
+mod start;
 mod store;
