@@ -65,8 +65,9 @@ lint: ## Clippy, every warning an error
 doc: ## The crate's documentation, every warning an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
-bench: ## Run the benchmarks
-	cargo bench --bench '*'
+bench: ## All of docs/performance.md: the conversion's benchmarks, then the load tool beside a bare relay
+	cargo bench --bench convert
+	cargo build --release --bin claude-ws --example load && target/release/examples/load
 
 bench-build: ## Compile the benchmarks only
 	cargo bench --bench '*' --no-run

@@ -1,6 +1,7 @@
 //! A connection before and while it runs.
 
 use std::{
+    pin::pin,
     sync::{Arc, atomic::AtomicBool, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -25,12 +26,13 @@ use super::{
     wire::Wire,
     writer::Writer,
 };
+use crate::wake::OnWake;
 
 /// A connection that the service has agreed to; runs once the upgrade is done.
 pub struct Connection<S: Service> {
     service: Arc<S>,
     client: S::Client,
-    pub(super) outbox: Outbox,
+    outbox: Outbox,
     source: Source,
     peer: Peer,
     settings: Arc<Settings>,
@@ -48,6 +50,11 @@ impl<S: Service> Connection<S> {
         let (outbox, source) = outbox(settings.outbox_bytes);
         let client = service.connected(&peer, &outbox)?;
         Ok(Self { service, client, outbox, source, peer, settings, stats })
+    }
+
+    /// The way into it, before it runs too.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     /// Runs the connection over an upgraded socket, until the socket is closed. `early` is what was read beyond the request's
@@ -96,12 +103,13 @@ impl<S: Service> Connection<S> {
                 beat: &beat,
                 going_away,
             };
+            let watching = pin!(watchdog.run());
             // In this order: what the peer did is told before what this side makes of it.
             tokio::select! {
                 biased;
                 end = reader.run() => end,
                 end = writer.run() => end,
-                end = watchdog.run() => end,
+                end = OnWake::new(watching) => end,
             }
         };
         // The client's state, its cursors and the outbox are gone; sessions know before the handshake is over.

@@ -6,14 +6,15 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
 use super::Shared;
+use super::ears::{Ears, Heard};
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
 use super::pool::{Acquired, Slot};
 use super::state::{
@@ -21,16 +22,23 @@ use super::state::{
     Snapshot, Standing, error,
 };
 use super::warm::WarmAgent;
-use crate::agent::{Agent, Output, SpawnError, Stop};
+use crate::agent::{Agent, AgentOutput, Output, SpawnError, Stop};
 use crate::log::{Doorbell, EventLog, From, Journal, Verdict};
 use crate::protocol::encode::{Encoder, Header};
 use crate::protocol::{ErrorCode, ServerMessage};
 use crate::store::{Status, StoreHealth, StoredSession};
 
-type Starting = Pin<Box<dyn Future<Output = Result<(Agent, mpsc::Receiver<Output>), SpawnError>> + Send>>;
+type Starting = Pin<Box<dyn Future<Output = Result<(Agent, AgentOutput), SpawnError>> + Send>>;
+
+type Committing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How long a line waits for the store: one that takes longer does not hold up the agent.
+const COMMIT: Duration = Duration::from_secs(1);
+/// Lines that wait for it at most.
+const MAX_HELD: usize = 256;
 
 /// A warm agent, what it says, and its conversation.
-type Adoptable = (Agent, mpsc::Receiver<Output>, Uuid);
+type Adoptable = (Agent, AgentOutput, Uuid);
 
 /// One session at work.
 pub(super) struct SessionTask {
@@ -41,11 +49,14 @@ pub(super) struct SessionTask {
     mailbox: mpsc::Receiver<Mail>,
     /// The pool's word that another session needs the slot.
     bedtime: Arc<Notify>,
-    attached: watch::Receiver<usize>,
-    store_health: Option<watch::Receiver<StoreHealth>>,
+    ears: Ears,
     agent: Option<Agent>,
-    output: Option<mpsc::Receiver<Output>>,
+    output: Option<AgentOutput>,
     starting: Option<Starting>,
+    /// Ends when the store has what was written before the lines that are held back.
+    committing: Option<Committing>,
+    /// Lines for the agent that wait for that, in order.
+    held: Vec<bytes::Bytes>,
     /// A warm agent that came with the slot, until the state machine asks for an agent.
     warm: Option<Adoptable>,
     slot: SlotState,
@@ -78,11 +89,10 @@ enum SlotState {
 enum Event {
     Mail(Option<Mail>),
     Output(Option<Output>),
-    Started(Result<(Agent, mpsc::Receiver<Output>), SpawnError>),
+    Started(Result<(Agent, AgentOutput), SpawnError>),
+    Committed,
     Slot(Option<Slot>),
-    Sleep,
-    Attached(usize),
-    StoreHealth(StoreHealth),
+    Heard(Heard),
     Deadline,
 }
 
@@ -94,11 +104,15 @@ impl SessionTask {
         state: SessionState,
         log: Arc<EventLog>,
     ) -> Self {
+        let bedtime = Arc::new(Notify::new());
         Self {
             replies: Encoder::new(&handle.id),
-            bedtime: Arc::new(Notify::new()),
-            attached: log.changed(),
-            store_health: shared.store.as_ref().map(|store| store.health()),
+            ears: Ears::new(
+                Arc::clone(&bedtime),
+                log.changed(),
+                shared.store.as_ref().map(|store| store.health()),
+            ),
+            bedtime,
             shared,
             handle,
             state,
@@ -107,6 +121,8 @@ impl SessionTask {
             agent: None,
             output: None,
             starting: None,
+            committing: None,
+            held: Vec::new(),
             warm: None,
             slot: SlotState::None,
             clients: HashMap::new(),
@@ -142,10 +158,9 @@ impl SessionTask {
             // While the session leaves, commands wait: its end drops the mailbox, and they look for what is there then.
             mail = self.mailbox.recv(), if !self.state.is_leaving() => Event::Mail(mail),
             started = start(&mut self.starting) => Event::Started(started),
+            () = committed(&mut self.committing) => Event::Committed,
             slot = wait_in_line(&mut self.slot) => Event::Slot(slot),
-            () = self.bedtime.notified() => Event::Sleep,
-            Ok(()) = self.attached.changed() => Event::Attached(*self.attached.borrow_and_update()),
-            health = changed(&mut self.store_health) => Event::StoreHealth(health),
+            heard = self.ears.hear() => Event::Heard(heard),
             () = timer, if deadline.is_some() => Event::Deadline,
         }
     }
@@ -161,7 +176,8 @@ impl SessionTask {
             Event::Output(Some(Output::Skipped { bytes })) => {
                 self.state.handle(Input::Skipped { bytes }, now);
             }
-            Event::Output(Some(Output::Exited(exit))) => {
+            Event::Output(Some(Output::Exited(mut exit))) => {
+                exit.unread_lines += self.held.len() as u64;
                 self.forget_agent();
                 self.state.handle(Input::Exited(exit), now);
             }
@@ -172,6 +188,7 @@ impl SessionTask {
                 self.state.handle(Input::Exited(crate::agent::Exit::default()), now);
             }
             Event::Started(outcome) => self.started(outcome, now),
+            Event::Committed => self.release_held(),
             Event::Slot(Some(slot)) => {
                 self.slot = SlotState::Held(slot);
                 self.state.handle(Input::Slot(SlotOutcome::Granted), now);
@@ -181,12 +198,12 @@ impl SessionTask {
                 self.state.handle(Input::Slot(SlotOutcome::Refused), now);
             }
             Event::Mail(Some(Mail::Command(request))) => self.command(*request, now),
-            Event::Sleep => self.state.handle(Input::Sleep, now),
             Event::Mail(Some(Mail::Drain(until))) => self.state.handle(Input::Drain { until }, now),
             // The registry dropped the session: the gateway is being torn down.
             Event::Mail(None) => self.state.handle(Input::Drain { until: now.instant }, now),
-            Event::Attached(count) => self.attached_changed(count, now),
-            Event::StoreHealth(health) => {
+            Event::Heard(Heard::Bedtime) => self.state.handle(Input::Sleep, now),
+            Event::Heard(Heard::Attached(count)) => self.attached_changed(count, now),
+            Event::Heard(Heard::Store(health)) => {
                 self.state.handle(Input::StoreHealth { ok: health == StoreHealth::Good }, now);
             }
             Event::Deadline => self.state.handle(Input::Tick, now),
@@ -219,7 +236,7 @@ impl SessionTask {
         }
     }
 
-    fn started(&mut self, outcome: Result<(Agent, mpsc::Receiver<Output>), SpawnError>, now: Now) {
+    fn started(&mut self, outcome: Result<(Agent, AgentOutput), SpawnError>, now: Now) {
         self.starting = None;
         let outcome = match outcome {
             Ok((agent, output)) => {
@@ -239,6 +256,8 @@ impl SessionTask {
     fn forget_agent(&mut self) {
         self.agent = None;
         self.output = None;
+        self.committing = None;
+        self.held.clear();
         // The next line comes from another process, if ever: a session at rest holds no more memory than it needs.
         self.log.compact();
     }
@@ -246,6 +265,8 @@ impl SessionTask {
     /// Appends what the state machine has written, then does what it wants, until it wants nothing more.
     fn flush(&mut self) {
         loop {
+            // Before the events: who has read of the session's end finds it ended.
+            self.state.refresh(&mut self.handle.summary.lock());
             let effects = std::mem::take(self.state.effects());
             self.append(&effects);
             if effects.is_empty() {
@@ -255,7 +276,6 @@ impl SessionTask {
                 self.run_effect(effect);
             }
         }
-        self.state.refresh(&mut self.handle.summary.lock());
         *self.handle.vitals.lock() = self.state.vitals();
         self.report();
     }
@@ -290,10 +310,10 @@ impl SessionTask {
             owner: self.handle.owner.to_string(),
             created_at: record.created_at,
             last_active_at: record.last_active_at,
-            status: match self.closing {
-                Some(Closing::Ended(_)) => Status::Ended,
-                Some(_) => Status::Dormant,
-                None => Status::Active,
+            status: match (self.state.has_ended(), self.closing) {
+                (true, _) => Status::Ended,
+                (false, Some(_)) => Status::Dormant,
+                (false, None) => Status::Active,
             },
             state: serde_json::to_string(&record).unwrap_or_default(),
         }
@@ -312,6 +332,7 @@ impl SessionTask {
             }
             Effect::Standing(standing) => self.standing(standing),
             Effect::Spawn(plan) => self.spawn(&plan),
+            Effect::Commit => self.commit(),
             Effect::ToAgent(line) => self.tell_agent(line),
             Effect::StopAgent { now } => {
                 if let Some(agent) = &self.agent {
@@ -324,7 +345,34 @@ impl SessionTask {
         }
     }
 
+    /// Holds back what the agent is told from now on, until the store has what the log has.
+    fn commit(&mut self) {
+        let Some(store) =
+            self.shared.store.clone().filter(|store| *store.health().borrow() == StoreHealth::Good)
+        else {
+            return;
+        };
+        self.committing = Some(Box::pin(async move {
+            // Late or failing: the message is worth more than the certainty that it does not come twice after a kill.
+            let _ = tokio::time::timeout(COMMIT, store.flush()).await;
+        }));
+    }
+
+    fn release_held(&mut self) {
+        self.committing = None;
+        for line in std::mem::take(&mut self.held) {
+            self.tell_agent(line);
+        }
+    }
+
     fn tell_agent(&mut self, line: bytes::Bytes) {
+        if self.committing.is_some() {
+            self.held.push(line);
+            if self.held.len() > MAX_HELD {
+                self.release_held();
+            }
+            return;
+        }
         let Some(agent) = &self.agent else { return };
         // Closed: the exit is on its way and says more.
         if let Err(crate::agent::SendError::Full) = agent.send(line) {
@@ -509,16 +557,23 @@ pub(super) fn now() -> Now {
     Now { instant: Instant::now(), unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX) }
 }
 
-async fn receive(output: &mut Option<mpsc::Receiver<Output>>) -> Option<Output> {
+async fn receive(output: &mut Option<AgentOutput>) -> Option<Output> {
     match output {
         Some(output) => output.recv().await,
         None => std::future::pending().await,
     }
 }
 
-async fn start(starting: &mut Option<Starting>) -> Result<(Agent, mpsc::Receiver<Output>), SpawnError> {
+async fn start(starting: &mut Option<Starting>) -> Result<(Agent, AgentOutput), SpawnError> {
     match starting {
         Some(starting) => starting.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn committed(committing: &mut Option<Committing>) {
+    match committing {
+        Some(committing) => committing.await,
         None => std::future::pending().await,
     }
 }
@@ -528,13 +583,4 @@ async fn wait_in_line(slot: &mut SlotState) -> Option<Slot> {
         SlotState::InLine(slot) => slot.await.ok(),
         SlotState::None | SlotState::Held(_) => std::future::pending().await,
     }
-}
-
-async fn changed(health: &mut Option<watch::Receiver<StoreHealth>>) -> StoreHealth {
-    if let Some(receiver) = health
-        && receiver.changed().await.is_ok()
-    {
-        return *receiver.borrow_and_update();
-    }
-    std::future::pending().await
 }

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::pool::{AgentPool, Slot};
 use super::state::LaunchPlan;
-use crate::agent::{Agent, Output, Stop};
+use crate::agent::{Agent, AgentOutput, Output, Stop};
 
 pub use keeper::keep;
 
@@ -134,7 +134,7 @@ pub(super) struct WarmAgent {
     /// What the pool knows its slot by.
     name: Arc<str>,
     pub(super) agent: Agent,
-    pub(super) output: mpsc::Receiver<Output>,
+    pub(super) output: AgentOutput,
     pub(super) slot: Slot,
     /// What it was started with, its conversation's id among it.
     pub(super) plan: LaunchPlan,
@@ -143,9 +143,9 @@ pub(super) struct WarmAgent {
 }
 
 impl WarmAgent {
-    /// Its process is there. (The output's other end is dropped with it.)
+    /// Its process is there.
     fn is_alive(&self) -> bool {
-        !self.output.is_closed()
+        !self.output.has_exited()
     }
 
     /// Has it end, and holds its slot until it has.

@@ -185,3 +185,55 @@ fn the_next_start_sweeps_what_is_left_of_its_own() {
     gateway.stop();
     lab.wait_for_no_processes();
 }
+
+/// Its turn had begun, but there was no agent yet that could have heard of it: it ended with an error.
+#[test]
+fn a_message_that_waited_for_its_agent_is_run_after_the_restart() {
+    let lab = Lab::new();
+    lab.script(&json!({"ignore": ["initialize"]}));
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    client.start(json!({}));
+    let messages = [client.say("one"), client.say("two")];
+    let accepted = client.answer(&messages[1], "user_message");
+    lab.wait_for_commit("s", seq(&accepted));
+    gateway.kill();
+    lab.wait_for_no_processes();
+
+    lab.script(&json!({}));
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    client.start(json!({"last_seq": 0}));
+    client.answer(&messages[1], "result");
+    for id in &messages {
+        let results = results_of(&client.events, id);
+        assert_eq!((results.len(), &results[0]["subtype"]), (1, &json!("success")), "{results:?}");
+    }
+    assert_eq!(client.text(&messages[0]), "echo: one");
+    gateway.stop();
+}
+
+/// It was there again, `dormant`: the end was stored only when the agent was gone.
+#[test]
+fn a_session_that_was_ended_does_not_come_back() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    client.start(json!({}));
+    let id = client.say("!ignore interrupt; ignore close; ignore sigterm; text begun; hang");
+    client.until(|message| message["delta"]["text"] == "begun");
+    client.send(json!({"type": "session_end"}));
+    let result = client.answer(&id, "result");
+    lab.wait_for_commit("s", seq(&result));
+    assert_eq!(lab.processes().len(), 1, "its agent is still there");
+    gateway.kill();
+    lab.wait_for_no_processes();
+
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    let list = client.list();
+    assert_eq!((list.len(), &list[0]["status"]), (1, &json!("ended")));
+    let answer = client.ask(json!({"type": "session_start"}), "error");
+    assert_eq!(answer["code"], "session_ended");
+    gateway.stop();
+}

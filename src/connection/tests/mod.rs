@@ -124,7 +124,7 @@ fn start(probe: Probe, settings: Settings, pipe: usize) -> Test {
     let who = Peer { id: 7, address: None, owner: "".into() };
     let connection =
         Connection::prepare(Arc::clone(&probe), who, Arc::new(settings), Arc::clone(&stats)).unwrap();
-    let outbox = connection.outbox.clone();
+    let outbox = connection.outbox().clone();
     let going_away = CancellationToken::new();
     let task = TaskTracker::new().spawn({
         let going_away = going_away.clone();

@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::{News, Warm, WarmAgent};
-use crate::agent::{Output, control, wire};
+use crate::agent::{AgentOutput, Output, control, wire};
 use crate::protocol::SessionConfig;
 use crate::session::journal::Position;
 use crate::session::pool::Slot;
@@ -195,7 +195,7 @@ async fn start(
 }
 
 /// Waits for the answer to the greeting. What else the agent says before it was asked anything is of no interest.
-async fn greeted(output: &mut mpsc::Receiver<Output>) -> Result<(), String> {
+async fn greeted(output: &mut AgentOutput) -> Result<(), String> {
     loop {
         match output.recv().await {
             Some(Output::Lines(lines)) => {
