@@ -315,6 +315,7 @@ impl SessionState {
     }
 
     fn attach(&mut self, asker: &Asker, attach: Attach) {
+        self.somebody_comes();
         // The agent starts with the session, not with its first message.
         if attach.created {
             self.start_early();
