@@ -11,6 +11,7 @@ mod pool;
 mod record;
 pub mod registry;
 mod revive;
+mod shelf;
 pub mod starts;
 pub mod state;
 mod tally;

@@ -114,6 +114,13 @@ pub struct StoredSession {
     pub record: Option<Record>,
 }
 
+impl StoredSession {
+    /// The last record, if it says that the session is over.
+    pub fn ended(&self) -> Option<&Record> {
+        self.record.as_ref().filter(|record| record.status == Status::Ended)
+    }
+}
+
 /// What may be forgotten.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Retention {

@@ -14,6 +14,8 @@ use crate::session::{Answer, Command};
 
 pub(in crate::dispatch) async fn session_end(context: &Context<'_>) -> Result<Answer, FrameError> {
     let SessionEnd { reason } = context.body()?;
+    // One that rests can be ended as well; nobody needs to attach for that.
+    context.wake_if_dormant().await?;
     context.command(|| Command::End { reason: reason.clone() }).await
 }
 

@@ -135,6 +135,16 @@ impl Store for SqliteStore {
         Box::pin(self.readers.run(tables::sessions))
     }
 
+    fn session<'a>(&'a self, key: &'a SessionKey) -> Pending<'a, Result<Option<StoredSession>, StoreError>> {
+        let key = key.clone();
+        Box::pin(self.readers.run(move |conn| tables::session(conn, &key)))
+    }
+
+    fn ended<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<Vec<StoredSession>, StoreError>> {
+        let owner = owner.to_owned();
+        Box::pin(self.readers.run(move |conn| tables::ended(conn, &owner)))
+    }
+
     fn message_ids<'a>(
         &'a self,
         key: &'a SessionKey,

@@ -125,6 +125,10 @@ pub(super) fn write(
     if batch.record.is_some() || known.unsaved_bytes > UNSAVED_BYTES {
         known.save(conn)?;
     }
+    // It rests or is over: most are never heard of again.
+    if batch.record.as_ref().is_some_and(|record| record.status != Status::Active) {
+        rows.forget(key);
+    }
     Ok(())
 }
 
@@ -163,32 +167,53 @@ fn doom(conn: &Connection, which: &str, params: impl rusqlite::Params + Copy) ->
 
 /// All sessions, in the order in which they were made.
 pub(super) fn sessions(conn: &Connection) -> rusqlite::Result<Vec<StoredSession>> {
-    let mut select = conn.prepare(
-        "SELECT key, id, epoch, next_seq, owner, created_at, last_active_at, status, state FROM sessions ORDER BY key",
-    )?;
-    let stored = select.query_map([], |row| {
-        let key = row.get(0)?;
-        let last_seq = chunks::last_seq(conn, key)?;
-        let mut record = None;
-        if let Some(state) = row.get(8)? {
-            record = Some(Record {
-                owner: row.get(4)?,
-                created_at: uint(row, 5)?,
-                last_active_at: uint(row, 6)?,
-                status: status(row, 7)?,
-                state,
-            });
-        }
-        Ok(StoredSession {
-            key: SessionKey::from(row.get::<_, String>(1)?),
-            epoch: row.get(2)?,
-            first_seq: chunks::first_seq(conn, key)?.max(1),
-            last_seq,
-            next_seq: uint(row, 3)?.max(last_seq + 1),
-            record,
-        })
-    })?;
+    select(conn, "TRUE", [])
+}
+
+/// One session.
+pub(super) fn session(conn: &Connection, key: &str) -> rusqlite::Result<Option<StoredSession>> {
+    Ok(select(conn, "id = ?1", [key])?.pop())
+}
+
+/// An owner's ended sessions, in the order in which they were made.
+pub(super) fn ended(conn: &Connection, owner: &str) -> rusqlite::Result<Vec<StoredSession>> {
+    select(conn, "owner = ?1 AND status = 2", [owner])
+}
+
+fn select(
+    conn: &Connection,
+    which: &str,
+    params: impl rusqlite::Params,
+) -> rusqlite::Result<Vec<StoredSession>> {
+    let mut select = conn.prepare_cached(&format!(
+        "SELECT key, id, epoch, next_seq, owner, created_at, last_active_at, status, state FROM sessions
+         WHERE {which} ORDER BY key"
+    ))?;
+    let stored = select.query_map(params, |row| stored(conn, row))?;
     stored.collect()
+}
+
+fn stored(conn: &Connection, row: &Row<'_>) -> rusqlite::Result<StoredSession> {
+    let key = row.get(0)?;
+    let last_seq = chunks::last_seq(conn, key)?;
+    let mut record = None;
+    if let Some(state) = row.get(8)? {
+        record = Some(Record {
+            owner: row.get(4)?,
+            created_at: uint(row, 5)?,
+            last_active_at: uint(row, 6)?,
+            status: status(row, 7)?,
+            state,
+        });
+    }
+    Ok(StoredSession {
+        key: SessionKey::from(row.get::<_, String>(1)?),
+        epoch: row.get(2)?,
+        first_seq: chunks::first_seq(conn, key)?.max(1),
+        last_seq,
+        next_seq: uint(row, 3)?.max(last_seq + 1),
+        record,
+    })
 }
 
 /// The message ids that are kept of the session, oldest first.
