@@ -19,6 +19,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 pub mod warm;
+mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

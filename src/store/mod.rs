@@ -17,8 +17,8 @@ pub use backlog::Backlog;
 pub use dir::{DataDir, DataDirError};
 pub use sqlite::{OpenError, SqliteStore};
 pub use types::{
-    Batch, Chunk, Entry, Expired, Record, Retention, SessionKey, Status, StoreCounts, StoreError,
-    StoreHealth, StoredSession,
+    Batch, Chunk, Entry, Expired, KEPT_MESSAGE_IDS, Record, Retention, SessionKey, Status, StoreCounts,
+    StoreError, StoreHealth, StoredSession,
 };
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
@@ -86,7 +86,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         })
     }
 
-    /// Ids of the client messages that the session has seen: for when it wakes up.
+    /// Ids of the client messages that the session has seen, oldest first: for when it wakes up. At least the newest
+    /// [`KEPT_MESSAGE_IDS`].
     fn message_ids<'a>(
         &'a self,
         key: &'a SessionKey,

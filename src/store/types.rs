@@ -44,6 +44,9 @@ impl fmt::Display for SessionKey {
     }
 }
 
+/// How many message ids of a session are kept at least: the newest.
+pub const KEPT_MESSAGE_IDS: usize = 65_536;
+
 /// Whether a session may be deleted to make room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Status {

@@ -49,7 +49,9 @@ use crate::protocol::{
 
 use super::journal::{Journal, Position};
 use super::record::Seen;
+use super::words;
 use agent::AgentLife;
+pub use agent::describe;
 use client_tools::ClientTools;
 use cost::Cost;
 pub use info::Snapshot;
@@ -315,6 +317,7 @@ impl SessionState {
     }
 
     fn attach(&mut self, asker: &Asker, attach: Attach) {
+        self.somebody_comes();
         // The agent starts with the session, not with its first message.
         if attach.created {
             self.start_early();
@@ -334,7 +337,8 @@ impl SessionState {
     }
 
     fn end(&mut self, asker: Asker, reason: Option<&str>) {
-        log::info!("session {}: ended by a client ({})", self.id, reason.unwrap_or("no reason given"));
+        let reason = reason.map_or("no reason given".into(), words::quoted);
+        log::info!("session {}: ended by a client ({reason})", self.id);
         self.close(Closing::Ended(crate::protocol::EndReason::Client), Some(asker.id));
     }
 

@@ -9,6 +9,7 @@ use super::{Asked, Effect, LaunchPlan, Life, SessionState, SlotOutcome, error};
 use crate::agent::{Exit, control};
 use crate::converter::Converter;
 use crate::protocol::{ErrorCode, EventSink, SessionStatus, TurnErrorCode, WarningCode};
+use crate::session::words;
 
 /// Starts that may fail in a row before the next one is held back.
 const FREE_FAILURES: u32 = 3;
@@ -187,6 +188,7 @@ impl SessionState {
             self.agent.not_before = Some(self.now.instant + wait);
         }
         log::warn!("session {}: the agent did not start: {reason}", self.id);
+        let reason = words::for_clients(reason);
         self.no_agent(ErrorCode::AgentUnavailable, &format!("Claude Code did not start: {reason}"));
     }
 

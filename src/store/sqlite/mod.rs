@@ -14,6 +14,8 @@ mod schema;
 mod tables;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upkeep_test;
 mod writer;
 
 pub use schema::OpenError;
