@@ -5,114 +5,14 @@
 //! short way for deltas (`parser`), and the limits (`memcpy`, `utf8`). Ratios within a run are what counts.
 
 use std::hint::black_box;
-use std::path::Path;
 
-use claude_ws::converter::{Converter, ConverterOptions, Outcome, turn_result};
-use claude_ws::protocol::encode::{Encoder, Header};
-use claude_ws::protocol::{EventSink, MessageId, ServerMessage};
+use claude_ws::converter::{Converter, ConverterOptions};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
+mod lines;
 mod sdk_path;
 
-/// The kinds, and how many of each a turn has.
-const KINDS: [(&str, usize); 7] = [
-    ("text_delta", 200),
-    ("thinking_delta", 0),
-    ("tool_input_delta", 0),
-    ("text_block", 3),
-    ("tool_input", 2),
-    ("tool_result", 1),
-    ("result", 1),
-];
-
-fn corpus(kind: &str) -> Vec<Vec<u8>> {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/lines").join(format!("{kind}.jsonl"));
-    let text = std::fs::read_to_string(path).expect("the corpus");
-    text.lines().map(|line| line.as_bytes().to_vec()).collect()
-}
-
-fn mix() -> Vec<Vec<u8>> {
-    KINDS.iter().flat_map(|(kind, count)| corpus(kind).into_iter().cycle().take(*count)).collect()
-}
-
-/// A session's sink without the log: every event becomes a frame.
-struct Frames {
-    encoder: Encoder,
-    next: u64,
-    bytes: usize,
-}
-
-impl EventSink for Frames {
-    fn next_id(&mut self) -> MessageId {
-        self.next += 1;
-        MessageId(self.next)
-    }
-
-    fn emit(&mut self, id: MessageId, message: &ServerMessage<'_>) {
-        self.next += 1;
-        let header = Header {
-            id: id.into(),
-            request_id: Some("3f0c7d5e-user-message"),
-            seq: Some(self.next),
-            timestamp: Some(1_767_225_600_000),
-        };
-        self.bytes += black_box(self.encoder.encode(&header, message)).len();
-    }
-}
-
-/// A session in mid-turn.
-struct Ours {
-    converter: Converter,
-    frames: Frames,
-}
-
-impl Ours {
-    fn new() -> Self {
-        let frames =
-            Frames { encoder: Encoder::new("0e0a9d60-5e0c-4b7d-9c61-7a3f5f8d2f11"), next: 0, bytes: 0 };
-        Self { converter: Converter::new(ConverterOptions::default()), frames }
-    }
-
-    /// Begins a message with a text, a thinking and a tool block, so that deltas have a place.
-    fn begin(&mut self, lines: &[Vec<u8>]) {
-        let index = |line: &[u8]| {
-            let text = String::from_utf8_lossy(line);
-            let digits = text.split("\"index\":").nth(1).map_or("0", |rest| &rest[..1]);
-            digits.to_owned()
-        };
-        let Some(line) = lines.iter().find(|line| line.starts_with(b"{\"type\":\"stream_event\"")) else {
-            return;
-        };
-        for event in [
-            r#"{"type":"message_start","message":{"id":"msg_1","model":"m"}}"#.to_owned(),
-            format!(
-                r#"{{"type":"content_block_start","index":{},"content_block":{}}}"#,
-                index(line),
-                if line.windows(16).any(|bytes| bytes == b"input_json_delta") {
-                    r#"{"type":"tool_use","id":"toolu_5beb44e652384aae","name":"Write"}"#
-                } else if line.windows(14).any(|bytes| bytes == b"thinking_delta") {
-                    r#"{"type":"thinking","thinking":""}"#
-                } else {
-                    r#"{"type":"text","text":""}"#
-                }
-            ),
-        ] {
-            self.line(format!(r#"{{"type":"stream_event","event":{event}}}"#).as_bytes(), true);
-        }
-    }
-
-    fn line(&mut self, line: &[u8], short: bool) {
-        let converted = if short {
-            self.converter.line(line, &mut self.frames)
-        } else {
-            self.converter.parsed_line(line, &mut self.frames)
-        };
-        if let Ok(Outcome::Result(result)) = &converted {
-            self.frames.event(&ServerMessage::Result(Box::new(turn_result(result))));
-        }
-    }
-}
+use lines::{KINDS, Ours, corpus, mix};
 
 fn bench_lines(criterion: &mut Criterion, name: &str, lines: &[Vec<u8>]) {
     let mut group = criterion.benchmark_group(name);

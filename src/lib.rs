@@ -57,6 +57,7 @@ pub mod scripted_model;
 pub mod server;
 pub mod session;
 pub mod store;
+mod wake;
 
 /// The README's examples, tried as tests.
 #[cfg(doctest)]

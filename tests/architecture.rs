@@ -29,9 +29,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     // Neither knows what messages mean; close codes are the transport's own vocabulary.
     ("server", &["connection", "protocol::codes"]),
-    ("connection", &["log", "protocol::codes"]),
+    ("connection", &["log", "protocol::codes", "wake"]),
     ("dispatch", &["session", "protocol"]),
-    ("session", &["converter", "log", "store", "agent", "protocol", "metrics"]),
+    ("session", &["converter", "log", "store", "agent", "protocol", "metrics", "wake"]),
     // The only room that knows both vocabularies, and of the agent's only the words.
     ("converter", &["agent::wire", "protocol"]),
     ("log", &["store"]),
@@ -42,6 +42,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("console", &[]),
     ("metrics", &[]),
     ("config", &[]),
+    ("wake", &[]),
 ];
 
 /// What tests beside the code may import on top: (room, import, why).

@@ -39,20 +39,19 @@ impl Server {
     ) -> Result<Self, String> {
         let me = std::env::current_exe().map_err(|problem| problem.to_string())?;
         let scratch = tempfile::tempdir().map_err(|problem| problem.to_string())?;
-        let mut arguments: Vec<String> = [
-            "--bind=127.0.0.1:0",
-            "--log=error",
-            "--no-console",
-            "--max-agents=5000",
-            "--max-connections=20000",
-            "--heartbeat=60s",
-        ]
-        .map(str::to_owned)
-        .into();
-        if !flags.iter().any(|flag| flag.starts_with("--claude-bin")) {
-            arguments.push(format!("--claude-bin={}", me.display()));
-        }
-        arguments.push(format!("--workspace-root={}", scratch.path().display()));
+        let defaults = [
+            "--bind=127.0.0.1:0".to_owned(),
+            "--log=error".to_owned(),
+            "--no-console".to_owned(),
+            "--max-agents=5000".to_owned(),
+            "--heartbeat=60s".to_owned(),
+            format!("--claude-bin={}", me.display()),
+            format!("--workspace-root={}", scratch.path().display()),
+        ];
+        // What the scenario says itself comes instead.
+        let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+        let is_default = |flag: &String| !flags.iter().any(|own| name(own) == name(flag));
+        let mut arguments: Vec<String> = defaults.into_iter().filter(is_default).collect();
         match store {
             Store::Ephemeral => arguments.push("--ephemeral".to_owned()),
             Store::Disk => arguments.push(format!("--data-dir={}/data", scratch.path().display())),

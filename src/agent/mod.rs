@@ -8,10 +8,10 @@
 //! ```text
 //! Spawner::spawn(Launch) ─▶ one thread forks ─▶ supervisor task (owns the process, climbs the ladder)
 //!    Agent::send ─▶ queue, bound in bytes ─▶ writer task ─▶ stdin
-//!    Receiver<Output> ◀─ bounded channel ◀─ pump task ◀─ stdout         stderr task keeps the last 8 KiB
+//!    AgentOutput::recv ◀─ stdout, read by who wants it                   stderr task keeps the last 8 KiB
 //! ```
 //!
-//! The end, by [`Agent::stop`], by dropping the [`Agent`] or its receiver, by a crash or by a process that closed its
+//! The end, by [`Agent::stop`], by dropping the [`Agent`] or its output, by a crash or by a process that closed its
 //! stdout: interrupt and close stdin → SIGTERM to the process group → SIGKILL to it → sweep of everything that carries
 //! the agent's environment marker, which also runs after every exit. Then [`Output::Exited`], once.
 
@@ -41,6 +41,7 @@ pub use args::ArgsError;
 pub use framing::Lines;
 pub use launch::{AgentLimits, Conversation, Exit, Ladder, Launch, Output, SendError, SpawnError, Stop};
 pub use marker::{BadInstance, Instance, MARKER_VARIABLE, Marker};
+pub use pump::AgentOutput;
 pub use spawn::{Spawner, is_program};
 pub use supervise::Agent;
 pub use sweep::{Swept, sweep};

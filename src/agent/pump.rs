@@ -1,9 +1,10 @@
 //! The readers of the agent's two output pipes.
 //!
-//! stdout goes in whole lines through a bounded channel: when the reader of the channel is slow, the pump stops reading
-//! and the agent waits in its write. stderr is always read, so that it never blocks the agent; only its end is kept.
-//! Must not know what a line means, nor when the agent is stopped: it ends at the end of the pipes, or shortly after
-//! `gone` (the process and its descendants are dead) should someone else hold a pipe open.
+//! stdout is read by whoever holds the [`AgentOutput`], in whole lines: who is slow does not read, and the agent waits in its
+//! write. (No task of its own: that would be one more to wake for each piece that the agent says.) stderr is always read, so
+//! that it never blocks the agent; only its end is kept. Must not know what a line means, nor when the agent is stopped: it
+//! ends at the end of the pipes, or shortly after the process and its descendants are dead, should someone else hold a pipe
+//! open.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,14 +13,16 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::ChildStdout;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::framing::{Frame, Framer};
-use super::launch::Output;
+use super::launch::{Exit, Output};
 
-/// How much is still read after `gone`: all that a pipe can hold was written before. (The most that an unprivileged
-/// process can make a pipe hold.)
+/// How much is still read after the process is gone: all that a pipe can hold was written before. (The most that an
+/// unprivileged process can make a pipe hold.)
 const LAST_BYTES: usize = 1 << 20;
 
 /// The process is gone; how long to go on reading what nobody should be writing any more.
@@ -34,56 +37,100 @@ impl Gone {
     async fn or_read(&self, read: impl Future<Output = io::Result<usize>>) -> usize {
         tokio::select! {
             biased;
-            read = read => read.unwrap_or_else(|error| {
-                log::debug!("reading from an agent: {error}");
-                0
-            }),
+            read = read => count(read),
             () = async { self.token.cancelled().await; tokio::time::sleep(self.drain).await } => 0,
         }
     }
 }
 
-/// Reads stdout to its end. `ended` is cancelled there, which may be long before the last line is taken.
-pub(super) async fn stdout(
-    mut pipe: impl AsyncRead + Unpin,
-    max_line: usize,
-    output: mpsc::Sender<Output>,
-    gone: Gone,
-    ended: CancellationToken,
-) {
-    let mut framer = Framer::new(max_line);
-    let mut last = 0;
-    while last < LAST_BYTES {
-        let read = gone.or_read(async { pipe.read_buf(&mut framer.buffer()).await }).await;
-        if read == 0 {
-            break;
-        }
-        if gone.token.is_cancelled() {
-            last += read;
-        }
-        framer.advance();
-        if !forward(&mut framer, &output).await {
-            break;
-        }
-    }
-    drop(pipe);
-    ended.cancel();
-    framer.finish();
-    forward(&mut framer, &output).await;
+fn count(read: io::Result<usize>) -> usize {
+    read.unwrap_or_else(|error| {
+        log::debug!("reading from an agent: {error}");
+        0
+    })
 }
 
-/// False when nobody reads the channel any more.
-async fn forward(framer: &mut Framer, output: &mpsc::Sender<Output>) -> bool {
-    while let Some(frame) = framer.next_frame() {
-        let item = match frame {
-            Frame::Lines(lines) => Output::Lines(lines),
-            Frame::Skipped { bytes } => Output::Skipped { bytes },
-        };
-        if output.send(item).await.is_err() {
-            return false;
+/// What an agent says, and last and once, how it ended. It must be read, for the process waits when its pipe is full;
+/// dropping it kills the process.
+#[derive(Debug)]
+pub struct AgentOutput<Pipe = ChildStdout> {
+    /// None after its end.
+    pipe: Option<Pipe>,
+    framer: Framer,
+    /// From the supervisor: how it ended, once all that belonged to it is gone.
+    exit: mpsc::Receiver<Exit>,
+    exited: Option<Exit>,
+    /// How long a read may take after that.
+    drain: Duration,
+    /// Bytes that were read after that.
+    last: usize,
+    /// Tells the supervisor that stdout ended.
+    ended: CancellationToken,
+}
+
+impl<Pipe: AsyncRead + Unpin> AgentOutput<Pipe> {
+    pub(super) fn new(
+        pipe: Pipe,
+        max_line: usize,
+        exit: mpsc::Receiver<Exit>,
+        drain: Duration,
+        ended: CancellationToken,
+    ) -> Self {
+        Self { pipe: Some(pipe), framer: Framer::new(max_line), exit, exited: None, drain, last: 0, ended }
+    }
+
+    /// What it says next; `None` after [`Output::Exited`]. Cancel safe.
+    pub async fn recv(&mut self) -> Option<Output> {
+        loop {
+            if let Some(frame) = self.framer.next_frame() {
+                return Some(match frame {
+                    Frame::Lines(lines) => Output::Lines(lines),
+                    Frame::Skipped { bytes } => Output::Skipped { bytes },
+                });
+            }
+            match &mut self.pipe {
+                Some(pipe) => {
+                    let mut buffer = self.framer.buffer();
+                    let read = pipe.read_buf(&mut buffer);
+                    let read = if self.exited.is_some() {
+                        timeout(self.drain, read).await.map_or(0, count)
+                    } else {
+                        tokio::select! {
+                            biased;
+                            read = read => count(read),
+                            exit = self.exit.recv() => {
+                                // A supervisor that is gone without a word was aborted with its runtime.
+                                self.exited = Some(exit.unwrap_or_default());
+                                continue;
+                            }
+                        }
+                    };
+                    drop(buffer);
+                    self.took(read);
+                }
+                None if self.exited.is_some() => return self.exited.take().map(Output::Exited),
+                None => return self.exit.recv().await.map(Output::Exited),
+            }
         }
     }
-    true
+
+    /// The process and all that belonged to it is gone. (What it said before may still be there.)
+    pub(crate) fn has_exited(&self) -> bool {
+        self.exit.is_closed()
+    }
+
+    fn took(&mut self, read: usize) {
+        if self.exited.is_some() {
+            self.last += read;
+        }
+        if read == 0 || self.last > LAST_BYTES {
+            self.pipe = None;
+            self.ended.cancel();
+            self.framer.finish();
+        } else {
+            self.framer.advance();
+        }
+    }
 }
 
 /// The end of a stream, at most so many bytes of it.
@@ -131,6 +178,8 @@ pub(super) async fn stderr(mut pipe: impl AsyncRead + Unpin, tail: Tail, gone: G
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
+
     use super::*;
 
     #[test]
@@ -148,14 +197,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_pipe_that_someone_else_holds_open_does_not_hold_the_pump() {
-        let (near, _far) = tokio::io::duplex(10);
-        let (sender, mut receiver) = mpsc::channel(1);
-        let gone = Gone { token: CancellationToken::new(), drain: Duration::from_millis(1) };
+    async fn a_pipe_that_someone_else_holds_open_does_not_hold_the_end() {
+        let (near, far) = tokio::io::duplex(10);
+        let (exit, exits) = mpsc::channel(1);
         let ended = CancellationToken::new();
-        gone.token.cancel();
-        stdout(near, 100, sender, gone, ended.clone()).await;
-        assert!(ended.is_cancelled());
-        assert!(receiver.recv().await.is_none());
+        let drain = Duration::from_millis(1);
+        let mut output = AgentOutput::new(near, 100, exits, drain, ended.clone());
+        let mut far = far;
+        far.write_all(b"a\nb").await.unwrap();
+        exit.send(Exit::default()).await.unwrap();
+        drop(exit);
+        let mut said = Vec::new();
+        loop {
+            match output.recv().await {
+                Some(Output::Lines(lines)) => said.extend(lines.iter().map(<[u8]>::to_vec)),
+                Some(Output::Exited(_)) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(said, [b"a", b"b"]);
+        assert!(ended.is_cancelled() && output.recv().await.is_none());
     }
 }

@@ -22,8 +22,9 @@ use tokio_util::task::TaskTracker;
 use super::args::{Argument, arguments};
 use super::files::{self, PrivateFile};
 use super::guard::Guard;
-use super::launch::{Launch, Output, SpawnError};
+use super::launch::{Launch, SpawnError};
 use super::marker::MARKER_VARIABLE;
+use super::pump::AgentOutput;
 use super::supervise::{Agent, supervise};
 use super::sweep::{sweep_agent, sweep_run};
 
@@ -73,9 +74,8 @@ impl Spawner {
         Ok(Self { shared: Shared { requests, tracker, sweeps: Arc::new(Semaphore::new(PARALLEL_SWEEPS)) } })
     }
 
-    /// Starts a process. The receiver gives what it says and, last and once, how it ended; it must be read, for the
-    /// process waits when it is full. Dropping the receiver or the agent kills the process.
-    pub async fn spawn(&self, launch: Launch) -> Result<(Agent, mpsc::Receiver<Output>), SpawnError> {
+    /// Starts a process. Dropping the agent or its output kills it.
+    pub async fn spawn(&self, launch: Launch) -> Result<(Agent, AgentOutput), SpawnError> {
         let (reply, answer) = oneshot::channel();
         let request = Request { launch: Box::new(launch), runtime: Handle::current(), reply };
         self.shared.requests.send(request).await.map_err(|_| SpawnError::Closed)?;

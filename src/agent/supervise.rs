@@ -16,15 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::control;
 use super::files::PrivateFile;
-use super::launch::{Exit, Ladder, Output, SendError, SpawnError, Stop};
+use super::launch::{Exit, Ladder, SendError, SpawnError, Stop};
 use super::marker::Marker;
-use super::pump::{self, Gone, Tail};
+use super::pump::{self, AgentOutput, Gone, Tail};
 use super::spawn::{Shared, Started};
 use super::stdin::{self, StdinQueue};
 use super::sweep::sweep_agent;
-
-/// Batches between pump and reader: enough to keep both busy, few enough that a slow reader stops the agent soon.
-const OUTPUT_BATCHES: usize = 4;
 
 /// The `request_id` of the interrupt that the ladder sends; its answer may show up among the lines.
 pub(super) const STOP_REQUEST_ID: &str = "claude-ws-stop";
@@ -44,7 +41,7 @@ impl Agent {
         self.stdin.send(line)
     }
 
-    /// Asks for the end, and returns at once; [`Output::Exited`] tells when it is reached. A stronger stop escalates a
+    /// Asks for the end, and returns at once; [`Output::Exited`](super::Output::Exited) tells when it is reached. A stronger stop escalates a
     /// weaker one, asking again changes nothing.
     pub fn stop(&self, how: Stop) {
         self.stop.send_if_modified(|asked| {
@@ -56,7 +53,7 @@ impl Agent {
         });
     }
 
-    /// The process id. It is valid until [`Output::Exited`].
+    /// The process id. It is valid until [`Output::Exited`](super::Output::Exited).
     pub fn pid(&self) -> u32 {
         self.pid
     }
@@ -69,10 +66,7 @@ impl Drop for Agent {
 }
 
 /// Sets the tasks of a started process to work.
-pub(super) fn supervise(
-    started: Started,
-    shared: &Shared,
-) -> Result<(Agent, mpsc::Receiver<Output>), SpawnError> {
+pub(super) fn supervise(started: Started, shared: &Shared) -> Result<(Agent, AgentOutput), SpawnError> {
     let Started { mut child, launch, files } = started;
     let limits = &launch.limits;
     let (Some(raw_pid), Some(input), Some(stdout), Some(stderr)) =
@@ -82,15 +76,14 @@ pub(super) fn supervise(
     };
     let pid = i32::try_from(raw_pid).ok().and_then(Pid::from_raw);
     let pid = pid.ok_or_else(|| SpawnError::Os(std::io::Error::other("the process has no id")))?;
-    // From the pump (and at the end the supervisor) to the session. Full: the pump stops reading. Closed: nobody wants
-    // the agent any more, it is killed.
-    let (output, receiver) = mpsc::channel(OUTPUT_BATCHES);
+    // From the supervisor to who reads the output, once. Never full. Closed: nobody wants the agent any more, it is killed.
+    let (exit, exits) = mpsc::channel(1);
     let (stop, stop_asked) = watch::channel(None);
     let queue = StdinQueue::new(limits.stdin_queue_bytes);
     let tail = Tail::new(limits.stderr_tail);
     let gone = Gone { token: CancellationToken::new(), drain: limits.ladder.drain };
     let stdout_ended = CancellationToken::new();
-    let pump = pump::stdout(stdout, limits.max_line, output.clone(), gone.clone(), stdout_ended.clone());
+    let output = AgentOutput::new(stdout, limits.max_line, exits, limits.ladder.drain, stdout_ended.clone());
     let tracker = &shared.tracker;
     let supervisor = Supervisor {
         pid,
@@ -101,7 +94,7 @@ pub(super) fn supervise(
         stdin: queue.clone(),
         stop_asked: Some(stop_asked),
         stdout_ended,
-        output,
+        exit,
         requested: false,
         killed: false,
     };
@@ -109,14 +102,13 @@ pub(super) fn supervise(
         marker: launch.marker.clone(),
         files,
         writer: tracker.spawn(stdin::write(queue.clone(), input, left_in_pipe)),
-        pump: tracker.spawn(pump),
         stderr: tracker.spawn(pump::stderr(stderr, tail.clone(), gone.clone())),
         tail,
         gone,
         shared: shared.clone(),
     };
     tracker.spawn(supervisor.run(after));
-    Ok((Agent { pid: raw_pid, stdin: queue, stop }, receiver))
+    Ok((Agent { pid: raw_pid, stdin: queue, stop }, output))
 }
 
 /// Bytes that were written and not read. 0 where the system does not say.
@@ -143,7 +135,7 @@ enum Event {
     /// The process ended and is reaped. `None`: how is not known.
     Ended(Option<ExitStatus>),
     StopAsked(Stop),
-    /// Nobody holds the receiver.
+    /// Nobody holds the output.
     Abandoned,
     StdoutEnded,
     DeadlinePassed,
@@ -160,7 +152,7 @@ struct Supervisor {
     /// `None` after the handle was dropped, which asked for the strongest stop.
     stop_asked: Option<watch::Receiver<Option<Stop>>>,
     stdout_ended: CancellationToken,
-    output: mpsc::Sender<Output>,
+    exit: mpsc::Sender<Exit>,
     requested: bool,
     killed: bool,
 }
@@ -189,7 +181,7 @@ impl Supervisor {
             unread_lines: if by_itself { self.stdin.unread_lines() } else { 0 },
         };
         // Closed: nobody wants to know.
-        let _ = self.output.send(Output::Exited(exit)).await;
+        let _ = self.exit.send(exit).await;
     }
 
     async fn next_event(&mut self) -> Event {
@@ -198,7 +190,7 @@ impl Supervisor {
         tokio::select! {
             status = self.child.wait() => Event::Ended(status.ok()),
             how = stop_asked(&mut self.stop_asked), if can_escalate => Event::StopAsked(how),
-            () = self.output.closed(), if can_escalate => Event::Abandoned,
+            () = self.exit.closed(), if can_escalate => Event::Abandoned,
             () = self.stdout_ended.cancelled(), if silence_is_news => Event::StdoutEnded,
             () = passed(self.deadline) => Event::DeadlinePassed,
         }
@@ -273,7 +265,6 @@ struct Aftermath {
     marker: Marker,
     files: Vec<PrivateFile>,
     writer: JoinHandle<()>,
-    pump: JoinHandle<()>,
     stderr: JoinHandle<()>,
     tail: Tail,
     gone: Gone,
@@ -281,9 +272,9 @@ struct Aftermath {
 }
 
 impl Aftermath {
-    /// Sweeps and waits for the pipes. Gives the end of stderr. The pump is last: it may wait for a slow reader.
+    /// Sweeps and waits for the pipes. Gives the end of stderr.
     async fn clean_up(self, ladder: Ladder) -> String {
-        let Self { marker, files, mut writer, pump, stderr, tail, gone, shared } = self;
+        let Self { marker, files, mut writer, stderr, tail, gone, shared } = self;
         let permit = shared.sweeps.acquire().await;
         let sweep = shared.tracker.spawn_blocking(move || {
             let swept = sweep_agent(&marker, ladder.sweep);
@@ -305,7 +296,6 @@ impl Aftermath {
             writer.abort();
         }
         let _ = stderr.await;
-        let _ = pump.await;
         tail.text()
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -28,7 +27,8 @@ const LADDER: Ladder = Ladder {
 /// A running fake CLI and what it said.
 struct Running {
     agent: Option<Agent>,
-    output: mpsc::Receiver<Output>,
+    /// None once it was dropped.
+    output: Option<AgentOutput>,
     lines: Vec<Vec<u8>>,
     skipped: Vec<u64>,
     scope: Scope,
@@ -54,7 +54,14 @@ async fn start_with(launch: Launch) -> Running {
     let tracker = TaskTracker::new();
     let spawner = Spawner::new(tracker.clone()).unwrap();
     let (agent, output) = spawner.spawn(launch).await.unwrap();
-    Running { agent: Some(agent), output, lines: Vec::new(), skipped: Vec::new(), scope, tracker }
+    Running {
+        agent: Some(agent),
+        output: Some(output),
+        lines: Vec::new(),
+        skipped: Vec::new(),
+        scope,
+        tracker,
+    }
 }
 
 impl Running {
@@ -69,7 +76,11 @@ impl Running {
 
     /// Reads on. `Some` is the exit.
     async fn next(&mut self) -> Option<Exit> {
-        match timeout(PATIENCE, self.output.recv()).await.expect("nothing came").expect("no exit came") {
+        match timeout(PATIENCE, self.output.as_mut().unwrap().recv())
+            .await
+            .expect("nothing came")
+            .expect("no exit came")
+        {
             Output::Lines(lines) => self.lines.extend(lines.iter().map(<[u8]>::to_vec)),
             Output::Skipped { bytes } => self.skipped.push(bytes),
             Output::Exited(exit) => return Some(exit),
@@ -98,7 +109,7 @@ impl Running {
                 break exit;
             }
         };
-        assert!(self.output.recv().await.is_none(), "something came after the exit");
+        assert!(self.output.as_mut().unwrap().recv().await.is_none(), "something came after the exit");
         self.nothing_left().await;
         (exit, self)
     }
@@ -241,7 +252,7 @@ async fn dropping_the_receiver_kills_and_sweeps() {
     let mut running = start("").await;
     running.say("!grandchild-stdout; text a; hang");
     running.until("text_delta").await;
-    running.output = mpsc::channel(1).1;
+    running.output = None;
     running.tracker.close();
     timeout(PATIENCE, running.tracker.wait()).await.expect("tasks are left");
     running.nothing_left().await;
@@ -405,8 +416,14 @@ async fn agents_outlive_the_spawner_and_their_parent_death_signal_is_set() {
     let spawner = Spawner::new(tracker.clone()).unwrap();
     let (agent, output) = spawner.spawn(launch).await.unwrap();
     drop(spawner);
-    let mut running =
-        Running { agent: Some(agent), output, lines: Vec::new(), skipped: Vec::new(), scope, tracker };
+    let mut running = Running {
+        agent: Some(agent),
+        output: Some(output),
+        lines: Vec::new(),
+        skipped: Vec::new(),
+        scope,
+        tracker,
+    };
     running.say("still here");
     running.until("echo: still").await;
     running.agent().stop(Stop::Orderly);

@@ -307,8 +307,9 @@ impl TimeArgs {
     }
 }
 
-fn time(text: &str) -> Result<Duration, humantime::DurationError> {
+fn time(text: &str) -> Result<Duration, &'static str> {
     humantime::parse_duration(text)
+        .map_err(|_| "a time is a number with a unit: 500ms, 15s, 10min, 1h, 7days")
 }
 
 /// The directory given, else one in the user's state directory; without a home there is nowhere to keep anything.

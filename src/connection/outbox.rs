@@ -47,6 +47,7 @@ pub(super) struct Source {
 
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// Wakes the writer: cursors have news, there is a close, or a heartbeat is due.
     pub(super) doorbell: Doorbell,
     /// Bytes that may still be queued.
     budget: Semaphore,
@@ -56,8 +57,6 @@ pub(super) struct Shared {
     closing: AtomicBool,
     /// There is an end.
     closed: Notify,
-    /// Wakes the writer: there is a close, or a heartbeat is due.
-    pub(super) wake: Notify,
 }
 
 #[derive(Debug)]
@@ -92,7 +91,6 @@ pub(super) fn outbox(bytes: usize) -> (Outbox, Source) {
         end: Mutex::new(None),
         closing: AtomicBool::new(false),
         closed: Notify::new(),
-        wake: Notify::new(),
     });
     let source = Source { queue: queue_out, notices: notices_out, shared: Arc::clone(&shared) };
     (Outbox { queue, notices, shared }, source)
@@ -168,7 +166,7 @@ impl Shared {
     pub(super) fn end(&self, end: End) {
         self.end.lock().get_or_insert(end);
         self.closing.store(true, Ordering::Release);
-        self.wake.notify_one();
+        self.doorbell.nudge();
         self.closed.notify_one();
     }
 

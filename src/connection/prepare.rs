@@ -1,6 +1,7 @@
 //! A connection before and while it runs.
 
 use std::{
+    pin::pin,
     sync::{Arc, atomic::AtomicBool, atomic::Ordering::Relaxed},
     time::Duration,
 };
@@ -25,6 +26,7 @@ use super::{
     wire::{Inbound, Wire},
     writer::Writer,
 };
+use crate::wake::OnWake;
 
 /// A connection that the service has agreed to; runs once the upgrade is done.
 pub struct Connection<S: Service> {
@@ -103,12 +105,13 @@ impl<S: Service> Connection<S> {
                 beat: &beat,
                 going_away,
             };
+            let watching = pin!(watchdog.run());
             // In this order: what the peer did is told before what this side makes of it.
             tokio::select! {
                 biased;
                 end = reader.run() => end,
                 end = writer.run() => end,
-                end = watchdog.run() => end,
+                end = OnWake::new(watching) => end,
             }
         };
         // The client's state, its cursors and the outbox are gone; sessions know before the handshake is over.

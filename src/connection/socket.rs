@@ -8,7 +8,7 @@ use std::{
     future::poll_fn,
     io::{self, Read, Write},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -162,6 +162,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        // tungstenite fills its read buffer with zeros at every look, so it is asked only when there is something to see.
+        if self.drained {
+            match ready!(self.wire.poll_ahead(cx)) {
+                Ok(()) => {}
+                Err(_) => return Poll::Ready(Event::End(End::PeerGone)),
+            }
+        }
         let result = self.state.read(&mut Blocking { wire: &mut self.wire, cx });
         self.drained = false;
         Poll::Ready(match result {

@@ -59,7 +59,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Watchdog<'_, IO> {
             if now >= next_beat {
                 next_beat = now + heartbeat;
                 self.beat.store(true, Ordering::Relaxed);
-                self.shared.wake.notify_one();
+                self.shared.doorbell.nudge();
             }
             sleep_until(next_beat.min(silent_at).min(stalled_at)).await;
         }

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, ready},
@@ -18,6 +19,9 @@ use super::{
     stats::Stats,
 };
 use crate::protocol::codes::CloseCode;
+
+/// Bytes that are read ahead: most messages of clients are shorter.
+const AHEAD: usize = 1024;
 
 /// Messages of up to this size may come in whatever others send.
 const FREE: u64 = 16 << 10;
@@ -58,7 +62,7 @@ impl Drop for Inbound {
 #[derive(Debug)]
 pub(super) struct Wire<IO> {
     io: IO,
-    /// What came together with the request head.
+    /// What was read already: together with the request head, or ahead.
     early: Bytes,
     scanner: Scanner,
     violation: Option<CloseCode>,
@@ -86,6 +90,22 @@ impl<IO> Wire<IO> {
     /// What was read so far are whole messages.
     pub(super) fn at_rest(&self) -> bool {
         self.scanner.at_rest() && self.early.is_empty()
+    }
+
+    /// Waits for something to read, or the end, and takes a first piece of it. (Who only asks whether there is something
+    /// need not have a large buffer ready.)
+    pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        IO: AsyncRead + Unpin,
+    {
+        if !self.early.is_empty() || self.violation.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut space = [const { MaybeUninit::uninit() }; AHEAD];
+        let mut piece = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut piece))?;
+        self.early = Bytes::copy_from_slice(piece.filled());
+        Poll::Ready(Ok(()))
     }
 
     /// The socket itself, for reading past the end of the protocol.

@@ -2,6 +2,7 @@
 
 use std::{
     future::pending,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,7 +22,7 @@ use super::{
     outbox::{Item, Source},
     socket::{Broken, Socket},
 };
-use crate::protocol::codes::CloseCode;
+use crate::{protocol::codes::CloseCode, wake::OnWake};
 
 /// Items of each queue that are written before it is the cursors' turn.
 const QUEUE_TURN: usize = 64;
@@ -44,11 +45,11 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
     pub(super) async fn run(mut self) -> End {
         let shared = Arc::clone(&self.source.shared);
         // A peer that does not take what is being written must not put off the end.
-        let overdue = async {
+        let overdue = pin!(async {
             let end = shared.ended().await;
             sleep(self.settings.close_timeout).await;
             end
-        };
+        });
         let writing = async {
             loop {
                 if let Some(end) = shared.ending() {
@@ -66,7 +67,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
         };
         tokio::select! {
             end = writing => end,
-            end = overdue => end,
+            end = OnWake::new(overdue) => end,
         }
     }
 
@@ -112,7 +113,6 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
                 let _ = self.feed(Message::Text(notice)).await;
             }
             () = self.cursors.rung(&self.source.shared.doorbell) => {}
-            () = self.source.shared.wake.notified() => {}
         }
     }
 

@@ -49,13 +49,13 @@ pub enum BuildError {
     #[error("cannot read the stored sessions: {0}")]
     Read(#[from] StoreError),
     /// The tokens file is unusable.
-    #[error(transparent)]
+    #[error("--auth-token-file: {0}")]
     Tokens(#[from] BadTokens),
     /// An origin that is none.
-    #[error(transparent)]
+    #[error("--allow-origin: {0}")]
     Origin(#[from] BadOrigin),
     /// A proxy that is none.
-    #[error(transparent)]
+    #[error("--trusted-proxy: {0}")]
     Proxy(#[from] BadProxy),
     /// The data directory's id is no id.
     #[error(transparent)]

@@ -70,15 +70,16 @@ impl Collector for Sampler {
 
 impl Sampler {
     fn about_agents(&self, page: &mut Page<'_>, live: &[Vitals]) -> fmt::Result {
-        let states = [
-            ("stopped", AgentState::Stopped),
-            ("waiting", AgentState::Waiting),
-            ("starting", AgentState::Starting),
-            ("running", AgentState::Running),
-        ];
         let count = |state| live.iter().filter(|session| session.agent == state).count();
-        let counts = states.map(|(name, state)| (name, count(state)));
-        page.family("agents", "Agents of live sessions by state", "state", &counts)?;
+        let (warm, warming) = self.registry.shared().warm.count();
+        let counts = [
+            ("stopped", count(AgentState::Stopped)),
+            ("waiting", count(AgentState::Waiting)),
+            ("starting", count(AgentState::Starting) + warming),
+            ("running", count(AgentState::Running)),
+            ("warm", warm),
+        ];
+        page.family("agents", "Agents by state; warm: no session has it yet", "state", &counts)?;
         let (free, waiting) = self.registry.shared().pool.load();
         page.gauge("agent_slots", "Agents that may run at once (--max-agents)", self.max_agents)?;
         page.gauge("agent_slots_free", "Slots that no agent has", free)?;

@@ -34,6 +34,8 @@ pub struct Doorbell {
 struct Shared {
     /// Bells that rang since the last look, each at most once: bounded by the number of cursors.
     rung: Mutex<Vec<Arc<Bell>>>,
+    /// The waiter is wanted for something else.
+    nudged: AtomicBool,
     notify: Notify,
 }
 
@@ -43,12 +45,18 @@ impl Doorbell {
         Self::default()
     }
 
-    /// Waits until a cursor has news, and adds the ids of all that have to `news`. Cancel safe. Each is to be read
-    /// until it is caught up.
+    /// Waits until a cursor has news, and adds the ids of all that have to `news`; or until a [`nudge`](Self::nudge).
+    /// Cancel safe. Each is to be read until it is caught up.
     pub async fn wait(&self, news: &mut Vec<CursorId>) {
-        while !self.take(news) {
+        while !self.take(news) && !self.shared.nudged.swap(false, Ordering::Acquire) {
             self.shared.notify.notified().await;
         }
+    }
+
+    /// Ends the wait, or the next one, without news.
+    pub fn nudge(&self) {
+        self.shared.nudged.store(true, Ordering::Release);
+        self.shared.notify.notify_one();
     }
 
     /// As [`wait`](Self::wait), without waiting: `false` when nothing rang.

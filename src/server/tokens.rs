@@ -167,7 +167,7 @@ impl Pass {
             }
         }
         // The store is gone, and with it whoever could change anything.
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -3,6 +3,7 @@
 //! A session outlives connections and agent processes. Its state machine is pure; its task runs the effects; the event log
 //! is its only output. This room knows nothing of WebSocket and HTTP.
 
+mod ears;
 mod handle;
 mod journal;
 mod launch;

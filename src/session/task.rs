@@ -8,12 +8,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
 
 use super::Shared;
+use super::ears::{Ears, Heard};
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
 use super::pool::{Acquired, Slot};
 use super::state::{
@@ -21,13 +22,13 @@ use super::state::{
     Snapshot, Standing, error,
 };
 use super::warm::WarmAgent;
-use crate::agent::{Agent, Output, SpawnError, Stop};
+use crate::agent::{Agent, AgentOutput, Output, SpawnError, Stop};
 use crate::log::{Doorbell, EventLog, From, Journal, Verdict};
 use crate::protocol::encode::{Encoder, Header};
 use crate::protocol::{ErrorCode, ServerMessage};
 use crate::store::{Status, StoreHealth, StoredSession};
 
-type Starting = Pin<Box<dyn Future<Output = Result<(Agent, mpsc::Receiver<Output>), SpawnError>> + Send>>;
+type Starting = Pin<Box<dyn Future<Output = Result<(Agent, AgentOutput), SpawnError>> + Send>>;
 
 type Committing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -37,7 +38,7 @@ const COMMIT: Duration = Duration::from_secs(1);
 const MAX_HELD: usize = 256;
 
 /// A warm agent, what it says, and its conversation.
-type Adoptable = (Agent, mpsc::Receiver<Output>, Uuid);
+type Adoptable = (Agent, AgentOutput, Uuid);
 
 /// One session at work.
 pub(super) struct SessionTask {
@@ -48,10 +49,9 @@ pub(super) struct SessionTask {
     mailbox: mpsc::Receiver<Mail>,
     /// The pool's word that another session needs the slot.
     bedtime: Arc<Notify>,
-    attached: watch::Receiver<usize>,
-    store_health: Option<watch::Receiver<StoreHealth>>,
+    ears: Ears,
     agent: Option<Agent>,
-    output: Option<mpsc::Receiver<Output>>,
+    output: Option<AgentOutput>,
     starting: Option<Starting>,
     /// Ends when the store has what was written before the lines that are held back.
     committing: Option<Committing>,
@@ -89,12 +89,10 @@ enum SlotState {
 enum Event {
     Mail(Option<Mail>),
     Output(Option<Output>),
-    Started(Result<(Agent, mpsc::Receiver<Output>), SpawnError>),
+    Started(Result<(Agent, AgentOutput), SpawnError>),
     Committed,
     Slot(Option<Slot>),
-    Sleep,
-    Attached(usize),
-    StoreHealth(StoreHealth),
+    Heard(Heard),
     Deadline,
 }
 
@@ -106,11 +104,15 @@ impl SessionTask {
         state: SessionState,
         log: Arc<EventLog>,
     ) -> Self {
+        let bedtime = Arc::new(Notify::new());
         Self {
             replies: Encoder::new(&handle.id),
-            bedtime: Arc::new(Notify::new()),
-            attached: log.changed(),
-            store_health: shared.store.as_ref().map(|store| store.health()),
+            ears: Ears::new(
+                Arc::clone(&bedtime),
+                log.changed(),
+                shared.store.as_ref().map(|store| store.health()),
+            ),
+            bedtime,
             shared,
             handle,
             state,
@@ -158,9 +160,7 @@ impl SessionTask {
             started = start(&mut self.starting) => Event::Started(started),
             () = committed(&mut self.committing) => Event::Committed,
             slot = wait_in_line(&mut self.slot) => Event::Slot(slot),
-            () = self.bedtime.notified() => Event::Sleep,
-            Ok(()) = self.attached.changed() => Event::Attached(*self.attached.borrow_and_update()),
-            health = changed(&mut self.store_health) => Event::StoreHealth(health),
+            heard = self.ears.hear() => Event::Heard(heard),
             () = timer, if deadline.is_some() => Event::Deadline,
         }
     }
@@ -198,12 +198,12 @@ impl SessionTask {
                 self.state.handle(Input::Slot(SlotOutcome::Refused), now);
             }
             Event::Mail(Some(Mail::Command(request))) => self.command(*request, now),
-            Event::Sleep => self.state.handle(Input::Sleep, now),
             Event::Mail(Some(Mail::Drain(until))) => self.state.handle(Input::Drain { until }, now),
             // The registry dropped the session: the gateway is being torn down.
             Event::Mail(None) => self.state.handle(Input::Drain { until: now.instant }, now),
-            Event::Attached(count) => self.attached_changed(count, now),
-            Event::StoreHealth(health) => {
+            Event::Heard(Heard::Bedtime) => self.state.handle(Input::Sleep, now),
+            Event::Heard(Heard::Attached(count)) => self.attached_changed(count, now),
+            Event::Heard(Heard::Store(health)) => {
                 self.state.handle(Input::StoreHealth { ok: health == StoreHealth::Good }, now);
             }
             Event::Deadline => self.state.handle(Input::Tick, now),
@@ -236,7 +236,7 @@ impl SessionTask {
         }
     }
 
-    fn started(&mut self, outcome: Result<(Agent, mpsc::Receiver<Output>), SpawnError>, now: Now) {
+    fn started(&mut self, outcome: Result<(Agent, AgentOutput), SpawnError>, now: Now) {
         self.starting = None;
         let outcome = match outcome {
             Ok((agent, output)) => {
@@ -557,14 +557,14 @@ pub(super) fn now() -> Now {
     Now { instant: Instant::now(), unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX) }
 }
 
-async fn receive(output: &mut Option<mpsc::Receiver<Output>>) -> Option<Output> {
+async fn receive(output: &mut Option<AgentOutput>) -> Option<Output> {
     match output {
         Some(output) => output.recv().await,
         None => std::future::pending().await,
     }
 }
 
-async fn start(starting: &mut Option<Starting>) -> Result<(Agent, mpsc::Receiver<Output>), SpawnError> {
+async fn start(starting: &mut Option<Starting>) -> Result<(Agent, AgentOutput), SpawnError> {
     match starting {
         Some(starting) => starting.await,
         None => std::future::pending().await,
@@ -583,13 +583,4 @@ async fn wait_in_line(slot: &mut SlotState) -> Option<Slot> {
         SlotState::InLine(slot) => slot.await.ok(),
         SlotState::None | SlotState::Held(_) => std::future::pending().await,
     }
-}
-
-async fn changed(health: &mut Option<watch::Receiver<StoreHealth>>) -> StoreHealth {
-    if let Some(receiver) = health
-        && receiver.changed().await.is_ok()
-    {
-        return *receiver.borrow_and_update();
-    }
-    std::future::pending().await
 }

@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::pool::{AgentPool, Slot};
 use super::state::LaunchPlan;
-use crate::agent::{Agent, Output, Stop};
+use crate::agent::{Agent, AgentOutput, Output, Stop};
 
 pub use keeper::keep;
 
@@ -46,6 +46,8 @@ pub struct WarmAgents {
 struct Parked {
     /// The oldest first.
     agents: VecDeque<WarmAgent>,
+    /// One is on its way.
+    starting: bool,
     /// One was taken since the keeper last looked.
     taken: bool,
     closed: bool,
@@ -86,8 +88,18 @@ impl WarmAgents {
         parked.agents.push_back(agent);
     }
 
+    /// How many are ready to be taken, and how many are being started.
+    pub fn count(&self) -> (usize, usize) {
+        let parked = self.parked.lock();
+        (parked.agents.len(), usize::from(parked.starting))
+    }
+
     fn len(&self) -> usize {
         self.parked.lock().agents.len()
+    }
+
+    fn set_starting(&self, starting: bool) {
+        self.parked.lock().starting = starting;
     }
 
     /// Takes out those that `unfit` tells.
@@ -122,7 +134,7 @@ pub(super) struct WarmAgent {
     /// What the pool knows its slot by.
     name: Arc<str>,
     pub(super) agent: Agent,
-    pub(super) output: mpsc::Receiver<Output>,
+    pub(super) output: AgentOutput,
     pub(super) slot: Slot,
     /// What it was started with, its conversation's id among it.
     pub(super) plan: LaunchPlan,
@@ -131,9 +143,9 @@ pub(super) struct WarmAgent {
 }
 
 impl WarmAgent {
-    /// Its process is there. (The output's other end is dropped with it.)
+    /// Its process is there.
     fn is_alive(&self) -> bool {
-        !self.output.is_closed()
+        !self.output.has_exited()
     }
 
     /// Has it end, and holds its slot until it has.

@@ -107,7 +107,9 @@ impl Crowd<'_> {
             } else if first == 0x81 {
                 let message: Value = serde_json::from_slice(&payload).unwrap();
                 for code in [&message["code"], &message["error_code"]] {
-                    code.as_str().into_iter().for_each(|code| self.tell(code));
+                    if let Some(code) = code.as_str() {
+                        self.tell(code);
+                    }
                 }
             }
         }
@@ -121,7 +123,9 @@ impl Crowd<'_> {
     fn sit(&self, others: &Barrier) {
         others.wait();
         let sitting: Vec<_> = (0..60).map(|_| self.says(b"")).collect();
-        sitting.into_iter().for_each(|peer| self.listen(peer));
+        for peer in sitting {
+            self.listen(peer);
+        }
     }
 
     /// Heads that are too long, and such that never end.
@@ -137,7 +141,9 @@ impl Crowd<'_> {
             half.say(&[b'x'; 4000]);
             open.push(half);
         }
-        open.into_iter().for_each(|mut half| while half.next().is_some() {});
+        for mut half in open {
+            while half.next().is_some() {}
+        }
     }
 
     /// Messages that never end, and such that are too long.
@@ -146,7 +152,9 @@ impl Crowd<'_> {
         let unfinished = &unfinished[..MESSAGE - 200];
         let open: Vec<_> = (0..8).map(|_| self.says(unfinished)).collect();
         self.talks(&frame(0x81, &vec![b'x'; MESSAGE + 1]));
-        open.into_iter().for_each(|peer| self.listen(peer));
+        for peer in open {
+            self.listen(peer);
+        }
     }
 
     /// Too many frames, and too many that are none.
@@ -163,7 +171,9 @@ impl Crowd<'_> {
         ];
         // All at once; a closed connection ends each of them.
         let open: Vec<_> = floods.iter().map(|bytes| self.says(bytes)).collect();
-        open.into_iter().for_each(|peer| self.listen(peer));
+        for peer in open {
+            self.listen(peer);
+        }
     }
 
     /// More sessions, clients, messages and agents than there may be, and an agent that says a lot to nobody.
@@ -180,13 +190,19 @@ impl Crowd<'_> {
             let busy = "!deltas 3000 400; giant 200000; hang".to_owned();
             let content = if number < 2 { busy } else { "hello ".repeat(20_000) };
             let mut bytes = start(number);
-            (0..8).for_each(|at| bytes.extend(say(number, at.to_string(), &content)));
+            for at in 0..8 {
+                bytes.extend(say(number, at.to_string(), &content));
+            }
             open.push(self.says(&bytes));
         }
         // Readers that never read.
-        (0..8).for_each(|_| open.push(self.says(&start(0))));
+        for _ in 0..8 {
+            open.push(self.says(&start(0)));
+        }
         arrived.wait();
-        open.into_iter().for_each(|peer| self.listen(peer));
+        for peer in open {
+            self.listen(peer);
+        }
     }
 
     /// Ends what is there, so that the next round finds the same.

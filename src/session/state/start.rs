@@ -131,6 +131,7 @@ impl SessionState {
             self.effects.push(Effect::Persist);
             self.agent.phase =
                 AgentPhase::Initializing { deadline: self.now.instant + self.limits.start_timeout };
+            self.journal.tally().agent_adopted();
             self.initialized();
         } else {
             self.spawned(Ok(()));

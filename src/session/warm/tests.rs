@@ -122,7 +122,7 @@ async fn a_new_session_takes_a_warm_agent_and_its_slot() {
     let (session, created) = opened.await.unwrap();
     assert!(created);
     // From the session to the test; closed when the test is over.
-    let (notices, mut inbox) = mpsc::channel(8);
+    let (notices, mut inbox) = tokio::sync::mpsc::channel(8);
     let client = Client { id: ClientId(1), notices, doorbell: Doorbell::new() };
     let attach = Attach { from: ReplayFrom::default(), options: None, created };
     let answer = session.command(&client, "1".into(), Command::Attach(attach)).await.unwrap();

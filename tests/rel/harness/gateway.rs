@@ -1,8 +1,10 @@
 //! A gateway as a child process.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -24,6 +26,8 @@ pub(crate) struct Options<'a> {
     bind: String,
     /// What `ulimit` is called with.
     ulimit: Option<String>,
+    last: Vec<String>,
+    socket: Option<OwnedFd>,
 }
 
 impl<'a> Options<'a> {
@@ -37,7 +41,21 @@ impl<'a> Options<'a> {
             data: (!ephemeral).then(|| lab.data()),
             bind: "127.0.0.1:0".to_owned(),
             ulimit: None,
+            last: Vec::new(),
+            socket: None,
         }
+    }
+
+    /// Flags in place of those that every gateway gets.
+    pub(crate) fn last(mut self, args: &[&str]) -> Self {
+        self.last = args.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Hands it a socket, as systemd does.
+    pub(crate) fn socket(mut self, socket: OwnedFd) -> Self {
+        self.socket = Some(socket);
+        self
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
@@ -78,22 +96,23 @@ impl<'a> Options<'a> {
         self
     }
 
-    fn command(&self) -> Command {
+    fn command(&mut self) -> Command {
         let binary = env!("CARGO_BIN_EXE_claude-ws");
-        let mut command = match &self.ulimit {
-            None => Command::new(binary),
-            Some(limit) => {
-                let mut command = Command::new("bash");
-                let script = format!("trap '' XFSZ; ulimit {limit}; exec \"$0\" \"$@\"");
-                command.args(["-c", &script, binary]);
-                command
-            }
-        };
-        command.args(["--bind", &self.bind, "--workspace-root"]).arg(self.lab.path("work"));
-        command.arg("--claude-bin").arg(&self.claude).args(&self.args);
-        if let Some(data) = &self.data {
-            command.arg("--data-dir").arg(data);
+        let mut setup = String::new();
+        if let Some(limit) = &self.ulimit {
+            setup = format!("trap '' XFSZ; ulimit {limit}; ");
         }
+        if self.socket.is_some() {
+            setup += "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; ";
+        }
+        let mut command = if setup.is_empty() {
+            Command::new(binary)
+        } else {
+            let mut command = Command::new("bash");
+            command.args(["-c", &format!("{setup} exec \"$0\" \"$@\""), binary]);
+            command
+        };
+        self.flags(&mut command);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CLAUDE"))
         {
             command.env_remove(name);
@@ -103,12 +122,25 @@ impl<'a> Options<'a> {
         command.env("FAKE_CLAUDE_STATE", self.lab.path("state"));
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         // What is sent to the tests' group from a terminal is not for it.
-        command.process_group(0).stdin(Stdio::null());
+        command.process_group(0).stdin(self.socket.take().map_or_else(Stdio::null, Stdio::from));
         command
     }
 
+    fn flags(&self, command: &mut Command) {
+        let mut usual =
+            vec![("--bind", OsString::from(&self.bind)), ("--claude-bin", self.claude.clone().into())];
+        usual.push(("--workspace-root", self.lab.path("work").into()));
+        usual.extend(self.data.clone().map(|data| ("--data-dir", data.into())));
+        for (flag, value) in usual {
+            if !self.last.iter().any(|last| last == flag) {
+                command.arg(flag).arg(value);
+            }
+        }
+        command.args(&self.args).args(&self.last);
+    }
+
     /// Starts it and waits until it listens.
-    pub(crate) fn start(self) -> Gateway {
+    pub(crate) fn start(mut self) -> Gateway {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let log = self.lab.path(&format!("gateway-{}.txt", NUMBER.fetch_add(1, Ordering::Relaxed)));
         let mut command = self.command();
@@ -128,9 +160,15 @@ impl<'a> Options<'a> {
     }
 
     /// Starts one that is expected to refuse: gives its exit code and what it said on stderr.
-    pub(crate) fn refused(self) -> (Option<i32>, String) {
+    pub(crate) fn refused(mut self) -> (Option<i32>, String) {
         let output = self.command().output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// Starts one that ends by itself: gives its exit code and what it said on stdout.
+    pub(crate) fn outcome(mut self) -> (Option<i32>, String) {
+        let output = self.command().output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
     }
 }
 
