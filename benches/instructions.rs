@@ -1,6 +1,8 @@
 //! Instructions that the conversion of a turn's mix takes, ours and the way over the SDK's types, counted by callgrind: figures
 //! that a busy machine does not change. `scripts/instructions.py` holds their ratio.
 
+#![allow(missing_docs, reason = "the harness writes the items")]
+
 use std::hint::black_box;
 
 use claude_ws::converter::{Converter, ConverterOptions};

@@ -114,6 +114,9 @@ struct LimitArgs {
     /// Largest client frame in bytes; larger: close 1009
     #[arg(long, env = "CLAUDE_WS_MAX_MESSAGE_BYTES", default_value = "8388608", value_name = "BYTES")]
     max_message_bytes: usize,
+    /// Client frames that are still coming in, all connections together, in bytes; more: close 1013
+    #[arg(long, env = "CLAUDE_WS_MAX_INBOUND_BYTES", default_value = "268435456", value_name = "BYTES")]
+    max_inbound_bytes: usize,
     /// Longest line of an agent in bytes; longer: skipped with a warning
     #[arg(long, env = "CLAUDE_WS_MAX_AGENT_LINE", default_value = "67108864", value_name = "BYTES")]
     max_agent_line: usize,
@@ -261,6 +264,7 @@ impl LimitArgs {
     fn into_limits(self) -> Limits {
         Limits {
             max_message_bytes: self.max_message_bytes,
+            max_inbound_bytes: self.max_inbound_bytes,
             max_agent_line: self.max_agent_line,
             max_agent_input: self.max_agent_input,
             max_agents: self.max_agents.unwrap_or_else(|| Limits::default().max_agents),

@@ -63,6 +63,8 @@ pub struct Doors {
 pub struct Limits {
     /// Largest client frame, bytes; larger: close 1009.
     pub max_message_bytes: usize,
+    /// Client frames that are still coming in, bytes, all connections together; more: close 1013.
+    pub max_inbound_bytes: usize,
     /// Longest line of an agent, bytes; longer: skipped with a `warning`.
     pub max_agent_line: usize,
     /// Bytes that may wait for an agent that does not read its input; more: it is killed.
@@ -167,6 +169,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_message_bytes: 8 << 20,
+            max_inbound_bytes: 256 << 20,
             max_agent_line: 64 << 20,
             max_agent_input: 16 << 20,
             max_agents: agents_for(memory_bytes()),

@@ -23,7 +23,7 @@ use super::{
     scanner::Scanner,
     socket::Socket,
     watchdog::Watchdog,
-    wire::Wire,
+    wire::{Inbound, Wire},
     writer::Writer,
 };
 use crate::wake::OnWake;
@@ -68,7 +68,9 @@ impl<S: Service> Connection<S> {
         stats.upgraded.fetch_add(1, Relaxed);
         log::debug!("{peer} open");
         let scanner = Scanner::new(settings.max_message_bytes, settings.max_fragments);
-        let wire = Wire::new(io, early, scanner, Arc::clone(&stats));
+        // A single message of the largest size always has room.
+        let inbound = Inbound::new(&stats, settings.max_inbound_bytes.max(settings.max_message_bytes));
+        let wire = Wire::new(io, early, scanner, Arc::clone(&stats), inbound);
         let socket = Socket::new(wire, settings.max_message_bytes);
         let started = Instant::now();
         let (busy, beat) = (AtomicBool::new(false), AtomicBool::new(false));

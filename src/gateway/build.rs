@@ -227,6 +227,7 @@ fn server_settings(config: &Config, tokens: Option<Tokens>) -> Result<server::Se
         proxies: TrustedProxies::parse(config.doors.proxies.iter().map(String::as_str))?,
         connection: Arc::new(connection::Settings {
             max_message_bytes: limits.max_message_bytes,
+            max_inbound_bytes: limits.max_inbound_bytes,
             heartbeat: times.heartbeat,
             send_timeout: times.send,
             max_frame_rate: limits.max_frame_rate,

@@ -24,7 +24,8 @@ pub(crate) struct Options<'a> {
     claude: PathBuf,
     data: Option<PathBuf>,
     bind: String,
-    max_file_blocks: Option<u64>,
+    /// What `ulimit` is called with.
+    ulimit: Option<String>,
     last: Vec<String>,
     socket: Option<OwnedFd>,
 }
@@ -39,7 +40,7 @@ impl<'a> Options<'a> {
             claude: fake_claude().to_owned(),
             data: (!ephemeral).then(|| lab.data()),
             bind: "127.0.0.1:0".to_owned(),
-            max_file_blocks: None,
+            ulimit: None,
             last: Vec::new(),
             socket: None,
         }
@@ -79,15 +80,27 @@ impl<'a> Options<'a> {
 
     /// No file may grow beyond so many KiB: a full disk that needs no root. `prlimit` lifts it.
     pub(crate) fn max_file_kib(mut self, kib: u64) -> Self {
-        self.max_file_blocks = Some(kib);
+        self.ulimit = Some(format!("-Sf {kib}"));
+        self
+    }
+
+    /// No more than so many descriptors.
+    pub(crate) fn max_descriptors(mut self, number: usize) -> Self {
+        self.ulimit = Some(format!("-n {number}"));
+        self
+    }
+
+    /// This Claude Code in place of the fake one.
+    pub(crate) fn claude(mut self, path: PathBuf) -> Self {
+        self.claude = path;
         self
     }
 
     fn command(&mut self) -> Command {
         let binary = env!("CARGO_BIN_EXE_claude-ws");
         let mut setup = String::new();
-        if let Some(kib) = self.max_file_blocks {
-            setup += &format!("trap '' XFSZ; ulimit -Sf {kib}; ");
+        if let Some(limit) = &self.ulimit {
+            setup = format!("trap '' XFSZ; ulimit {limit}; ");
         }
         if self.socket.is_some() {
             setup += "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; ";
@@ -247,6 +260,32 @@ impl Gateway {
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         (status, answer)
+    }
+
+    /// The body of the answer to a GET.
+    pub(crate) fn body(&self, path: &str) -> String {
+        let mut socket = self.socket();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
+        socket.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    /// What `/metrics` says under this name, with its labels; 0 for what has not happened yet.
+    pub(crate) fn metric(&self, name: &str) -> usize {
+        let page = self.body("/metrics");
+        assert!(page.ends_with("# EOF\n"), "{page}");
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until this is what `/metrics` says.
+    pub(crate) fn wait_for_metric(&self, name: &str, wanted: usize) {
+        wait(name, || match self.metric(name) {
+            now if now == wanted => Ok(()),
+            now => Err(format!("{now}, {wanted} wanted")),
+        });
     }
 
     /// The status that an upgrade with these header lines is answered with.

@@ -3,10 +3,12 @@
 mod client;
 mod gateway;
 mod proc;
+mod raw;
 
 pub(crate) use client::{Client, text_of};
 pub(crate) use gateway::{Gateway, Options};
 pub(crate) use proc::{Process, children, descriptors, find_all, peak_memory, sockets};
+pub(crate) use raw::{Raw, frame};
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The grammar, against serde_json's.
+//! The grammar, against `serde_json`'s.
 
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
