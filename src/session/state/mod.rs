@@ -43,8 +43,8 @@ use std::sync::Arc;
 use crate::converter::{Converter, ConverterOptions};
 use crate::log::Entry;
 use crate::protocol::{
-    AgentInfo, ErrorCode, ErrorMessage, EventSink, MessageId, ServerMessage, SessionConfig, SessionStatus,
-    StatusUpdate, Warning, WarningCode,
+    AgentInfo, ErrorCode, ErrorMessage, EventSink, MessageId, PermissionMode, ServerMessage, SessionConfig,
+    SessionStatus, StatusUpdate, Warning, WarningCode,
 };
 
 use super::journal::{Journal, Position};
@@ -135,7 +135,15 @@ enum Life {
 impl SessionState {
     /// A session as `birth` describes it: new, or taken up again from its record.
     pub fn new(birth: Birth, limits: Arc<SessionLimits>, now: Now) -> Self {
-        let record = birth.record;
+        let mut record = birth.record;
+        // The operator may have taken it back since the record was written.
+        if record.config.permission_mode == PermissionMode::Bypass && !limits.allow_bypass {
+            log::warn!(
+                "session {}: its mode was \"bypass\", which needs --allow-bypass; now \"manual\"",
+                birth.id
+            );
+            record.config.permission_mode = PermissionMode::Manual;
+        }
         let mut journal = Journal::new(&birth.id, birth.position);
         journal.set_time(now.unix_ms);
         Self {

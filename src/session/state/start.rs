@@ -8,7 +8,7 @@ use super::agent::{AgentPhase, describe};
 use super::{Asked, Effect, LaunchPlan, Life, SessionState, SlotOutcome, error};
 use crate::agent::{Exit, control};
 use crate::converter::Converter;
-use crate::protocol::{ErrorCode, EventSink, SessionStatus, TurnErrorCode, WarningCode};
+use crate::protocol::{ErrorCode, EventSink, PermissionMode, SessionStatus, TurnErrorCode, WarningCode};
 use crate::session::words;
 
 /// Starts that may fail in a row before the next one is held back.
@@ -116,6 +116,10 @@ impl SessionState {
         let mut config = self.config.clone();
         if config.model.is_none() {
             config.model.clone_from(&self.limits.default_model);
+        }
+        // The doors refuse it; this is behind all of them.
+        if !self.may_have(config.permission_mode) {
+            config.permission_mode = PermissionMode::Manual;
         }
         LaunchPlan {
             settings: self.rules.settings(&self.config).get().to_owned(),
