@@ -8,7 +8,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::block_in_place;
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use uuid::Uuid;
@@ -153,11 +155,13 @@ impl SessionTask {
     fn handle_event(&mut self, event: Event) {
         let now = now();
         match event {
-            Event::Output(Some(Output::Lines(lines))) => {
+            Event::Output(Some(Output::Lines(lines))) => at_length(lines.byte_len(), || {
                 for line in &lines {
                     self.state.line(line, now);
                 }
-            }
+                // Here, because a large buffer takes its time to be given back, too.
+                drop(lines);
+            }),
             Event::Output(Some(Output::Skipped { bytes })) => {
                 self.state.handle(Input::Skipped { bytes }, now);
             }
@@ -507,6 +511,16 @@ pub(super) struct Finished {
 pub(super) fn now() -> Now {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant: Instant::now(), unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX) }
+}
+
+/// Bytes of lines that take a worker of the runtime about a millisecond.
+const LONG_LINES: usize = 1 << 20;
+
+/// Does what takes as long as `bytes` say. While that is long, the tasks that wait for this worker go on at another.
+fn at_length(bytes: usize, work: impl FnOnce()) {
+    let workers =
+        || Handle::try_current().is_ok_and(|here| here.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if bytes >= LONG_LINES && workers() { block_in_place(work) } else { work() }
 }
 
 async fn receive(output: &mut Option<AgentOutput>) -> Option<Output> {
