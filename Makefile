@@ -32,14 +32,14 @@ test-console: claude ## The web console's tests, in headless Chromium
 	scripts/test-console.sh $(CLAUDE)
 
 nginx-test: claude binary python ## Debian's nginx with deploy/nginx.conf in front of the gateway
-	scripts/get-nginx.sh
+	@scripts/need.sh nginx=nginx-light openssl=openssl
 	.venv/bin/python tests/nginx/run.py $(BINARY) $(CLAUDE)
 
 try-clients: claude binary python ## The example clients against the gateway
 	scripts/try-clients.sh $(BINARY) $(CLAUDE) .venv/bin/python
 
 lint-deploy: binary python ## Lint Dockerfile, compose file and systemd units
-	scripts/lint-deploy.sh .venv/bin/python $(BINARY)
+	scripts/lint-deploy.sh .venv $(BINARY)
 
 drift: ## What Claude Code VERSION=… says otherwise than the recorded streams
 	scripts/drift.sh $(VERSION)

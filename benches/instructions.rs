@@ -1,6 +1,8 @@
 //! Instructions that the conversion of a turn's mix takes, ours and the way over the SDK's types, counted by callgrind: figures
 //! that a busy machine does not change. `scripts/instructions.py` holds their ratio.
 
+#![allow(missing_docs, reason = "the harness writes the items")]
+
 use std::hint::black_box;
 
 use claude_ws::converter::{Converter, ConverterOptions};
@@ -48,5 +50,5 @@ fn ours((mut ours, lines): (Ours, Vec<Vec<u8>>)) -> usize {
     ours.frames.bytes
 }
 
-library_benchmark_group!(name = convert; benchmarks = [sdk, ours]);
+library_benchmark_group!(name = convert, benchmarks = [sdk, ours]);
 main!(library_benchmark_groups = convert);

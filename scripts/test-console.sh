@@ -3,7 +3,8 @@
 #
 #   scripts/test-console.sh CLAUDE
 #
-# Needs Debian's chromium (or CHROMIUM_BIN); root on a Debian machine gets it installed.
+# Needs Debian's chromium (or CHROMIUM_BIN); root on a Debian machine gets it installed. SCREENSHOTS=1 also writes
+# docs/screenshots.
 set -eu
 
 [ $# -eq 1 ] || {
@@ -14,15 +15,11 @@ CLAUDE_WS_CLAUDE_BIN=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 export CLAUDE_WS_CLAUDE_BIN
 cd "$(dirname "$0")/.."
 
-if [ -z "${CHROMIUM_BIN:-}" ] && ! command -v chromium >/dev/null; then
-    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
-        apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium >/dev/null
-    else
-        echo "test-console: chromium is needed (apt-get install chromium), or name one with CHROMIUM_BIN" >&2
-        exit 1
-    fi
-fi
+[ -n "${CHROMIUM_BIN:-}" ] || scripts/need.sh chromium=chromium
+# The screenshots are to look the same wherever they are taken.
+[ -z "${SCREENSHOTS:-}" ] ||
+    scripts/need.sh "fc-list | grep -q Inter=fonts-inter" "fc-list | grep -q 'JetBrains Mono'=fonts-jetbrains-mono" \
+        "fc-list | grep -q 'Noto Color Emoji'=fonts-noto-color-emoji"
 
 cargo build --bin claude-ws
 npm --prefix clients/typescript ci --no-audit --no-fund --loglevel=error

@@ -1,5 +1,6 @@
 //! The `claude-ws` command: flags, logging, signals. Everything else is the library's.
 
+use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use clap::Parser;
 use claude_ws::config::cli::Cli;
 use claude_ws::gateway::{Demo, Gateway, Sweeper, check::Findings, welcome};
 use claude_ws::server::{Inherited, Listener, TokenStore};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,8 +20,7 @@ fn main() -> ExitCode {
     let library = ("tungstenite", log::LevelFilter::Debug);
     env_logger::Builder::new().parse_filters(cli.log_filter()).filter_module(library.0, library.1).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|problem| format!("cannot start: {problem}"));
-    match runtime.and_then(|runtime| runtime.block_on(run(cli, inherited))) {
+    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(cli, inherited))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("claude-ws: {problem}");
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli, inherited: std::io::Result<Option<Inherited>>) -> Result<(), String> {
+async fn run(cli: Cli, inherited: std::io::Result<Option<Inherited>>) -> Result<(), Box<dyn Error>> {
     let given = Inherited::listener(inherited).map_err(|problem| welcome::bad_socket(&problem))?;
     let bind = match &given {
         Some(listener) => listener.local_addr().clone(),
@@ -38,25 +38,25 @@ async fn run(cli: Cli, inherited: std::io::Result<Option<Inherited>>) -> Result<
     let (is_demo, script, check) = (cli.is_demo(), cli.demo_script().cloned(), cli.check);
     let mut config = cli.into_config();
     if check {
-        return Findings::of(&config, given.is_none().then_some(&bind), script.as_deref()).await.print();
+        let bind = given.is_none().then_some(&bind);
+        return Ok(Findings::of(&config, bind, script.as_deref()).await.print()?);
     }
     config.allow_bind(&bind.to_string(), bind.is_local())?;
     let claude = Gateway::find_claude(&config).await.map_err(|problem| welcome::no_claude(&problem))?;
     let tasks = TaskTracker::new();
+    // Held until the end: with it the scripted model goes.
     let mut demo = None;
     if is_demo {
-        let started = Demo::start(&mut config, script.as_deref(), &tasks).await;
-        demo = Some(started.map_err(|problem| problem.to_string())?);
+        demo = Some(Demo::start(&mut config, script.as_deref(), &tasks).await?);
     }
-    let gateway = Gateway::new(config.clone()).await.map_err(|problem| problem.to_string())?;
+    let gateway = Gateway::new(config.clone()).await?;
     let listener = match given {
         Some(listener) => listener,
         None => Listener::bind(&bind).await.map_err(|problem| welcome::no_address(&bind, &problem))?,
     };
     let shutdown = CancellationToken::new();
     let reload = gateway.tokens().zip(config.doors.token_file.clone());
-    let signals =
-        signals(shutdown.clone(), gateway.sweeper(), reload).map_err(|problem| problem.to_string())?;
+    let signals = signals(shutdown.clone(), gateway.sweeper(), reload)?;
     // Last: whoever reads it may send signals from now on.
     print!("{}", welcome::text(listener.local_addr(), &config, &claude, demo.is_some()));
     tokio::select! {
@@ -77,27 +77,23 @@ fn signals(
     Ok(async move {
         loop {
             tokio::select! {
-                () = received(&mut hangup) => {
+                Some(()) = terminate.recv() => {}
+                Some(()) = interrupt.recv() => {}
+                Some(()) = hangup.recv() => {
                     if let Some((tokens, path)) = &reload {
                         tokens.reload(path);
                     }
+                    continue;
                 }
-                () = async { tokio::select! { () = received(&mut terminate) => {} () = received(&mut interrupt) => {} } } => {
-                    if shutdown.is_cancelled() {
-                        log::warn!("second signal: ending at once");
-                        sweeper.sweep();
-                        std::process::exit(1);
-                    }
-                    shutdown.cancel();
-                }
+                // They end with the runtime only.
+                else => std::future::pending().await,
             }
+            if shutdown.is_cancelled() {
+                log::warn!("second signal: ending at once");
+                sweeper.sweep();
+                std::process::exit(1);
+            }
+            shutdown.cancel();
         }
     })
-}
-
-/// A signal's stream ends with the runtime only.
-async fn received(signal: &mut Signal) {
-    if signal.recv().await.is_none() {
-        std::future::pending::<()>().await;
-    }
 }

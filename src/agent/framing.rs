@@ -317,7 +317,7 @@ mod tests {
     fn skipping_holds_no_memory() {
         let mut framer = Framer::new(100);
         for _ in 0..1000 {
-            framer.buffer().put_slice(&[b'x'; READ_SIZE]);
+            framer.buffer().put_slice(&vec![b'x'; READ_SIZE]);
             framer.advance();
             assert!(framer.buffer.capacity() <= KEEP_CAPACITY);
         }

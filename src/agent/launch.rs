@@ -162,6 +162,9 @@ pub struct Exit {
     pub killed: bool,
     /// It ended because a stop was asked for ([`super::Agent::stop`], or the agent was dropped).
     pub requested: bool,
+    /// So many of the last lines that it was sent it has not read, as far as is known: the pipe still held them, or they were
+    /// never written. 0 where the driver ended it.
+    pub unread_lines: u64,
 }
 
 /// How an agent is stopped.

@@ -42,6 +42,6 @@ pub use framing::Lines;
 pub use launch::{AgentLimits, Conversation, Exit, Ladder, Launch, Output, SendError, SpawnError, Stop};
 pub use marker::{BadInstance, Instance, MARKER_VARIABLE, Marker};
 pub use pump::AgentOutput;
-pub use spawn::Spawner;
+pub use spawn::{Spawner, is_program};
 pub use supervise::Agent;
 pub use sweep::{Swept, sweep};

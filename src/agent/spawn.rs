@@ -178,6 +178,11 @@ fn find_program(program: &Path) -> Result<PathBuf, SpawnError> {
     in_path(program).ok_or_else(missing)
 }
 
+/// Whether there is such a program, by the rules that agents are started by. Some calls of the system: quick.
+pub fn is_program(program: &Path) -> bool {
+    find_program(program).is_ok()
+}
+
 fn in_path(name: &Path) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)

@@ -14,6 +14,11 @@ use tokio::sync::Notify;
 
 use super::launch::SendError;
 
+/// The most that an unprivileged process can make a pipe hold.
+const MAX_PIPE: usize = 1 << 20;
+/// Lines of which it is remembered that they were written; of more, a pipe that was never read knows only the last.
+const MAX_NOTED: usize = 4096;
+
 /// The sending side.
 #[derive(Debug, Clone)]
 pub(super) struct StdinQueue {
@@ -34,6 +39,13 @@ struct State {
     /// Of `lines` and of the line that is being written.
     bytes: usize,
     closed: bool,
+    /// Lengths of the lines that were written last, as many as a pipe can hold.
+    written: VecDeque<usize>,
+    written_bytes: usize,
+    /// Lines that were refused because of the close, or taken and not written: the last ones that were sent.
+    unwritten: u64,
+    /// Lines that were written and not read.
+    unread: u64,
 }
 
 impl StdinQueue {
@@ -46,6 +58,7 @@ impl StdinQueue {
     pub(super) fn send(&self, line: Bytes) -> Result<(), SendError> {
         let mut state = self.shared.state.lock();
         if state.closed {
+            state.unwritten += 1;
             return Err(SendError::Closed);
         }
         if state.bytes > 0 && state.bytes + line.len() > self.shared.max_bytes {
@@ -71,7 +84,10 @@ impl StdinQueue {
     /// Closes and forgets what was not written: the agent is gone or reads no more.
     pub(super) fn abandon(&self) {
         let mut state = self.shared.state.lock();
-        *state = State { closed: true, ..State::default() };
+        state.unwritten += state.lines.len() as u64;
+        state.lines.clear();
+        state.bytes = 0;
+        state.closed = true;
         drop(state);
         self.shared.changed.notify_one();
     }
@@ -92,9 +108,37 @@ impl StdinQueue {
         }
     }
 
-    fn written(&self, bytes: usize) {
+    /// A line of so many bytes was written, or could not be.
+    fn written(&self, bytes: usize, ok: bool) {
         let mut state = self.shared.state.lock();
         state.bytes = state.bytes.saturating_sub(bytes);
+        if ok {
+            state.note_written(bytes);
+        } else {
+            state.unwritten += 1;
+        }
+    }
+
+    /// Nothing is written any more; so many bytes are still in the pipe.
+    fn ends(&self, left: u64) {
+        let mut state = self.shared.state.lock();
+        let mut left = usize::try_from(left).unwrap_or(usize::MAX);
+        let State { written, unread, .. } = &mut *state;
+        // A line of which one byte was not read was not read.
+        *unread = 0;
+        while left > 0
+            && let Some(line) = written.pop_back()
+        {
+            left = left.saturating_sub(line);
+            *unread += 1;
+        }
+        written.clear();
+    }
+
+    /// How many of the last lines that were sent the agent has not read. Known when the writer has ended.
+    pub(super) fn unread_lines(&self) -> u64 {
+        let state = self.shared.state.lock();
+        state.unread + state.unwritten
     }
 }
 
@@ -103,20 +147,33 @@ impl State {
         self.bytes += line.len();
         self.lines.push_back(line);
     }
+
+    fn note_written(&mut self, bytes: usize) {
+        self.written.push_back(bytes);
+        self.written_bytes += bytes;
+        while let Some(oldest) = self.written.front().copied()
+            && (self.written_bytes - oldest >= MAX_PIPE || self.written.len() > MAX_NOTED)
+        {
+            self.written_bytes -= oldest;
+            self.written.pop_front();
+        }
+    }
 }
 
 /// Writes the queue into the pipe until it is closed and empty, or the agent has closed its end. Ends by dropping the
-/// pipe, which the agent sees as the end of its input.
-pub(super) async fn write(queue: StdinQueue, mut pipe: impl AsyncWrite + Unpin) {
+/// pipe, which the agent sees as the end of its input. `left`: how many bytes a pipe holds.
+pub(super) async fn write<P: AsyncWrite + Unpin>(queue: StdinQueue, mut pipe: P, left: impl Fn(&P) -> u64) {
     while let Some(line) = queue.next().await {
         let written = pipe.write_all(&line).await;
-        queue.written(line.len());
+        queue.written(line.len(), written.is_ok());
         if let Err(error) = written {
             log::debug!("the agent's stdin is closed: {error}");
             queue.abandon();
+            queue.ends(left(&pipe));
             return;
         }
     }
+    queue.ends(left(&pipe));
     // A pipe needs no flush; other writers might.
     let _ = pipe.shutdown().await;
 }
@@ -136,7 +193,7 @@ mod tests {
         queue.finish("last\n".into());
         assert_eq!(queue.send("late\n".into()), Err(SendError::Closed));
         let mut seen = String::new();
-        tokio::join!(write(queue, near), async { far.read_to_string(&mut seen).await.unwrap() });
+        tokio::join!(write(queue, near, |_| 0), async { far.read_to_string(&mut seen).await.unwrap() });
         assert_eq!(seen, "one\ntwo\nlast\n");
     }
 
@@ -147,7 +204,7 @@ mod tests {
         assert_eq!(queue.send("y".into()), Err(SendError::Full));
         let (near, mut far) = tokio::io::duplex(100);
         let mut buffer = [0; 50];
-        let writer = write(queue.clone(), near);
+        let writer = write(queue.clone(), near, |_| 0);
         tokio::pin!(writer);
         tokio::select! {
             () = &mut writer => panic!("ended early"),
@@ -167,7 +224,26 @@ mod tests {
         let (near, far) = tokio::io::duplex(1);
         drop(far);
         queue.send("abc".into()).unwrap();
-        write(queue.clone(), near).await;
+        write(queue.clone(), near, |_| 0).await;
         assert_eq!(queue.send("x".into()), Err(SendError::Closed));
+        assert_eq!(queue.unread_lines(), 2);
+    }
+
+    #[tokio::test]
+    async fn lines_that_the_agent_has_not_read_are_counted() {
+        let queue = StdinQueue::new(100);
+        let (near, _far) = tokio::io::duplex(100);
+        for line in ["one\n", "two\n", "three\n"] {
+            queue.send(line.into()).unwrap();
+        }
+        let writer = write(queue.clone(), near, |_| 7);
+        tokio::pin!(writer);
+        // Everything is written, and the agent is gone before it has read the end of the second line.
+        assert!(futures_util::poll!(&mut writer).is_pending());
+        queue.abandon();
+        writer.await;
+        assert_eq!(queue.unread_lines(), 2);
+        assert_eq!(queue.send("late".into()), Err(SendError::Closed));
+        assert_eq!(queue.unread_lines(), 3);
     }
 }

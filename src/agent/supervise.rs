@@ -8,10 +8,10 @@ use std::process::ExitStatus;
 
 use bytes::Bytes;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::Child;
+use tokio::process::{Child, ChildStdin};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::control;
@@ -101,7 +101,7 @@ pub(super) fn supervise(started: Started, shared: &Shared) -> Result<(Agent, Age
     let after = Aftermath {
         marker: launch.marker.clone(),
         files,
-        writer: tracker.spawn(stdin::write(queue.clone(), input)),
+        writer: tracker.spawn(stdin::write(queue.clone(), input, left_in_pipe)),
         stderr: tracker.spawn(pump::stderr(stderr, tail.clone(), gone.clone())),
         tail,
         gone,
@@ -109,6 +109,11 @@ pub(super) fn supervise(started: Started, shared: &Shared) -> Result<(Agent, Age
     };
     tracker.spawn(supervisor.run(after));
     Ok((Agent { pid: raw_pid, stdin: queue, stop }, output))
+}
+
+/// Bytes that were written and not read. 0 where the system does not say.
+fn left_in_pipe(pipe: &ChildStdin) -> u64 {
+    rustix::io::ioctl_fionread(pipe).unwrap_or(0)
 }
 
 /// How far the end has come.
@@ -166,12 +171,14 @@ impl Supervisor {
         };
         self.stdin.abandon();
         let stderr = after.clean_up(self.ladder).await;
+        let by_itself = !self.killed && !self.requested;
         let exit = Exit {
             code: status.and_then(|status| status.code()),
             signal: status.and_then(|status| status.signal()),
             stderr,
             killed: self.killed,
             requested: self.requested,
+            unread_lines: if by_itself { self.stdin.unread_lines() } else { 0 },
         };
         // Closed: nobody wants to know.
         let _ = self.exit.send(exit).await;
@@ -267,7 +274,7 @@ struct Aftermath {
 impl Aftermath {
     /// Sweeps and waits for the pipes. Gives the end of stderr.
     async fn clean_up(self, ladder: Ladder) -> String {
-        let Self { marker, files, writer, stderr, tail, gone, shared } = self;
+        let Self { marker, files, mut writer, stderr, tail, gone, shared } = self;
         let permit = shared.sweeps.acquire().await;
         let sweep = shared.tracker.spawn_blocking(move || {
             let swept = sweep_agent(&marker, ladder.sweep);
@@ -285,7 +292,9 @@ impl Aftermath {
         drop(permit);
         gone.token.cancel();
         // A write to a pipe that somebody else holds open could wait for ever.
-        writer.abort();
+        if timeout(ladder.drain, &mut writer).await.is_err() {
+            writer.abort();
+        }
         let _ = stderr.await;
         tail.text()
     }

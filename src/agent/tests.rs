@@ -146,7 +146,14 @@ async fn a_conversation_and_an_orderly_end_of_an_idle_agent() {
     let (exit, running) = running.end().await;
     assert_eq!(
         exit,
-        Exit { code: Some(0), signal: None, stderr: String::new(), killed: false, requested: true }
+        Exit {
+            code: Some(0),
+            signal: None,
+            stderr: String::new(),
+            killed: false,
+            requested: true,
+            unread_lines: 0
+        }
     );
     assert!(running.text().contains("echo: hi"));
 }

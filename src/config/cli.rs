@@ -114,9 +114,15 @@ struct LimitArgs {
     /// Largest client frame in bytes; larger: close 1009
     #[arg(long, env = "CLAUDE_WS_MAX_MESSAGE_BYTES", default_value = "8388608", value_name = "BYTES")]
     max_message_bytes: usize,
+    /// Client frames that are still coming in, all connections together, in bytes; more: close 1013
+    #[arg(long, env = "CLAUDE_WS_MAX_INBOUND_BYTES", default_value = "268435456", value_name = "BYTES")]
+    max_inbound_bytes: usize,
     /// Longest line of an agent in bytes; longer: skipped with a warning
     #[arg(long, env = "CLAUDE_WS_MAX_AGENT_LINE", default_value = "67108864", value_name = "BYTES")]
     max_agent_line: usize,
+    /// Bytes that may wait for an agent that does not read its input; more: it is killed
+    #[arg(long, env = "CLAUDE_WS_MAX_AGENT_INPUT", default_value = "16777216", value_name = "BYTES")]
+    max_agent_input: usize,
     /// Agent processes at once [default: one for each 400 MB of memory, at least 4]
     #[arg(long, env = "CLAUDE_WS_MAX_AGENTS", value_name = "N")]
     max_agents: Option<usize>,
@@ -130,6 +136,12 @@ struct LimitArgs {
     /// Messages that may wait in one session; more: error queue_full
     #[arg(long, env = "CLAUDE_WS_MAX_QUEUE", default_value = "64", value_name = "N")]
     max_queue: usize,
+    /// Bytes of the messages that wait in one session; more: error queue_full
+    #[arg(long, env = "CLAUDE_WS_MAX_QUEUE_BYTES", default_value = "33554432", value_name = "BYTES")]
+    max_queue_bytes: usize,
+    /// Permission prompts that may be open in one session; more are denied
+    #[arg(long, env = "CLAUDE_WS_MAX_PROMPTS", default_value = "256", value_name = "N")]
+    max_prompts: usize,
     /// Sessions of one owner that have not ended; more: error capacity
     #[arg(long, env = "CLAUDE_WS_MAX_SESSIONS_PER_OWNER", default_value = "10000", value_name = "N")]
     max_sessions_per_owner: usize,
@@ -145,6 +157,9 @@ struct LimitArgs {
     /// Frames a second of one connection, 0 for no limit; more: error rate_limited, then close 1008
     #[arg(long, env = "CLAUDE_WS_MAX_FRAME_RATE", default_value = "500", value_name = "N")]
     max_frame_rate: u32,
+    /// Frames that one message may be cut into; more: close 1009
+    #[arg(long, env = "CLAUDE_WS_MAX_FRAGMENTS", default_value = "131072", value_name = "N")]
+    max_fragments: u32,
     /// Bytes of a request head; more: 431
     #[arg(long, env = "CLAUDE_WS_MAX_HEADER_BYTES", default_value = "16384", value_name = "BYTES")]
     max_header_bytes: usize,
@@ -157,6 +172,9 @@ struct LimitArgs {
     /// Bytes of the store, 0 for no limit; more: the oldest ended and dormant sessions are deleted
     #[arg(long, env = "CLAUDE_WS_MAX_STORE_BYTES", default_value = "10737418240", value_name = "BYTES")]
     max_store_bytes: u64,
+    /// Bytes of events that may wait for a store that cannot be written; more: the oldest are dropped unstored
+    #[arg(long, env = "CLAUDE_WS_MAX_UNSTORED_BYTES", default_value = "268435456", value_name = "BYTES")]
+    max_unstored_bytes: usize,
 }
 
 /// How long everything may take.
@@ -246,20 +264,26 @@ impl LimitArgs {
     fn into_limits(self) -> Limits {
         Limits {
             max_message_bytes: self.max_message_bytes,
+            max_inbound_bytes: self.max_inbound_bytes,
             max_agent_line: self.max_agent_line,
+            max_agent_input: self.max_agent_input,
             max_agents: self.max_agents.unwrap_or_else(|| Limits::default().max_agents),
             warm_agents: self.warm_agents,
             max_waiting: self.max_waiting,
             max_queue: self.max_queue,
+            max_queue_bytes: self.max_queue_bytes,
+            max_prompts: self.max_prompts,
             max_sessions_per_owner: self.max_sessions_per_owner,
             max_attached: self.max_attached,
             max_connections: self.max_connections,
             max_connections_per_address: self.max_connections_per_address,
             max_frame_rate: self.max_frame_rate,
+            max_fragments: self.max_fragments,
             max_header_bytes: self.max_header_bytes,
             max_json_depth: self.max_json_depth,
             log_window: self.log_window,
             max_store_bytes: (self.max_store_bytes > 0).then_some(self.max_store_bytes),
+            max_unstored_bytes: self.max_unstored_bytes,
         }
     }
 }
@@ -283,8 +307,9 @@ impl TimeArgs {
     }
 }
 
-fn time(text: &str) -> Result<Duration, humantime::DurationError> {
+fn time(text: &str) -> Result<Duration, &'static str> {
     humantime::parse_duration(text)
+        .map_err(|_| "a time is a number with a unit: 500ms, 15s, 10min, 1h, 7days")
 }
 
 /// The directory given, else one in the user's state directory; without a home there is nowhere to keep anything.

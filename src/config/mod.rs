@@ -63,8 +63,12 @@ pub struct Doors {
 pub struct Limits {
     /// Largest client frame, bytes; larger: close 1009.
     pub max_message_bytes: usize,
+    /// Client frames that are still coming in, bytes, all connections together; more: close 1013.
+    pub max_inbound_bytes: usize,
     /// Longest line of an agent, bytes; longer: skipped with a `warning`.
     pub max_agent_line: usize,
+    /// Bytes that may wait for an agent that does not read its input; more: it is killed.
+    pub max_agent_input: usize,
     /// Live agent processes; more sessions wait for a slot.
     pub max_agents: usize,
     /// Agents that are kept started for new sessions with default options.
@@ -73,6 +77,10 @@ pub struct Limits {
     pub max_waiting: usize,
     /// User messages that may wait in a session; more: `error` `queue_full`.
     pub max_queue: usize,
+    /// Bytes of the messages that wait in a session; more: `error` `queue_full`. One message always finds room.
+    pub max_queue_bytes: usize,
+    /// Permission prompts of a session that may be open at once; more are denied.
+    pub max_prompts: usize,
     /// Sessions of one owner, ended ones not counted; more: `error` `capacity`.
     pub max_sessions_per_owner: usize,
     /// Connections that may be attached to one session; more: `error` `capacity`.
@@ -83,6 +91,8 @@ pub struct Limits {
     pub max_connections_per_address: usize,
     /// Frames a second of one connection; more: `error` `rate_limited`, then close 1008.
     pub max_frame_rate: u32,
+    /// Frames that one message may be cut into; more: close 1009.
+    pub max_fragments: u32,
     /// Bytes of a request's head; more: 431.
     pub max_header_bytes: usize,
     /// Nesting of a client's JSON; deeper: `error` `invalid_message`.
@@ -91,6 +101,8 @@ pub struct Limits {
     pub log_window: usize,
     /// Bytes of the store; more: the oldest ended and dormant sessions are deleted.
     pub max_store_bytes: Option<u64>,
+    /// Bytes of events, of all sessions, that may wait for a store that cannot be written; then the oldest are lost to who lags.
+    pub max_unstored_bytes: usize,
 }
 
 /// How long everything may take.
@@ -157,20 +169,26 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_message_bytes: 8 << 20,
+            max_inbound_bytes: 256 << 20,
             max_agent_line: 64 << 20,
+            max_agent_input: 16 << 20,
             max_agents: agents_for(memory_bytes()),
             warm_agents: 0,
             max_waiting: 1_000,
             max_queue: 64,
+            max_queue_bytes: 32 << 20,
+            max_prompts: 256,
             max_sessions_per_owner: 10_000,
             max_attached: 1_000,
             max_connections: 20_000,
             max_connections_per_address: 20_000,
             max_frame_rate: 500,
+            max_fragments: 128 << 10,
             max_header_bytes: 16 << 10,
             max_json_depth: 64,
             log_window: 4 << 20,
             max_store_bytes: Some(10 << 30),
+            max_unstored_bytes: 256 << 20,
         }
     }
 }

@@ -48,6 +48,7 @@ fn violation(code: CloseCode) -> &'static str {
     match code {
         CloseCode::TooBig => "message too big",
         CloseCode::InvalidPayload => "invalid UTF-8",
+        CloseCode::TryAgainLater => "no room for a large message",
         _ => "protocol error",
     }
 }

@@ -23,7 +23,7 @@ use super::{
     scanner::Scanner,
     socket::Socket,
     watchdog::Watchdog,
-    wire::Wire,
+    wire::{Inbound, Wire},
     writer::Writer,
 };
 use crate::wake::OnWake;
@@ -32,7 +32,7 @@ use crate::wake::OnWake;
 pub struct Connection<S: Service> {
     service: Arc<S>,
     client: S::Client,
-    pub(super) outbox: Outbox,
+    outbox: Outbox,
     source: Source,
     peer: Peer,
     settings: Arc<Settings>,
@@ -52,6 +52,11 @@ impl<S: Service> Connection<S> {
         Ok(Self { service, client, outbox, source, peer, settings, stats })
     }
 
+    /// The way into it, before it runs too.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
     /// Runs the connection over an upgraded socket, until the socket is closed. `early` is what was read beyond the request's
     /// head. `going_away` closes with 1001.
     pub async fn run<IO>(self, io: IO, early: Bytes, going_away: &CancellationToken) -> End
@@ -63,7 +68,9 @@ impl<S: Service> Connection<S> {
         stats.upgraded.fetch_add(1, Relaxed);
         log::debug!("{peer} open");
         let scanner = Scanner::new(settings.max_message_bytes, settings.max_fragments);
-        let wire = Wire::new(io, early, scanner, Arc::clone(&stats));
+        // A single message of the largest size always has room.
+        let inbound = Inbound::new(&stats, settings.max_inbound_bytes.max(settings.max_message_bytes));
+        let wire = Wire::new(io, early, scanner, Arc::clone(&stats), inbound);
         let socket = Socket::new(wire, settings.max_message_bytes);
         let started = Instant::now();
         let (busy, beat) = (AtomicBool::new(false), AtomicBool::new(false));

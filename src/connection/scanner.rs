@@ -27,6 +27,10 @@ pub(super) struct Scanner {
     payload: u64,
     /// Bytes and frames of the message that is being put together.
     message: Option<Partial>,
+    /// The current frame is a control frame.
+    control: bool,
+    /// Bytes that have come of the message that is being put together.
+    held: u64,
     max_message: u64,
     max_fragments: u32,
     frames: u64,
@@ -54,6 +58,8 @@ impl Scanner {
             header_len: 0,
             payload: 0,
             message: None,
+            control: false,
+            held: 0,
             max_message: max_message as u64,
             max_fragments,
             frames: 0,
@@ -70,6 +76,11 @@ impl Scanner {
         self.header_len == 0 && self.payload == 0 && self.message.is_none()
     }
 
+    /// Bytes that have come of a message that is not complete.
+    pub(super) fn held(&self) -> u64 {
+        self.held
+    }
+
     /// Looks at the next bytes of the stream. After a violation the scanner is of no further use.
     pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<(), Violation> {
         let mut pos = 0;
@@ -78,6 +89,7 @@ impl Scanner {
                 let skip = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len() - pos);
                 self.payload -= skip as u64;
                 pos += skip;
+                self.hold(skip as u64);
                 continue;
             }
             let start = pos.saturating_sub(usize::from(self.header_len));
@@ -89,9 +101,18 @@ impl Scanner {
                 self.frames += 1;
                 self.frame(&header).map_err(|code| Violation { at: start, code })?;
                 self.payload = header.len;
+                self.hold(0);
             }
         }
         Ok(())
+    }
+
+    /// So many bytes of the current frame have come.
+    fn hold(&mut self, bytes: u64) {
+        if !self.control {
+            let complete = self.payload == 0 && self.message.is_none();
+            self.held = if complete { 0 } else { self.held.saturating_add(bytes) };
+        }
     }
 
     /// RFC 6455, section 5: what a client may send, given what it has sent.
@@ -99,6 +120,7 @@ impl Scanner {
         if header.reserved || !header.masked {
             return Err(CloseCode::Protocol);
         }
+        self.control = header.opcode >= 0x8;
         match header.opcode {
             0x8..=0xA if header.fin && header.len <= 125 => return Ok(()),
             0x1 | 0x2 if self.message.is_none() => {}
@@ -175,8 +197,14 @@ mod tests {
         ] {
             scanner.scan(&frame(first, len)).unwrap();
             assert_eq!(scanner.at_rest(), rest, "{first:x}");
+            assert_eq!(scanner.held(), if rest { 0 } else { 300 }, "{first:x}");
         }
         assert_eq!(scanner.frames(), 7);
+        let half = frame(0x82, 70_000);
+        scanner.scan(&half[..30_014]).unwrap();
+        assert_eq!(scanner.held(), 30_000);
+        scanner.scan(&half[30_014..]).unwrap();
+        assert_eq!(scanner.held(), 0);
     }
 
     #[test]

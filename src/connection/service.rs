@@ -12,6 +12,9 @@ use super::Outbox;
 pub struct Settings {
     /// `--max-message-bytes`: a larger frame or message of the peer closes with 1009. 8 MiB.
     pub max_message_bytes: usize,
+    /// `--max-inbound-bytes`: messages that are still coming in, of all connections that share [`Stats`](super::Stats); a
+    /// connection that goes beyond it with a message of over 16 KiB is closed with 1013. 256 MiB.
+    pub max_inbound_bytes: usize,
     /// `--heartbeat`: a ping and the service's heartbeat frame this often; a peer that sends no byte for twice as long is closed
     /// with 4000. 15 s.
     pub heartbeat: Duration,
@@ -39,6 +42,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             max_message_bytes: 8 << 20,
+            max_inbound_bytes: 256 << 20,
             heartbeat: Duration::from_secs(15),
             send_timeout: Duration::from_secs(30),
             max_frame_rate: 500,

@@ -29,6 +29,8 @@ pub struct Stats {
     pub frames_in: AtomicU64,
     /// WebSocket bytes received.
     pub bytes_in: AtomicU64,
+    /// Bytes of clients' messages that are not complete yet, now; those of up to 16 KiB are not counted.
+    pub inbound: AtomicU64,
     /// WebSocket messages queued for writing, pings included.
     pub frames_out: AtomicU64,
     /// WebSocket bytes written.
@@ -49,6 +51,7 @@ pub struct Snapshot {
     pub upgraded: u64,
     pub frames_in: u64,
     pub bytes_in: u64,
+    pub inbound: u64,
     pub frames_out: u64,
     pub bytes_out: u64,
     /// Ended connections by close code, only codes that occurred. 1006: none was exchanged; 0: any other code.
@@ -76,6 +79,7 @@ impl Stats {
             upgraded: read(&self.upgraded),
             frames_in: read(&self.frames_in),
             bytes_in: read(&self.bytes_in),
+            inbound: read(&self.inbound),
             frames_out: read(&self.frames_out),
             bytes_out: read(&self.bytes_out),
             closes: codes.zip(self.closes.iter().map(read)).filter(|(_, count)| *count > 0).collect(),

@@ -23,6 +23,41 @@ use crate::protocol::codes::CloseCode;
 /// Bytes that are read ahead: most messages of clients are shorter.
 const AHEAD: usize = 1024;
 
+/// Messages of up to this size may come in whatever others send.
+const FREE: u64 = 16 << 10;
+
+/// One connection's share of the memory for messages that are not complete.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    stats: Arc<Stats>,
+    /// What this connection has of [`Stats::inbound`].
+    share: u64,
+    max: u64,
+}
+
+impl Inbound {
+    pub(super) fn new(stats: &Arc<Stats>, max: usize) -> Self {
+        Self { stats: Arc::clone(stats), share: 0, max: max as u64 }
+    }
+
+    /// So many bytes are held now. False: with them it is too much, over all connections.
+    fn note(&mut self, held: u64) -> bool {
+        let share = if held > FREE { held } else { 0 };
+        let (former, all) = (std::mem::replace(&mut self.share, share), &self.stats.inbound);
+        if share <= former {
+            all.fetch_sub(former - share, Relaxed);
+            return true;
+        }
+        all.fetch_add(share - former, Relaxed) + (share - former) <= self.max
+    }
+}
+
+impl Drop for Inbound {
+    fn drop(&mut self) {
+        self.note(0);
+    }
+}
+
 /// A socket as tungstenite sees it.
 #[derive(Debug)]
 pub(super) struct Wire<IO> {
@@ -32,6 +67,7 @@ pub(super) struct Wire<IO> {
     scanner: Scanner,
     violation: Option<CloseCode>,
     stats: Arc<Stats>,
+    inbound: Inbound,
     /// When the peer was last heard.
     pub(super) heard: Instant,
     /// When it last took a byte.
@@ -41,9 +77,9 @@ pub(super) struct Wire<IO> {
 }
 
 impl<IO> Wire<IO> {
-    pub(super) fn new(io: IO, early: Bytes, scanner: Scanner, stats: Arc<Stats>) -> Self {
+    pub(super) fn new(io: IO, early: Bytes, scanner: Scanner, stats: Arc<Stats>, inbound: Inbound) -> Self {
         let now = Instant::now();
-        Self { io, early, scanner, violation: None, stats, heard: now, taken: now, blocked: false }
+        Self { io, early, scanner, violation: None, stats, inbound, heard: now, taken: now, blocked: false }
     }
 
     /// Why reading ended with an error, where it was the peer's fault.
@@ -108,6 +144,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Wire<IO> {
             if at == 0 {
                 return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
             }
+        } else if !this.inbound.note(this.scanner.held()) {
+            this.violation = Some(CloseCode::TryAgainLater);
         }
         Poll::Ready(Ok(()))
     }

@@ -145,6 +145,12 @@ impl Converter {
         std::mem::take(&mut self.unknown)
     }
 
+    fn unknown(&mut self, kind: String) {
+        if self.unknown.len() < MAX_UNKNOWN {
+            self.unknown.push(kind);
+        }
+    }
+
     /// The stop reason of messages that end without one.
     fn cut_off(&self) -> Option<&'static str> {
         self.interrupted.then_some("interrupted")
@@ -171,14 +177,17 @@ impl Converter {
                 if system.subtype.text().is_some_and(|subtype| subtype == "task_notification") {
                     self.streams.subagent_done(&system.tool_use_id.text().unwrap_or_default(), cut_off, sink);
                 }
-                notice::system(&system, sink)
+                let told = notice::system(&system, sink);
+                let subtype = system.subtype.text().unwrap_or_default();
+                if !told && !notice::is_passed_over(&subtype) {
+                    self.unknown(format!("system/{subtype}"));
+                }
+                told
             }
             Message::RateLimit(limit) => notice::rate_limit(&limit, sink),
             Message::ToolProgress(_) => false,
             Message::Unknown { kind } => {
-                if self.unknown.len() < MAX_UNKNOWN {
-                    self.unknown.push(kind);
-                }
+                self.unknown(kind);
                 false
             }
             Message::Init(init) => return Outcome::Init(init),

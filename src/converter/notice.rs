@@ -6,6 +6,31 @@ use std::fmt::Write as _;
 use crate::agent::wire::{RateLimit, Raw, SystemMessage};
 use crate::protocol::{EventSink, ServerMessage, Warning, WarningCode};
 
+/// Subtypes of `system` that have no form in the protocol and are passed over: their news comes in other messages too, or nobody
+/// waits for it. Others that are not told here are counted as unknown.
+const PASSED_OVER: [&str; 15] = [
+    "elicitation_complete",
+    "files_persisted",
+    "hook_progress",
+    "hook_response",
+    "hook_started",
+    "informational",
+    "local_command_output",
+    "notification",
+    "session_state_changed",
+    "status",
+    "task_notification",
+    "task_progress",
+    "task_started",
+    "task_updated",
+    "thinking_tokens",
+];
+
+/// Whether a subtype that [`system`] did not tell is one of those that are passed over.
+pub(super) fn is_passed_over(subtype: &str) -> bool {
+    PASSED_OVER.contains(&subtype)
+}
+
 /// Emits a warning where the message has that form; tells whether it had.
 pub(super) fn system(message: &SystemMessage<'_>, sink: &mut impl EventSink) -> bool {
     let subtype = message.subtype.text().unwrap_or_default();

@@ -14,10 +14,10 @@ pub struct WorkspaceRoots {
 #[derive(Debug, thiserror::Error)]
 pub enum BadRoot {
     /// It cannot be resolved.
-    #[error("workspace root {0}: {1}")]
+    #[error("workspace root {0}: {1}; make it, or name another with --workspace-root")]
     Unusable(PathBuf, std::io::Error),
     /// It is no directory.
-    #[error("workspace root {0} is not a directory")]
+    #[error("workspace root {0} is not a directory; name one with --workspace-root")]
     NotADirectory(PathBuf),
     /// JSON cannot name it.
     #[error("workspace root {0} is not UTF-8")]

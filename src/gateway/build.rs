@@ -28,8 +28,6 @@ use crate::session::warm::{self, Warm};
 use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared, Starts, WarmAgents};
 use crate::store::{self, DataDirError, OpenError, SqliteStore, Store, StoreError, StoredSession};
 
-/// Bytes of events that may wait for the store, over all sessions.
-const STORE_BACKLOG: usize = 256 << 20;
 /// How long `claude --version` may take.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the sweep of an earlier run's processes may take.
@@ -51,13 +49,13 @@ pub enum BuildError {
     #[error("cannot read the stored sessions: {0}")]
     Read(#[from] StoreError),
     /// The tokens file is unusable.
-    #[error(transparent)]
+    #[error("--auth-token-file: {0}")]
     Tokens(#[from] BadTokens),
     /// An origin that is none.
-    #[error(transparent)]
+    #[error("--allow-origin: {0}")]
     Origin(#[from] BadOrigin),
     /// A proxy that is none.
-    #[error(transparent)]
+    #[error("--trusted-proxy: {0}")]
     Proxy(#[from] BadProxy),
     /// The data directory's id is no id.
     #[error(transparent)]
@@ -71,7 +69,7 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
     let tasks = TaskTracker::new();
     let roots = WorkspaceRoots::new(&config.workspace_roots)?;
     let tokens = config.doors.token_file.as_deref().map(Tokens::load).transpose()?;
-    let home = Home::open(&config.data_dir).await?;
+    let home = Home::open(&config.data_dir, config.limits.max_unstored_bytes).await?;
     let shared = Arc::new(shared(&config, &home, &tasks)?);
     let limits = &config.limits;
     if limits.warm_agents > 0 {
@@ -117,7 +115,7 @@ struct Home {
 }
 
 impl Home {
-    async fn open(data_dir: &DataDir) -> Result<Self, BuildError> {
+    async fn open(data_dir: &DataDir, max_unstored: usize) -> Result<Self, BuildError> {
         let DataDir::Path(path) = data_dir else {
             let id = Uuid::new_v4().to_string();
             let scratch_dir = std::env::temp_dir().join(format!("claude-ws-{id}"));
@@ -133,7 +131,7 @@ impl Home {
         let scratch_dir = path.join("agents");
         // Before anything is resumed: an agent of a gateway that was killed may still be writing its transcript.
         sweep(instance.clone(), scratch_dir.clone()).await;
-        let store = SqliteStore::open(dir, STORE_BACKLOG)?;
+        let store = SqliteStore::open(dir, max_unstored)?;
         let sessions = store.sessions().await?;
         log::info!("store: {}, {} sessions", path.display(), sessions.len());
         Ok(Self { instance, scratch_dir, store: Some(Arc::new(store)), sessions })
@@ -171,6 +169,8 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, B
     Ok(Shared {
         limits: Arc::new(SessionLimits {
             max_queue: limits.max_queue,
+            max_queue_bytes: limits.max_queue_bytes,
+            max_prompts: limits.max_prompts,
             max_attached: limits.max_attached,
             permission_timeout: times.permission_timeout,
             client_tool_timeout: times.client_tool_timeout,
@@ -182,7 +182,6 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, B
             allow_bypass: config.allow_bypass,
             stored: home.store.is_some(),
             default_model: config.model.clone(),
-            ..SessionLimits::default()
         }),
         server: ServerInfo {
             name: env!("CARGO_PKG_NAME").to_owned(),
@@ -200,7 +199,11 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, B
             env_remove: config.agent_env_remove.iter().cloned().chain(own_variables()).collect(),
             instance: home.instance.clone(),
             scratch_dir: home.scratch_dir.clone(),
-            limits: AgentLimits { max_line: limits.max_agent_line, ..AgentLimits::default() },
+            limits: AgentLimits {
+                max_line: limits.max_agent_line,
+                stdin_queue_bytes: limits.max_agent_input,
+                ..AgentLimits::default()
+            },
         },
         store: home.store.clone(),
         log_window: limits.log_window,
@@ -218,14 +221,17 @@ fn server_settings(config: &Config, tokens: Option<Tokens>) -> Result<server::Se
         max_per_address: limits.max_connections_per_address,
         header_timeout: times.header,
         max_header_bytes: limits.max_header_bytes,
+        answer_timeout: times.send,
         tokens: tokens.map(|tokens| Arc::new(TokenStore::new(tokens))),
         origins: AllowedOrigins::parse(config.doors.origins.iter().map(String::as_str))?,
         proxies: TrustedProxies::parse(config.doors.proxies.iter().map(String::as_str))?,
         connection: Arc::new(connection::Settings {
             max_message_bytes: limits.max_message_bytes,
+            max_inbound_bytes: limits.max_inbound_bytes,
             heartbeat: times.heartbeat,
             send_timeout: times.send,
             max_frame_rate: limits.max_frame_rate,
+            max_fragments: limits.max_fragments,
             ..connection::Settings::default()
         }),
         ..server::Settings::default()

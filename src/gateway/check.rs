@@ -1,6 +1,6 @@
 //! `--check`: looks at everything that a start needs, says what it found, starts nothing.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::path::Path;
 
 use super::Gateway;
@@ -86,9 +86,9 @@ impl Findings {
 
     fn workspace(&mut self, config: &Config) {
         match WorkspaceRoots::new(&config.workspace_roots) {
-            Err(problem) => self.bad("workspace", format!("{problem}; see --workspace-root")),
+            Err(problem) => self.bad("workspace", problem.to_string()),
             Ok(roots) if is_writable(Path::new(roots.first())) => {
-                self.good("workspace", config_paths(config));
+                self.good("workspace", super::welcome::workspace(config));
             }
             Ok(roots) => self.warn(
                 "workspace",
@@ -174,15 +174,6 @@ async fn stored_sessions(path: &Path) -> Result<usize, String> {
     // So that a start right afterwards finds the directory free.
     store.close().await.map_err(|problem| problem.to_string())?;
     Ok(count)
-}
-
-fn config_paths(config: &Config) -> String {
-    let mut text = String::new();
-    for (n, root) in config.workspace_roots.iter().enumerate() {
-        let path = root.canonicalize().unwrap_or_else(|_| root.clone());
-        let _ = write!(text, "{}{}", if n == 0 { "" } else { ", " }, path.display());
-    }
-    text
 }
 
 fn is_writable(dir: &Path) -> bool {

@@ -14,10 +14,10 @@ use crate::scripted_model::{ENV_REMOVE, Script, ScriptError, ScriptedModel};
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// The script's file cannot be read.
-    #[error("cannot read {0}: {1}")]
+    #[error("--demo-script: cannot read {0}: {1}")]
     File(PathBuf, io::Error),
     /// The script is none.
-    #[error("{0}: {1}")]
+    #[error("--demo-script {0}: {1}")]
     Script(PathBuf, ScriptError),
     /// The system refuses a socket or a directory.
     #[error("cannot set the demo up: {0}")]

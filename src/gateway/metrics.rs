@@ -70,15 +70,16 @@ impl Collector for Sampler {
 
 impl Sampler {
     fn about_agents(&self, page: &mut Page<'_>, live: &[Vitals]) -> fmt::Result {
-        let states = [
-            ("stopped", AgentState::Stopped),
-            ("waiting", AgentState::Waiting),
-            ("starting", AgentState::Starting),
-            ("running", AgentState::Running),
-        ];
         let count = |state| live.iter().filter(|session| session.agent == state).count();
-        let counts = states.map(|(name, state)| (name, count(state)));
-        page.family("agents", "Agents of live sessions by state", "state", &counts)?;
+        let (warm, warming) = self.registry.shared().warm.count();
+        let counts = [
+            ("stopped", count(AgentState::Stopped)),
+            ("waiting", count(AgentState::Waiting)),
+            ("starting", count(AgentState::Starting) + warming),
+            ("running", count(AgentState::Running)),
+            ("warm", warm),
+        ];
+        page.family("agents", "Agents by state; warm: no session has it yet", "state", &counts)?;
         let (free, waiting) = self.registry.shared().pool.load();
         page.gauge("agent_slots", "Agents that may run at once (--max-agents)", self.max_agents)?;
         page.gauge("agent_slots_free", "Slots that no agent has", free)?;
@@ -115,6 +116,8 @@ impl Page<'_> {
         self.counter("http_refusals", "HTTP answers with an error status", seen.refused)?;
         self.counter("upgrades", "WebSocket handshakes that succeeded", seen.upgraded)?;
         self.counter("frames_received", "WebSocket frames received", seen.frames_in)?;
+        let help = "Bytes of messages over 16 KiB that are still coming in (--max-inbound-bytes)";
+        self.gauge("inbound_bytes", help, count(seen.inbound))?;
         self.counter("received_bytes", "WebSocket bytes received", seen.bytes_in)?;
         self.counter("frames_sent", "WebSocket messages sent", seen.frames_out)?;
         self.counter("sent_bytes", "WebSocket bytes sent", seen.bytes_out)?;
@@ -165,6 +168,10 @@ impl Page<'_> {
     fn about_process(&mut self) -> fmt::Result {
         if let Some(resident) = resident_bytes() {
             self.gauge("process_resident_memory_bytes", "Resident memory of the gateway itself", resident)?;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let alive = runtime.metrics().num_alive_tasks();
+            self.gauge("tasks", "Tasks of the gateway that have not ended", alive)?;
         }
         if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
             self.gauge("process_open_fds", "Open file descriptors", open.count())?;

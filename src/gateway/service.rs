@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::metrics::Exporter;
 use super::routes;
+use crate::agent;
 use crate::connection::{Outbox, Peer, Refusal, Service, Verdict};
 use crate::dispatch::Dispatch;
 use crate::protocol::{Empty, ServerMessage, Warning, WarningCode};
@@ -75,6 +76,8 @@ impl Service for GatewayService {
 
     async fn text(&self, client: &mut Connected, frame: Utf8Bytes, outbox: &Outbox) -> Verdict {
         let handled = self.dispatch.text(&client.client, &client.owner, &frame).await;
+        // A peer that does not take the answer must not make its question stay.
+        drop(frame);
         self.deliver(handled.answer, outbox).await;
         match handled.bad {
             None => Verdict::Good,
@@ -114,6 +117,8 @@ impl Application for GatewayService {
         } else if shared.store.as_ref().is_some_and(|store| *store.health().borrow() == StoreHealth::Failing)
         {
             Some("the store cannot be written; the gateway's log says why")
+        } else if !agent::is_program(&shared.launcher.program) {
+            Some("Claude Code is not there (--claude-bin)")
         } else {
             shared.starts.verdict(Instant::now())
         };

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::io;
+use std::path::PathBuf;
 
 use crate::config::{Config, DataDir};
 use crate::server::BindAddr;
@@ -25,8 +26,7 @@ pub fn text(address: &BindAddr, config: &Config, claude: &str, demo: bool) -> St
     if demo {
         line("model", "a script (--demo): nothing leaves this machine; type \"help\" for what it knows");
     }
-    let roots: Vec<_> = config.workspace_roots.iter().map(|root| root.display().to_string()).collect();
-    line("workspace", &roots.join(", "));
+    line("workspace", &workspace(config));
     match &config.data_dir {
         DataDir::Ephemeral => line("sessions", "in memory only (--ephemeral)"),
         DataDir::Path(path) => line("sessions", &path.display().to_string()),
@@ -34,6 +34,13 @@ pub fn text(address: &BindAddr, config: &Config, claude: &str, demo: bool) -> St
     let doors = if config.doors.token_file.is_some() { "with a token" } else { "anyone on this machine" };
     line("access", doors);
     text
+}
+
+/// The workspace roots, as they are used: absolute, symbolic links resolved.
+pub(super) fn workspace(config: &Config) -> String {
+    let resolved =
+        |root: &PathBuf| root.canonicalize().unwrap_or_else(|_| root.clone()).display().to_string();
+    config.workspace_roots.iter().map(resolved).collect::<Vec<_>>().join(", ")
 }
 
 /// Why the socket that came with the process is of no use.
@@ -50,8 +57,16 @@ pub fn no_address(address: &BindAddr, problem: &io::Error) -> String {
             "\n\nSomething listens there already, another gateway perhaps. Stop it, or choose another place: --bind 127.0.0.1:0 \
              takes any free port."
         }
-        io::ErrorKind::PermissionDenied => {
-            "\n\nPorts below 1024 are for root. Choose another with --bind, and put nginx before it."
+        io::ErrorKind::PermissionDenied => match address {
+            BindAddr::Tcp(_) => {
+                "\n\nPorts below 1024 are for root. Choose another with --bind, and put nginx before it."
+            }
+            BindAddr::Unix(_) => {
+                "\n\nThe directory of the socket must be writable. Choose another with --bind."
+            }
+        },
+        io::ErrorKind::NotFound => {
+            "\n\nThe directory of the socket must be there. Make it, or choose another with --bind."
         }
         io::ErrorKind::AddrNotAvailable => "\n\nThis machine has no such address.",
         _ => "",
@@ -62,7 +77,7 @@ pub fn no_address(address: &BindAddr, problem: &io::Error) -> String {
 /// Why there is nothing to serve with, and the way out.
 pub fn no_claude(problem: &str) -> String {
     format!(
-        "{problem}\n\nClaude Code is needed and was not found. Install it with\n\n    npm install -g @anthropic-ai/claude-code\n\n\
+        "{problem}\n\nClaude Code is needed. Install it with\n\n    npm install -g @anthropic-ai/claude-code\n\n\
          or name it with --claude-bin PATH (or CLAUDE_WS_CLAUDE_BIN)."
     )
 }

@@ -77,7 +77,7 @@ pub struct Journal {
 pub struct EventLog {
     key: SessionKey,
     epoch: Arc<str>,
-    window_bytes: usize,
+    pub(super) window_bytes: usize,
     pub(super) store: Option<Arc<dyn Store>>,
     pub(super) state: Mutex<State>,
     /// The bells that an append is ringing; kept for its capacity. Locked before `state`, and by the writer only.
@@ -95,7 +95,9 @@ pub(super) struct State {
     pub(super) first: Option<u64>,
     armed: Vec<Arc<Bell>>,
     /// Of all cursors.
-    bells: Vec<Arc<Bell>>,
+    pub(super) bells: Vec<Arc<Bell>>,
+    /// Size of the largest batch beyond the window that somebody may still be reading; 0: none.
+    pub(super) large_batch: usize,
     closed: bool,
     pub(super) feed: Feed,
 }
@@ -145,6 +147,7 @@ impl EventLog {
             first: (first_seq <= last_seq).then_some(first_seq),
             armed: Vec::new(),
             bells: Vec::new(),
+            large_batch: 0,
             closed: false,
             feed: Feed::after(last_seq),
         };
@@ -214,6 +217,9 @@ impl EventLog {
         if let Some(store) = &self.store {
             let last = state.window.last();
             state.feed.add(added, journal, last, store.backlog());
+        }
+        if added > self.window_bytes {
+            state.large_batch = state.large_batch.max(added);
         }
         self.trim(&mut state);
         if added > 0 {
@@ -295,6 +301,7 @@ impl EventLog {
         let mut state = self.state.lock();
         state.armed.retain(|armed| !Arc::ptr_eq(armed, bell));
         state.bells.retain(|one| !Arc::ptr_eq(one, bell));
+        self.trim_after_reader(&mut state);
         self.cursors.send_modify(|count| *count -= 1);
         drop(state);
         bell.silence();
@@ -316,16 +323,21 @@ impl EventLog {
             *after = floor;
             return Here::Done(Progress::Gap { first_seq: state.window.first() });
         }
-        let mut bytes = 0;
+        let (mut bytes, mut all) = (0, true);
         for entry in state.window.after_seq(*after) {
             bytes += entry.frame.len();
             if bytes > max_bytes && bytes > entry.frame.len() {
-                return Here::Done(Progress::More);
+                all = false;
+                break;
             }
             out.push(entry.frame.clone());
             *after = entry.seq;
         }
-        Here::Done(if state.closed {
+        bell.stand_at(*after);
+        self.trim_after_reader(&mut state);
+        Here::Done(if !all {
+            Progress::More
+        } else if state.closed {
             Progress::Closed
         } else {
             bell.arm(&mut state.armed);
@@ -345,27 +357,8 @@ impl EventLog {
     }
 
     /// The store, unless the session was deleted from it.
-    fn kept_by(&self, state: &State) -> Option<&Arc<dyn Store>> {
+    pub(super) fn kept_by(&self, state: &State) -> Option<&Arc<dyn Store>> {
         self.store.as_ref().filter(|_| !state.feed.is_deleted())
-    }
-
-    /// Drops what the window has no room for.
-    pub(super) fn trim(&self, state: &mut State) {
-        match self.kept_by(state) {
-            None => {
-                while state.window.surplus(self.window_bytes).is_some() {
-                    state.window.pop();
-                }
-                state.floor = state.window.floor();
-                state.first = None;
-            }
-            Some(store) => {
-                state.drop_durable(self.window_bytes);
-                if store.backlog().is_over() {
-                    state.drop_unstored(self.window_bytes, store.backlog());
-                }
-            }
-        }
     }
 }
 

@@ -98,12 +98,17 @@ impl Feed {
         }
     }
 
-    fn is_durable(&self, entry: &Entry) -> bool {
+    pub(super) fn is_durable(&self, entry: &Entry) -> bool {
         entry.seq <= self.durable
     }
 
+    /// Handed to the store up to and including this seq.
+    pub(super) fn pulled(&self) -> u64 {
+        self.pulled
+    }
+
     /// `entry` leaves the window although it is not durable. What was pulled is not lost: the store still has it in its hands.
-    fn give_up(&mut self, entry: &Entry, backlog: &Backlog) {
+    pub(super) fn give_up(&mut self, entry: &Entry, backlog: &Backlog) {
         if entry.seq > self.pulled {
             self.pulled = entry.seq;
             self.lost_through = Some(entry.seq);
@@ -155,28 +160,6 @@ impl Feed {
         self.durable = self.durable.max(seq);
         while let Some((_, bytes)) = self.in_flight.pop_front_if(|(last, _)| *last <= seq) {
             backlog.sub(bytes);
-        }
-    }
-}
-
-impl State {
-    /// Drops durable entries until the window fits into `max_bytes`.
-    pub(super) fn drop_durable(&mut self, max_bytes: usize) {
-        while self.window.surplus(max_bytes).is_some_and(|entry| self.feed.is_durable(entry)) {
-            self.window.pop();
-        }
-    }
-
-    /// Drops entries, durable or not, until the window fits into `max_bytes`.
-    pub(super) fn drop_unstored(&mut self, max_bytes: usize, backlog: &Backlog) {
-        while self.window.surplus(max_bytes).is_some() {
-            let nothing_stored = self.feed.pulled <= self.floor;
-            let Some(entry) = self.window.pop() else { break };
-            self.feed.give_up(&entry, backlog);
-            if nothing_stored {
-                self.floor = entry.seq;
-                self.first = Some(self.window.first()).filter(|first| *first <= self.window.last());
-            }
         }
     }
 }

@@ -7,8 +7,9 @@
 //!
 //! # Memory
 //! The newest events are kept in memory, up to the window (`--log-window`) plus one frame: the oldest entry goes when the ones
-//! after it fill the window by themselves. So a frame larger than the window still reaches everyone who keeps up. An entry counts
-//! as its frame's bytes and [`ENTRY_OVERHEAD`].
+//! after it fill the window by themselves. A batch that is larger than the window is kept on top of it for cursors that did not
+//! lag before (`trim`), so that it reaches everyone who keeps up; memory is then at most the window and the largest batch. An entry
+//! counts as its frame's bytes and [`ENTRY_OVERHEAD`].
 //! - Without a store, what leaves the window is gone: a cursor that still needed it gets [`Progress::Gap`].
 //! - With a store, only what is durable leaves the window, and who lags reads it from there. When the store stalls, logs grow past
 //!   their windows until all that waits reaches the store's limit ([`Backlog`](crate::store::Backlog)); from then on each log that
@@ -25,6 +26,7 @@ mod event_log;
 mod feed;
 #[cfg(test)]
 mod tests;
+mod trim;
 mod window;
 
 pub use crate::store::{Entry, SessionKey};

@@ -86,6 +86,11 @@ impl Metrics {
         self.start_seconds.observe(took.as_secs_f64());
     }
 
+    /// A session took an agent that was warm, and whose start was counted before.
+    pub fn adopted(&self) {
+        self.starts.get_or_create(&[("outcome", "adopted")]).inc();
+    }
+
     /// An agent did not come up.
     pub fn start_failed(&self) {
         self.starts.get_or_create(&[("outcome", "failed")]).inc();

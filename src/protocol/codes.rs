@@ -109,7 +109,7 @@ pub enum CloseCode {
     TooBig,
     /// 1011: a bug of the server.
     Internal,
-    /// 1013: no place for another connection.
+    /// 1013: no place; too much is coming in from all connections together.
     TryAgainLater,
     /// 4000: no sign of life for two heartbeats.
     HeartbeatTimeout,

@@ -1,6 +1,6 @@
 //! Who may come in: token, then Origin and Host.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use hyper::{
     HeaderMap, StatusCode, Version,
@@ -8,7 +8,7 @@ use hyper::{
     http::request::Parts,
 };
 
-use super::{Settings, answer::Problem, handshake::offered};
+use super::{Settings, answer::Problem, handshake::offered, tokens::Pass};
 
 /// Before the token in a subprotocol's name, for browsers, which cannot set headers.
 const SUBPROTOCOL: &str = "bearer.";
@@ -22,10 +22,10 @@ pub(super) struct Peer {
     pub(super) on_loopback: bool,
 }
 
-/// The caller's name, `""` where no tokens are set.
-pub(super) fn owner(settings: &Settings, headers: &HeaderMap) -> Result<Arc<str>, Problem> {
-    let Some(tokens) = &settings.tokens else { return Ok("".into()) };
-    token(headers).and_then(|token| tokens.owner(token)).ok_or_else(|| {
+/// Who the caller is; `None` where no tokens are set.
+pub(super) fn pass(settings: &Settings, headers: &HeaderMap) -> Result<Option<Pass>, Problem> {
+    let Some(tokens) = &settings.tokens else { return Ok(None) };
+    token(headers).and_then(|token| tokens.admit(token)).map(Some).ok_or_else(|| {
         Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid token is required")
             .with(WWW_AUTHENTICATE, "Bearer")
     })

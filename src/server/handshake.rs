@@ -3,8 +3,8 @@
 use hyper::{
     HeaderMap, Method, Response, StatusCode, Version,
     header::{
-        CONNECTION, GetAll, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+        CONNECTION, CONTENT_LENGTH, GetAll, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
     },
     http::request::Parts,
 };
@@ -37,6 +37,11 @@ pub(super) fn check(request: &Parts) -> Result<Handshake, Problem> {
     };
     if request.version != Version::HTTP_11 {
         return bad("HTTP/1.1 is required");
+    }
+    // Where a body ends and frames begin is what a proxy in front may see otherwise than this side.
+    let empty = headers.get_all(CONTENT_LENGTH).iter().all(|length| length.as_bytes() == b"0");
+    if headers.contains_key(TRANSFER_ENCODING) || !empty {
+        return bad("a handshake has no body");
     }
     if !lists(headers, &CONNECTION, "upgrade") {
         return bad("Connection does not list `upgrade`");

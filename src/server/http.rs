@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    future::pending,
     pin::pin,
     sync::{
         Arc,
@@ -30,6 +31,7 @@ use super::{
     router::{Admitted, Answer, Site, answer},
 };
 use crate::connection::Gauge;
+use crate::protocol::codes::CloseCode;
 
 /// Numbers connections.
 pub(super) fn next_id() -> u64 {
@@ -48,13 +50,25 @@ pub(super) async fn serve_socket<A: Application>(
     place: Place,
 ) {
     let _open = Gauge::new(&site.settings.stats, |stats| &stats.sockets);
-    let pending = Pending::<A>::default();
+    let waiting = Pending::<A>::default();
     // Boxed: the state of HTTP is freed when a connection begins, which may then live for days.
-    Box::pin(http(Arc::clone(&site), socket, peer, place.full, Arc::clone(&pending))).await;
-    let Some((upgrade, admitted)) = pending.lock().take() else { return };
+    Box::pin(http(Arc::clone(&site), socket, peer, place.full, Arc::clone(&waiting))).await;
+    let Some((upgrade, admitted)) = waiting.lock().take() else { return };
     let Some((socket, early)) = upgraded(upgrade).await else { return };
-    let Admitted { connection, place: _address } = *admitted;
-    connection.run(socket, early, &site.shutdown.closing).await;
+    let Admitted { connection, pass, place: _address } = *admitted;
+    let outbox = connection.outbox().clone();
+    let revoked = async {
+        match pass {
+            Some(pass) => pass.revoked().await,
+            None => pending().await,
+        }
+        outbox.close(CloseCode::Policy, "the token was revoked");
+        pending::<()>().await;
+    };
+    tokio::select! {
+        _ = connection.run(socket, early, &site.shutdown.closing) => {}
+        () = revoked => {}
+    }
     drop(place);
 }
 

@@ -18,6 +18,7 @@ use super::{
     answer::{Body, Problem, json},
     doors::{self, Peer},
     handshake::{self, Handshake},
+    tokens::Pass,
 };
 use crate::connection;
 
@@ -40,6 +41,8 @@ pub(super) enum Answer<A: Application> {
 /// A connection that may come in.
 pub(super) struct Admitted<A: Application> {
     pub(super) connection: connection::Connection<A>,
+    /// Who came in; `None` where there are no tokens.
+    pub(super) pass: Option<Pass>,
     pub(super) place: Option<AddressPlace>,
 }
 
@@ -66,23 +69,23 @@ pub(super) fn answer<A: Application>(
     }
     let host = doors::host(peer, request)?;
     doors::rebinding(&site.settings, peer, host)?;
-    let owner = doors::owner(&site.settings, &request.headers);
+    let pass = doors::pass(&site.settings, &request.headers);
     if path == "/ws" {
-        let owner = owner?;
+        let pass = pass?;
         if request.method != Method::GET {
             return Err(method_not_allowed("GET"));
         }
         doors::origin(&site.settings, &request.headers, host)?;
         let handshake = handshake::check(request)?;
-        let admitted = admit(site, peer, owner, request)?;
+        let admitted = admit(site, peer, pass, request)?;
         return Ok(Answer::Upgrade(handshake, Box::new(admitted)));
     }
     let Some(reply) = site.app.http(request) else {
-        owner?;
+        pass?;
         return Err(Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path"));
     };
     if !reply.public {
-        owner?;
+        pass?;
     }
     reading(request)?;
     Ok(Answer::Plain(reply.response))
@@ -91,7 +94,7 @@ pub(super) fn answer<A: Application>(
 fn admit<A: Application>(
     site: &Site<A>,
     peer: Peer,
-    owner: Arc<str>,
+    pass: Option<Pass>,
     request: &Parts,
 ) -> Result<Admitted<A>, Problem> {
     let proxies = &site.settings.proxies;
@@ -103,6 +106,7 @@ fn admit<A: Application>(
         }
         _ => None,
     };
+    let owner = pass.as_ref().map_or_else(|| "".into(), Pass::owner);
     let peer = connection::Peer { id: super::http::next_id(), address, owner };
     let settings = &site.settings;
     let connection = connection::Connection::prepare(
@@ -114,7 +118,7 @@ fn admit<A: Application>(
     let refused = |refusal: connection::Refusal| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, refusal.code, refusal.message).with(RETRY_AFTER, "5")
     };
-    Ok(Admitted { connection: connection.map_err(refused)?, place })
+    Ok(Admitted { connection: connection.map_err(refused)?, pass, place })
 }
 
 fn ready<A: Application>(site: &Site<A>) -> Result<Response<Body>, Problem> {

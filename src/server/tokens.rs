@@ -5,9 +5,9 @@
 
 use std::{fmt, fs, io, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
-use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
+use tokio::sync::watch;
 
 /// The file's size, at most; a larger one is not a tokens file.
 const MAX_FILE: u64 = 1 << 20;
@@ -89,10 +89,13 @@ impl Tokens {
 
     /// The name of who has this token.
     pub fn owner(&self, token: &[u8]) -> Option<Arc<str>> {
-        let digest: [u8; 32] = Sha256::digest(token).into();
+        self.owner_of(&Sha256::digest(token).into())
+    }
+
+    fn owner_of(&self, digest: &[u8; 32]) -> Option<Arc<str>> {
         let (mut found, mut at) = (Choice::from(0), 0_u32);
         for (index, (known, _)) in (0_u32..).zip(&self.entries) {
-            let same = known.ct_eq(&digest);
+            let same = known.ct_eq(digest);
             at.conditional_assign(&index, same);
             found |= same;
         }
@@ -139,12 +142,39 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Tokens that can be replaced while the server runs (SIGHUP).
 #[derive(Debug)]
-pub struct TokenStore(RwLock<Arc<Tokens>>);
+pub struct TokenStore(watch::Sender<Arc<Tokens>>);
+
+/// What somebody came in with: good until the tokens say otherwise.
+#[derive(Debug)]
+pub(super) struct Pass {
+    digest: [u8; 32],
+    owner: Arc<str>,
+    tokens: watch::Receiver<Arc<Tokens>>,
+}
+
+impl Pass {
+    /// The name of who has it.
+    pub(super) fn owner(&self) -> Arc<str> {
+        Arc::clone(&self.owner)
+    }
+
+    /// Waits until the token is no longer there, or is somebody else's.
+    pub(super) async fn revoked(mut self) {
+        while self.tokens.changed().await.is_ok() {
+            let tokens = Arc::clone(&self.tokens.borrow_and_update());
+            if tokens.owner_of(&self.digest).as_ref() != Some(&self.owner) {
+                return;
+            }
+        }
+        // The store is gone, and with it whoever could change anything.
+        std::future::pending::<()>().await;
+    }
+}
 
 impl TokenStore {
     /// Begins with these.
     pub fn new(tokens: Tokens) -> Self {
-        Self(RwLock::new(Arc::new(tokens)))
+        Self(watch::Sender::new(Arc::new(tokens)))
     }
 
     /// Reads the file again; the log says what came of it. A bad one changes nothing.
@@ -155,15 +185,24 @@ impl TokenStore {
         }
     }
 
-    /// From now on only these count, for connections to come.
+    /// From now on only these count. Connections whose token is not among them, or under another name, are closed.
     pub fn replace(&self, tokens: Tokens) {
-        *self.0.write() = Arc::new(tokens);
+        self.0.send_replace(Arc::new(tokens));
     }
 
     /// The name of who has this token.
     pub fn owner(&self, token: &[u8]) -> Option<Arc<str>> {
-        let tokens = Arc::clone(&self.0.read());
+        let tokens = Arc::clone(&self.0.borrow());
         tokens.owner(token)
+    }
+
+    /// Lets in who has this token.
+    pub(super) fn admit(&self, token: &[u8]) -> Option<Pass> {
+        // In this order: what changes after the look is seen as a change.
+        let mut receiver = self.0.subscribe();
+        let tokens = Arc::clone(&receiver.borrow_and_update());
+        let digest = Sha256::digest(token).into();
+        Some(Pass { owner: tokens.owner_of(&digest)?, digest, tokens: receiver })
     }
 }
 

@@ -96,6 +96,8 @@ pub struct Unfinished {
     pub turn: Option<RunningTurn>,
     /// Ids of the queued messages, in order. Their contents stand in the log.
     pub queued: Vec<String>,
+    /// The first of `queued` has its turn, and no agent was told of it yet.
+    pub first_has_turn: bool,
     /// The `user_message` of each queued message stands in the log after this event.
     pub queued_after: u64,
     /// Open prompts: the ids of their `permission_request`.

@@ -359,7 +359,9 @@ impl Registry {
 
 impl Sessions {
     fn count_of(&self, owner: &str) -> usize {
-        let live = self.live.values().filter(|handle| *handle.owner == *owner).count();
+        // One that is ending still has its task, until its agent is gone.
+        let goes_on = |handle: &&SessionHandle| handle.summary.lock().status != Liveness::Ended;
+        let live = self.live.values().filter(|handle| *handle.owner == *owner).filter(goes_on).count();
         let dormant = self.resting.values();
         live + dormant
             .filter(|resting| *resting.owner == *owner && resting.summary.status != Liveness::Ended)

@@ -50,6 +50,8 @@ pub(super) async fn revive(stored: &StoredSession, store: &dyn Store) -> Result<
 /// The log after the record.
 struct Scan {
     leftover: Leftover,
+    /// The message whose turn it was, and of which no agent was told: that would be on record.
+    untold: Option<String>,
     /// The record knows everything up to here.
     record_seq: u64,
     /// Where reading begins.
@@ -82,6 +84,7 @@ impl Scan {
     fn new(unfinished: Unfinished, status: SessionStatus, record_seq: u64) -> Self {
         let after_seq = unfinished.queued_after;
         let after = if unfinished.queued.is_empty() { record_seq } else { after_seq.min(record_seq) };
+        let untold = unfinished.queued.first().filter(|_| unfinished.first_has_turn).cloned();
         let queued =
             unfinished.queued.into_iter().map(|id| LeftMessage { id, input: None, after_seq }).collect();
         let leftover = Leftover {
@@ -91,7 +94,7 @@ impl Scan {
             open: unfinished.open,
             status,
         };
-        Self { leftover, record_seq, after, next_id: 0, ended: false }
+        Self { leftover, untold, record_seq, after, next_id: 0, ended: false }
     }
 
     async fn read(&mut self, stored: &StoredSession, store: &dyn Store) -> Result<(), StoreError> {
@@ -112,8 +115,10 @@ impl Scan {
 
     fn leftover(mut self) -> Leftover {
         // While messages wait, a turn is running: the first had begun, though nothing was heard of it. It may have reached the
-        // agent, so it is not run again.
-        if self.leftover.turn.is_none() && !self.leftover.queued.is_empty() {
+        // agent, so it is not run again, unless the record knows better.
+        let first = self.leftover.queued.first();
+        let may_be_told = first.is_some_and(|first| self.untold.as_ref() != Some(&first.id));
+        if self.leftover.turn.is_none() && may_be_told {
             let first = self.leftover.queued.remove(0);
             self.leftover.turn = Some(RunningTurn { id: Some(first.id) });
         }
@@ -177,7 +182,7 @@ impl Scan {
     }
 
     fn began(&mut self, id: Option<&str>) {
-        let Some(id) = id else { return };
+        let Some(id) = id.filter(|id| self.untold.as_deref() != Some(id)) else { return };
         if let Some(at) = self.leftover.queued.iter().position(|message| message.id == id) {
             self.leftover.queued.remove(at);
             self.leftover.turn = Some(RunningTurn { id: Some(id.to_owned()) });

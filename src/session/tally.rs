@@ -27,6 +27,7 @@ enum Note {
     Error(ErrorCode),
     Unknown(String),
     Started(Duration),
+    Adopted,
     StartFailed,
 }
 
@@ -42,10 +43,15 @@ impl Tally {
         self.launched = Some(now);
     }
 
+    /// In its place a warm agent is taken, whose start was counted when it happened.
+    pub(super) fn agent_adopted(&mut self) {
+        self.launched = None;
+    }
+
     /// It can be spoken to.
     pub(super) fn agent_started(&mut self, now: u64) {
-        let took = self.launched.take().map(|launched| between(launched, now));
-        self.notes.push(Note::Started(took.unwrap_or_default()));
+        let launched = self.launched.take().map(|launched| between(launched, now));
+        self.notes.push(launched.map_or(Note::Adopted, Note::Started));
     }
 
     /// It did not come up.
@@ -95,6 +101,10 @@ impl Tally {
                 Note::Started(took) => {
                     up = Some(true);
                     metrics.started(took);
+                }
+                Note::Adopted => {
+                    up = Some(true);
+                    metrics.adopted();
                 }
                 Note::StartFailed => {
                     up = Some(false);

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -32,6 +32,13 @@ use crate::store::{Status, StoreHealth, StoredSession};
 
 type Starting = Pin<Box<dyn Future<Output = Result<(Agent, AgentOutput), SpawnError>> + Send>>;
 
+type Committing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How long a line waits for the store: one that takes longer does not hold up the agent.
+const COMMIT: Duration = Duration::from_secs(1);
+/// Lines that wait for it at most.
+const MAX_HELD: usize = 256;
+
 /// A warm agent, what it says, and its conversation.
 type Adoptable = (Agent, AgentOutput, Uuid);
 
@@ -48,6 +55,10 @@ pub(super) struct SessionTask {
     agent: Option<Agent>,
     output: Option<AgentOutput>,
     starting: Option<Starting>,
+    /// Ends when the store has what was written before the lines that are held back.
+    committing: Option<Committing>,
+    /// Lines for the agent that wait for that, in order.
+    held: Vec<bytes::Bytes>,
     /// A warm agent that came with the slot, until the state machine asks for an agent.
     warm: Option<Adoptable>,
     slot: SlotState,
@@ -81,6 +92,7 @@ enum Event {
     Mail(Option<Mail>),
     Output(Option<Output>),
     Started(Result<(Agent, AgentOutput), SpawnError>),
+    Committed,
     Slot(Option<Slot>),
     Heard(Heard),
     Deadline,
@@ -111,6 +123,8 @@ impl SessionTask {
             agent: None,
             output: None,
             starting: None,
+            committing: None,
+            held: Vec::new(),
             warm: None,
             slot: SlotState::None,
             clients: HashMap::new(),
@@ -146,6 +160,7 @@ impl SessionTask {
             // While the session leaves, commands wait: its end drops the mailbox, and they look for what is there then.
             mail = self.mailbox.recv(), if !self.state.is_leaving() => Event::Mail(mail),
             started = start(&mut self.starting) => Event::Started(started),
+            () = committed(&mut self.committing) => Event::Committed,
             slot = wait_in_line(&mut self.slot) => Event::Slot(slot),
             heard = self.ears.hear() => Event::Heard(heard),
             () = timer, if deadline.is_some() => Event::Deadline,
@@ -165,7 +180,8 @@ impl SessionTask {
             Event::Output(Some(Output::Skipped { bytes })) => {
                 self.state.handle(Input::Skipped { bytes }, now);
             }
-            Event::Output(Some(Output::Exited(exit))) => {
+            Event::Output(Some(Output::Exited(mut exit))) => {
+                exit.unread_lines += self.held.len() as u64;
                 self.forget_agent();
                 self.state.handle(Input::Exited(exit), now);
             }
@@ -176,6 +192,7 @@ impl SessionTask {
                 self.state.handle(Input::Exited(crate::agent::Exit::default()), now);
             }
             Event::Started(outcome) => self.started(outcome, now),
+            Event::Committed => self.release_held(),
             Event::Slot(Some(slot)) => {
                 self.slot = SlotState::Held(slot);
                 self.state.handle(Input::Slot(SlotOutcome::Granted), now);
@@ -243,6 +260,8 @@ impl SessionTask {
     fn forget_agent(&mut self) {
         self.agent = None;
         self.output = None;
+        self.committing = None;
+        self.held.clear();
         // The next line comes from another process, if ever: a session at rest holds no more memory than it needs.
         self.log.compact();
     }
@@ -250,6 +269,8 @@ impl SessionTask {
     /// Appends what the state machine has written, then does what it wants, until it wants nothing more.
     fn flush(&mut self) {
         loop {
+            // Before the events: who has read of the session's end finds it ended.
+            self.state.refresh(&mut self.handle.summary.lock());
             let effects = std::mem::take(self.state.effects());
             self.append(&effects);
             if effects.is_empty() {
@@ -259,7 +280,6 @@ impl SessionTask {
                 self.run_effect(effect);
             }
         }
-        self.state.refresh(&mut self.handle.summary.lock());
         *self.handle.vitals.lock() = self.state.vitals();
         self.report();
     }
@@ -294,10 +314,10 @@ impl SessionTask {
             owner: self.handle.owner.to_string(),
             created_at: record.created_at,
             last_active_at: record.last_active_at,
-            status: match self.closing {
-                Some(Closing::Ended(_)) => Status::Ended,
-                Some(_) => Status::Dormant,
-                None => Status::Active,
+            status: match (self.state.has_ended(), self.closing) {
+                (true, _) => Status::Ended,
+                (false, Some(_)) => Status::Dormant,
+                (false, None) => Status::Active,
             },
             state: serde_json::to_string(&record).unwrap_or_default(),
         }
@@ -316,6 +336,7 @@ impl SessionTask {
             }
             Effect::Standing(standing) => self.standing(standing),
             Effect::Spawn(plan) => self.spawn(&plan),
+            Effect::Commit => self.commit(),
             Effect::ToAgent(line) => self.tell_agent(line),
             Effect::StopAgent { now } => {
                 if let Some(agent) = &self.agent {
@@ -328,7 +349,34 @@ impl SessionTask {
         }
     }
 
+    /// Holds back what the agent is told from now on, until the store has what the log has.
+    fn commit(&mut self) {
+        let Some(store) =
+            self.shared.store.clone().filter(|store| *store.health().borrow() == StoreHealth::Good)
+        else {
+            return;
+        };
+        self.committing = Some(Box::pin(async move {
+            // Late or failing: the message is worth more than the certainty that it does not come twice after a kill.
+            let _ = tokio::time::timeout(COMMIT, store.flush()).await;
+        }));
+    }
+
+    fn release_held(&mut self) {
+        self.committing = None;
+        for line in std::mem::take(&mut self.held) {
+            self.tell_agent(line);
+        }
+    }
+
     fn tell_agent(&mut self, line: bytes::Bytes) {
+        if self.committing.is_some() {
+            self.held.push(line);
+            if self.held.len() > MAX_HELD {
+                self.release_held();
+            }
+            return;
+        }
         let Some(agent) = &self.agent else { return };
         // Closed: the exit is on its way and says more.
         if let Err(crate::agent::SendError::Full) = agent.send(line) {
@@ -533,6 +581,13 @@ async fn receive(output: &mut Option<AgentOutput>) -> Option<Output> {
 async fn start(starting: &mut Option<Starting>) -> Result<(Agent, AgentOutput), SpawnError> {
     match starting {
         Some(starting) => starting.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn committed(committing: &mut Option<Committing>) {
+    match committing {
+        Some(committing) => committing.await,
         None => std::future::pending().await,
     }
 }

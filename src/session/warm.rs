@@ -46,6 +46,8 @@ pub struct WarmAgents {
 struct Parked {
     /// The oldest first.
     agents: VecDeque<WarmAgent>,
+    /// One is on its way.
+    starting: bool,
     /// One was taken since the keeper last looked.
     taken: bool,
     closed: bool,
@@ -86,8 +88,18 @@ impl WarmAgents {
         parked.agents.push_back(agent);
     }
 
+    /// How many are ready to be taken, and how many are being started.
+    pub fn count(&self) -> (usize, usize) {
+        let parked = self.parked.lock();
+        (parked.agents.len(), usize::from(parked.starting))
+    }
+
     fn len(&self) -> usize {
         self.parked.lock().agents.len()
+    }
+
+    fn set_starting(&self, starting: bool) {
+        self.parked.lock().starting = starting;
     }
 
     /// Takes out those that `unfit` tells.

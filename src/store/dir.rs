@@ -22,7 +22,7 @@ pub struct DataDir {
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
     /// It cannot be made, or something in it cannot be read or written.
-    #[error("data directory: {}: {source}", path.display())]
+    #[error("cannot keep sessions in {}: {source}; choose another place with --data-dir, or --ephemeral", path.display())]
     Io {
         /// What failed.
         path: PathBuf,

@@ -153,7 +153,7 @@ async fn updated_permissions_instead(lab: &Lab) {
     let id = client.say("touch one.txt").await;
     let prompt = client.prompt().await;
     let rules = json!([{"type": "addRules", "rules": [{"toolName": "Bash", "ruleContent": "mkdir:*"}],
-        "behavior": "allow", "destination": "session"}]);
+        "behavior": "allow", "destination": "localSettings"}]);
     client.decide(&prompt, "allow_always", json!({"updated_permissions": rules})).await;
     client.finish(&id).await.succeeded();
     let turn = client.turn("run mkdir made").await.succeeded();

@@ -87,7 +87,7 @@ fn an_agent_that_heeds_nothing_is_killed_in_time() {
         "!text I begin; grandchild; grandchild-stdout; ignore interrupt; ignore sigterm; ignore close; hang",
     );
     client.until(|message| message["delta"]["text"] == "begin");
-    wait("all of it", || if lab.processes().len() == 3 { Ok(()) } else { Err(String::new()) });
+    wait("all of it", || if lab.agent_processes().len() == 3 { Ok(()) } else { Err(String::new()) });
     client.send(json!({"type": "interrupt"}));
     assert_eq!(client.expect("interrupted")["outcome"], "agent_killed");
     assert_eq!(client.answer(&id, "result")["subtype"], "interrupted");

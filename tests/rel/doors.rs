@@ -49,15 +49,20 @@ fn tokens_are_read_again_on_sighup() {
     let (lab, file) = lab_with_tokens(&format!("alice:{ALICE}\n"));
     let gateway = lab.gateway(&["--auth-token-file", &file]);
     assert_eq!(bearer(&gateway, BOB).err(), Some(401));
+    let mut alice = bearer(&gateway, ALICE).unwrap();
+    alice.start(json!({}));
     std::fs::write(&file, format!("bob:{BOB}\n")).unwrap();
     gateway.signal(Signal::HUP);
     wait("bob", || bearer(&gateway, BOB).map(drop).map_err(|status| status.to_string()));
     assert_eq!(bearer(&gateway, ALICE).err(), Some(401));
+    assert_eq!(alice.closed(), 1008);
+    let mut bob = bearer(&gateway, BOB).unwrap();
     // A file that cannot be used changes nothing.
     std::fs::write(&file, "not: a: token\n").unwrap();
     gateway.signal(Signal::HUP);
     gateway.wait_for_log("the tokens stay as they were");
     assert!(bearer(&gateway, BOB).is_ok());
+    assert!(bob.list().is_empty(), "who may still come in stays");
     gateway.stop();
 }
 
@@ -158,8 +163,8 @@ fn secrets_show_nowhere() {
     ], "system_prompt": "prompt-s3cret"}));
     let id = client.say("!grandchild; text one; ask Bash {\"command\":\"ls\"}");
     client.expect("permission_request");
-    wait("the grandchild", || if lab.processes().len() == 2 { Ok(()) } else { Err(String::new()) });
-    for process in lab.processes() {
+    wait("the grandchild", || if lab.agent_processes().len() == 2 { Ok(()) } else { Err(String::new()) });
+    for process in lab.agent_processes() {
         let own: Vec<_> =
             process.environment.iter().filter(|entry| entry.starts_with("CLAUDE_WS_")).collect();
         assert!(own.iter().all(|entry| entry.starts_with("CLAUDE_WS_AGENT=")), "{own:?}");
@@ -231,5 +236,16 @@ fn sessions_work_under_the_roots_only() {
     let directories = json!([{"type": "addDirectories", "directories": [path("way-out")]}]);
     let answer = client.ask(json!({"type": "permission_update", "updates": directories}), "config_updated");
     assert_eq!(answer["code"], "forbidden", "{answer}");
+    let id = client.say("!ask Bash {\"command\":\"ls\"}");
+    let prompt = client.expect("permission_request");
+    let answer = client.ask(
+        json!({"type": "permission_response", "request_id": prompt["id"], "decision": "allow",
+            "updated_permissions": directories}),
+        "permission_resolved",
+    );
+    assert_eq!(answer["code"], "forbidden", "{answer}");
+    // Refused as a whole: the prompt is open still.
+    client.send(json!({"type": "permission_response", "request_id": prompt["id"], "decision": "allow"}));
+    assert_eq!(client.answer(&id, "result")["subtype"], "success");
     gateway.stop();
 }

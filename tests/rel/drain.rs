@@ -28,7 +28,7 @@ fn drains(signal: Signal) {
     assert_eq!(client.answer(&id, "result")["subtype"], "success");
     assert_eq!((client.closed(), idle.closed()), (1001, 1001));
     assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.log());
-    assert!(lab.processes().is_empty(), "{:#?}", lab.processes());
+    assert!(lab.agent_processes().is_empty(), "{:#?}", lab.agent_processes());
 
     let seen = client.events;
     let gateway = lab.gateway(&[]);
@@ -74,7 +74,7 @@ fn after_the_drain_time_turns_are_interrupted() {
     gateway.signal(Signal::TERM);
     assert_eq!(client.closed(), 1001);
     assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.log());
-    assert!(lab.processes().is_empty(), "{:#?}", lab.processes());
+    assert!(lab.agent_processes().is_empty(), "{:#?}", lab.agent_processes());
     for id in &turns {
         let results: Vec<_> = client
             .events
@@ -102,7 +102,7 @@ fn a_second_signal_ends_at_once_and_leaves_nothing_behind() {
     gateway.wait_for_log("draining");
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.ended().code(), Some(1));
-    assert!(lab.processes().is_empty(), "{:#?}", lab.processes());
+    assert!(lab.agent_processes().is_empty(), "{:#?}", lab.agent_processes());
     // As after a kill: the turn has its end when the session is taken up again.
     let gateway = lab.gateway(&[]);
     let mut client = gateway.client();

@@ -144,7 +144,7 @@ fn agents_of_a_killed_gateway_end_by_themselves() {
     }
     // Four agents, and the two that left home.
     wait("the agents", || {
-        if lab.processes().len() == 6 { Ok(()) } else { Err(format!("{:#?}", lab.processes())) }
+        if lab.agent_processes().len() == 6 { Ok(()) } else { Err(format!("{:#?}", lab.processes())) }
     });
     let begin = std::time::Instant::now();
     gateway.kill();
@@ -162,26 +162,78 @@ fn the_next_start_sweeps_what_is_left_of_its_own() {
     let mut client = other.client();
     client.start(json!({}));
     client.say("!grandchild; hang");
-    wait("the other's agent", || if lab.processes().len() == 2 { Ok(()) } else { Err(String::new()) });
-    let others: Vec<_> = lab.processes().iter().map(|process| process.pid).collect();
+    wait("the other's agent", || if lab.agent_processes().len() == 2 { Ok(()) } else { Err(String::new()) });
+    let others: Vec<_> = lab.agent_processes().iter().map(|process| process.pid).collect();
 
     let gateway = lab.gateway(&[]);
     let mut client = gateway.client();
     client.start(json!({}));
     client.say("!grandchild; ignore sigterm; ignore close; hang");
-    wait("the agent", || if lab.processes().len() == 4 { Ok(()) } else { Err(String::new()) });
+    wait("the agent", || if lab.agent_processes().len() == 4 { Ok(()) } else { Err(String::new()) });
     for (child, _) in crate::harness::children(gateway.pid()) {
         if child.command.contains("claude-ws-guard") {
             child.signal(Signal::KILL);
         }
     }
     gateway.kill();
-    assert_eq!(lab.processes().len(), 4, "without its guard something is left");
+    assert_eq!(lab.agent_processes().len(), 4, "without its guard something is left");
     let gateway = lab.gateway(&[]);
-    let left: Vec<_> = lab.processes().iter().map(|process| process.pid).collect();
+    let left: Vec<_> = lab.agent_processes().iter().map(|process| process.pid).collect();
     assert_eq!(left, others);
     assert!(gateway.log().contains("ended 2 processes of an earlier run"), "{}", gateway.log());
     other.kill();
     gateway.stop();
     lab.wait_for_no_processes();
+}
+
+/// Its turn had begun, but there was no agent yet that could have heard of it: it ended with an error.
+#[test]
+fn a_message_that_waited_for_its_agent_is_run_after_the_restart() {
+    let lab = Lab::new();
+    lab.script(&json!({"ignore": ["initialize"]}));
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    client.start(json!({}));
+    let messages = [client.say("one"), client.say("two")];
+    let accepted = client.answer(&messages[1], "user_message");
+    lab.wait_for_commit("s", seq(&accepted));
+    gateway.kill();
+    lab.wait_for_no_processes();
+
+    lab.script(&json!({}));
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    client.start(json!({"last_seq": 0}));
+    client.answer(&messages[1], "result");
+    for id in &messages {
+        let results = results_of(&client.events, id);
+        assert_eq!((results.len(), &results[0]["subtype"]), (1, &json!("success")), "{results:?}");
+    }
+    assert_eq!(client.text(&messages[0]), "echo: one");
+    gateway.stop();
+}
+
+/// It was there again, `dormant`: the end was stored only when the agent was gone.
+#[test]
+fn a_session_that_was_ended_does_not_come_back() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    client.start(json!({}));
+    let id = client.say("!ignore interrupt; ignore close; ignore sigterm; text begun; hang");
+    client.until(|message| message["delta"]["text"] == "begun");
+    client.send(json!({"type": "session_end"}));
+    let result = client.answer(&id, "result");
+    lab.wait_for_commit("s", seq(&result));
+    assert_eq!(lab.processes().len(), 1, "its agent is still there");
+    gateway.kill();
+    lab.wait_for_no_processes();
+
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    let list = client.list();
+    assert_eq!((list.len(), &list[0]["status"]), (1, &json!("ended")));
+    let answer = client.ask(json!({"type": "session_start"}), "error");
+    assert_eq!(answer["code"], "session_ended");
+    gateway.stop();
 }

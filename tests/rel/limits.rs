@@ -1,46 +1,33 @@
-//! Every limit, hit; and that what was taken comes back.
-
-use std::io::{Read, Write};
-use std::time::Duration;
+//! Every limit on messages, connections and sessions, hit by its flag and with its answer; and that what was taken comes back.
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::{Gateway, Lab, children, descriptors, sockets, wait};
+use crate::harness::{Client, Gateway, Lab, Raw, frame, sockets, wait};
 
-fn wait_for_sockets(gateway: &Gateway, wanted: usize) {
-    wait("the sockets to be closed", || match sockets(gateway.pid()) {
-        now if now <= wanted => Ok(()),
-        now => Err(format!("{now}, {wanted} wanted")),
+/// The text of a message whose field is changed.
+fn changed(mut message: Value, change: Value) -> String {
+    message.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    message.to_string()
+}
+
+/// The code of the `error` that answers this, or the type of what else does.
+fn answered(client: &mut Client, text: String) -> String {
+    client.frame(Message::text(text));
+    // The `session_info` that comes when an agent is known answers nothing.
+    let answer = client.until(|message| {
+        message["type"] == "error" || message.get("seq").is_none() && message.get("request_id").is_some()
     });
+    answer["code"].as_str().or(answer["type"].as_str()).unwrap().to_owned()
 }
 
 #[test]
 fn frames() {
     let lab = Lab::new();
-    let gateway =
-        lab.gateway(&["--max-message-bytes", "10000", "--max-json-depth", "20", "--max-frame-rate", "0"]);
+    let gateway = lab.gateway(&["--max-message-bytes", "10000", "--max-frame-rate", "0"]);
     let mut client = gateway.client();
-    let mut code = |text: String| {
-        client.frame(Message::text(text));
-        client.expect("error")["code"].as_str().unwrap().to_owned()
-    };
-    assert_eq!(code("{".to_owned()), "invalid_json");
-    assert_eq!(
-        code(format!("{{\"type\":\"heartbeat\",\"x\":{}{}}}", "[".repeat(30), "]".repeat(30))),
-        "invalid_message"
-    );
-    assert_eq!(code("{\"type\":\"nonsense\",\"id\":\"1\"}".to_owned()), "unknown_type");
-    let start = |more: Value| {
-        let mut message = json!({"type": "session_start", "id": "1", "session_id": "s"});
-        message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        message.to_string()
-    };
-    assert_eq!(code(start(json!({"id": "i".repeat(129)}))), "invalid_message");
-    assert_eq!(code(start(json!({"session_id": "s".repeat(129)}))), "invalid_message");
-    assert_eq!(code(start(json!({"session_id": "a/b"}))), "invalid_message");
-    let entries: serde_json::Map<String, Value> = (0..65).map(|at| (at.to_string(), "x".into())).collect();
-    assert_eq!(code(start(json!({"metadata": entries}))), "invalid_message");
+    assert_eq!(answered(&mut client, "{".to_owned()), "invalid_json");
+    assert_eq!(answered(&mut client, "{\"type\":\"nonsense\",\"id\":\"1\"}".to_owned()), "unknown_type");
     client.frame(Message::binary(vec![1, 2, 3]));
     assert_eq!(client.expect("error")["code"], "unsupported_frame");
     client.frame(Message::text("x".repeat(10_001)));
@@ -51,6 +38,70 @@ fn frames() {
         client.frame(Message::text("no message"));
     }
     assert_eq!(client.closed(), 1008, "more than 100 bad frames in a row");
+    // A good one between them begins the count anew.
+    let mut client = gateway.client();
+    for _ in 0..3 {
+        for _ in 0..100 {
+            assert_eq!(answered(&mut client, "no message".to_owned()), "invalid_json");
+        }
+        assert_eq!(answered(&mut client, r#"{"type":"session_list","id":"1"}"#.to_owned()), "session_list");
+    }
+    gateway.stop();
+}
+
+#[test]
+fn depth_ids_and_metadata() {
+    let lab = Lab::new();
+    let gateway =
+        lab.gateway(&["--max-json-depth", "20", "--max-frame-rate", "0", "--max-message-bytes", "1000000"]);
+    let mut client = gateway.client();
+    // The frame itself is the first level.
+    for (levels, code) in [(19, "session_list"), (20, "invalid_message"), (100_000, "invalid_message")] {
+        let nested = format!(
+            "{{\"type\":\"session_list\",\"id\":\"1\",\"x\":{}{}}}",
+            "[".repeat(levels),
+            "]".repeat(levels)
+        );
+        assert_eq!(answered(&mut client, nested), code, "{levels}");
+    }
+    let start = json!({"type": "session_start", "id": "1", "session_id": "s"});
+    let entries = |count: usize| -> Value {
+        (0..count).map(|at| (at.to_string(), Value::from("x"))).collect::<serde_json::Map<_, _>>().into()
+    };
+    let list = |count: usize| vec!["Read"; count];
+    let (good, bad) = ("session_info", "invalid_message");
+    for (change, code) in [
+        (json!({"id": "i".repeat(128)}), good),
+        (json!({"id": "ü".repeat(128)}), good),
+        (json!({"id": "i".repeat(129)}), bad),
+        (json!({"id": ""}), bad),
+        (json!({"id": 1}), bad),
+        (json!({"id": null}), bad),
+        (json!({"session_id": "s".repeat(128)}), good),
+        (json!({"session_id": "s".repeat(129)}), bad),
+        (json!({"session_id": "AZaz09_.:-"}), good),
+        (json!({"session_id": "a/b"}), bad),
+        (json!({"session_id": "ü"}), bad),
+        (json!({"session_id": ""}), bad),
+        (json!({"metadata": entries(64), "session_id": "m1"}), good),
+        (json!({"metadata": entries(65)}), bad),
+        (json!({"metadata": {"k".repeat(128): "v".repeat(4096)}, "session_id": "m2"}), good),
+        (json!({"metadata": {"k".repeat(129): "v"}}), bad),
+        (json!({"metadata": {"k": "v".repeat(4097)}}), bad),
+        (json!({"metadata": {"k": 1}}), bad),
+        (json!({"max_turns": 0}), bad),
+        (json!({"max_turns": 1001}), bad),
+        (json!({"allowed_tools": list(1025)}), bad),
+        (json!({"model": "m".repeat(4097)}), bad),
+        (json!({"client_tools": [{"name": "t".repeat(65), "description": "d", "input_schema": {}}]}), bad),
+        (
+            json!({"mcp_servers": [{"name": "m".repeat(129), "command": "/bin/true", "args": [], "env": []}]}),
+            bad,
+        ),
+    ] {
+        let message = changed(start.clone(), change);
+        assert_eq!(answered(&mut client, message.clone()), code, "{message:.200}");
+    }
     gateway.stop();
 }
 
@@ -59,12 +110,12 @@ fn frames_a_second() {
     let lab = Lab::new();
     let gateway = lab.gateway(&["--max-frame-rate", "20"]);
     let mut client = gateway.client();
+    let sent: Vec<_> = (0..60).map(|_| client.send(json!({"type": "session_list"}))).collect();
     let mut refused = 0;
-    for _ in 0..60 {
-        client.send(json!({"type": "session_list"}));
-    }
-    for _ in 0..60 {
+    for id in &sent {
+        // Answers come in order, refusals too, and each names its message.
         let answer = client.next();
+        assert_eq!(answer["request_id"], **id);
         if answer["type"] == "error" {
             assert_eq!(answer["code"], "rate_limited");
             refused += 1;
@@ -75,6 +126,29 @@ fn frames_a_second() {
         client.send(json!({"type": "session_list"}));
     }
     assert_eq!(client.closed(), 1008);
+    // Pings are frames too; they get no warning.
+    let mut pinging = Raw::upgraded(&gateway, "").unwrap();
+    pinging.say(&frame(0x89, b"").repeat(1000));
+    assert_eq!(pinging.close_code(), Some(1008));
+    gateway.wait_for_metric("claude_ws_closes_total{code=\"1008\"}", 2);
+    gateway.stop();
+}
+
+/// The default, with a client that does nothing but talk, and one that keeps within it.
+#[test]
+fn frames_a_second_by_default() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&["--ephemeral"]);
+    let mut client = gateway.client();
+    for _ in 0..500 {
+        client.send(json!({"type": "heartbeat"}));
+    }
+    for _ in 0..500 {
+        assert_eq!(client.message().unwrap()["type"], "heartbeat");
+    }
+    let mut flood = Raw::upgraded(&gateway, "").unwrap();
+    flood.say(&frame(0x81, br#"{"type":"heartbeat"}"#).repeat(100_000));
+    assert_eq!(flood.close_code(), Some(1008));
     gateway.stop();
 }
 
@@ -85,12 +159,79 @@ fn connections() {
         let gateway = lab.gateway(&["--ephemeral", flag, "3"]);
         let idle = sockets(gateway.pid());
         let held: Vec<_> = (0..3).map(|_| gateway.client()).collect();
-        assert_eq!(gateway.upgrade(&[]), 503, "{flag}");
+        let refusal = Raw::upgraded(&gateway, "").err().unwrap();
+        assert!(refusal.starts_with("HTTP/1.1 503 "), "{flag}: {refusal}");
+        assert!(refusal.contains("retry-after: ") && refusal.contains("connection: close"), "{refusal}");
+        assert_eq!(gateway.http("/healthz", &[]).0, 200, "full is not dead");
         drop(held);
-        wait_for_sockets(&gateway, idle);
+        wait("the sockets to be closed", || match sockets(gateway.pid()) {
+            now if now <= idle => Ok(()),
+            now => Err(format!("{now}, {idle} wanted")),
+        });
         drop(gateway.client());
         gateway.stop();
     }
+}
+
+#[test]
+fn connections_of_one_address_behind_a_proxy() {
+    let lab = Lab::new();
+    let from = |address: &'static str| [("X-Forwarded-For", address)];
+    let gateway = lab.gateway(&["--trusted-proxy", "127.0.0.1", "--max-connections-per-address", "2"]);
+    let connect =
+        |gateway: &Gateway, address: &'static str| Client::connect_with(gateway.address, &from(address));
+    let held = [connect(&gateway, "192.0.2.1").unwrap(), connect(&gateway, "192.0.2.1").unwrap()];
+    assert_eq!(connect(&gateway, "192.0.2.1").err(), Some(503));
+    assert_eq!(connect(&gateway, "6.6.6.6, 192.0.2.1").err(), Some(503), "what the client says before it");
+    let other = connect(&gateway, "192.0.2.2").unwrap();
+    // A whole /64 counts as one.
+    let v6 = [connect(&gateway, "2001:db8::1").unwrap(), connect(&gateway, "2001:db8::2").unwrap()];
+    assert_eq!(connect(&gateway, "2001:db8::3").err(), Some(503));
+    drop((held, other, v6));
+    wait("the place", || connect(&gateway, "192.0.2.1").map(drop).map_err(|status| status.to_string()));
+    gateway.wait_for_log("[192.0.2.1] closed");
+    gateway.stop();
+
+    // Nobody else is believed.
+    for more in [&[][..], &["--trusted-proxy", "10.0.0.0/8"]] {
+        let gateway = lab.gateway(&[&["--max-connections-per-address", "2"], more].concat());
+        let held = [connect(&gateway, "192.0.2.1").unwrap(), connect(&gateway, "192.0.2.2").unwrap()];
+        assert_eq!(connect(&gateway, "192.0.2.3").err(), Some(503));
+        drop(held);
+        gateway.wait_for_log("[127.0.0.1] closed");
+        assert!(!gateway.log().contains("192.0.2."), "{}", gateway.log());
+        gateway.stop();
+    }
+}
+
+#[test]
+fn bytes_that_come_in_from_all_together() {
+    const SIZE: usize = 1 << 20;
+    let lab = Lab::new();
+    let size = SIZE.to_string();
+    let gateway = lab.gateway(&["--max-message-bytes", &size, "--max-inbound-bytes", "3500000"]);
+    let message =
+        frame(0x81, format!("{{\"type\":\"heartbeat\",\"x\":\"{}\"}}", "x".repeat(SIZE - 100)).as_bytes());
+    let (most, end) = message.split_at(SIZE - 1000);
+    let mut held: Vec<_> = (0..3).map(|_| Raw::upgraded(&gateway, "").unwrap()).collect();
+    for peer in &mut held {
+        peer.say(most);
+    }
+    wait("the bytes", || match gateway.metric("claude_ws_inbound_bytes") {
+        now if now > 3_000_000 => Ok(()),
+        now => Err(now.to_string()),
+    });
+    let mut refused = Raw::upgraded(&gateway, "").unwrap();
+    refused.say(most);
+    assert_eq!(refused.close_code(), Some(1013));
+    // Small ones pass, and those that were on their way.
+    gateway.client().start(json!({}));
+    for peer in &mut held {
+        peer.say(end);
+        assert_eq!(peer.next().unwrap().0, 0x81);
+    }
+    gateway.wait_for_metric("claude_ws_inbound_bytes", 0);
+    gateway.stop();
 }
 
 #[test]
@@ -145,109 +286,19 @@ fn sessions_attached_clients_and_queues() {
 }
 
 #[test]
-fn request_heads() {
+fn sessions_are_counted_by_owner() {
     let lab = Lab::new();
-    let gateway = lab.gateway(&["--header-timeout", "400ms", "--max-header-bytes", "8192"]);
-    let idle = sockets(gateway.pid());
-    assert_eq!(gateway.upgrade(&[("X-Long", &"x".repeat(9000))]), 431);
-    // Half a handshake, a byte of one, nothing at all, and one that comes in drops.
-    let mut open = Vec::new();
-    for said in ["GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgr", "G", ""] {
-        let mut socket = gateway.socket();
-        socket.write_all(said.as_bytes()).unwrap();
-        open.push(socket);
-    }
-    let mut drops = gateway.socket();
-    let dropping = std::thread::spawn(move || {
-        while drops.write_all(b"G").is_ok() {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    });
-    for mut socket in open {
-        let mut rest = Vec::new();
-        // The end, or a reset; what matters is that it comes.
-        let _ = socket.read_to_end(&mut rest);
-    }
-    dropping.join().unwrap();
-    wait_for_sockets(&gateway, idle);
-    gateway.stop();
-}
-
-#[test]
-fn a_silent_peer_is_closed_with_4000() {
-    let lab = Lab::new();
-    let gateway = lab.gateway(&["--heartbeat", "200ms"]);
-    let idle = sockets(gateway.pid());
-    let mut silent = gateway.client().fall_silent();
-    let mut said = Vec::new();
-    silent.read_to_end(&mut said).unwrap();
-    let close = [0x88, 0x0f, 0xa0];
-    let found = said.windows(4).any(|bytes| [bytes[0], bytes[2], bytes[3]] == close);
-    assert!(found, "a close frame with 4000");
-    // Who answers the pings stays, and hears the server's heartbeat.
-    let mut lively = gateway.client();
-    for _ in 0..5 {
-        assert_eq!(lively.message().unwrap()["type"], "heartbeat");
-    }
-    drop(lively);
-    drop(silent);
-    wait_for_sockets(&gateway, idle);
-    gateway.stop();
-}
-
-/// The threads and descriptors that a gateway has at rest.
-fn at_rest(gateway: &Gateway) -> (usize, usize) {
-    (descriptors(gateway.pid()), children(gateway.pid()).len())
-}
-
-#[test]
-fn a_thousand_reconnects_start_no_process() {
-    let lab = Lab::new();
-    let gateway = lab.gateway(&[]);
-    let mut client = gateway.client();
-    client.start(json!({}));
-    assert_eq!(client.turn("hello")["subtype"], "success");
-    let events = client.events.len();
-    let before = at_rest(&gateway);
-    for _ in 0..1000 {
-        let mut client = gateway.client();
-        client.send(json!({"type": "session_start", "last_seq": 0}));
-    }
-    // The last one of all gets all there is.
-    let mut last = gateway.client();
-    last.start(json!({"last_seq": 0}));
-    while last.events.len() < events {
-        last.next();
-    }
-    drop(last);
-    assert_eq!(gateway.starts(), 1);
-    wait("rest", || match at_rest(&gateway) {
-        now if now.0 <= before.0 && now.1 <= before.1 => Ok(()),
-        now => Err(format!("{now:?}, {before:?} before")),
-    });
-    gateway.stop();
-}
-
-#[test]
-fn strangers_that_come_and_go_leave_nothing() {
-    let lab = Lab::new();
-    let gateway = lab.gateway(&["--max-agents", "4"]);
-    let mut watcher = gateway.client();
-    let mut most = 0;
-    for stranger in 0..200 {
-        let mut client = gateway.client();
-        client.send(json!({"type": "session_start", "session_id": format!("stranger-{stranger}")}));
-        if stranger % 20 == 0 {
-            most = most.max(lab.processes().len());
-        }
-    }
-    // Sessions that never ran a turn go with their last connection.
-    wait("an empty list", || match watcher.list() {
-        list if list.is_empty() => Ok(()),
-        list => Err(format!("{} sessions", list.len())),
-    });
-    lab.wait_for_no_processes();
-    println!("{} starts for 200 strangers, at most {most} processes at once", gateway.starts());
-    assert!(most <= 4, "{most}");
+    let file = lab.path("tokens");
+    std::fs::write(&file, "alice:alice-token\nbob:bob-token\n").unwrap();
+    let flags = ["--auth-token-file", file.to_str().unwrap(), "--max-sessions-per-owner", "1"];
+    let gateway = lab.gateway(&flags);
+    let connect = |token: &str| {
+        Client::connect_with(gateway.address, &[("Authorization", &format!("Bearer {token}"))]).unwrap()
+    };
+    let (mut alice, mut bob) = (connect("alice-token"), connect("bob-token"));
+    assert_eq!(alice.start(json!({"session_id": "a"}))["created"], true);
+    let start = json!({"type": "session_start", "session_id": "b"});
+    assert_eq!(alice.ask(start.clone(), "session_info")["code"], "capacity");
+    assert_eq!(bob.ask(start, "session_info")["created"], true);
     gateway.stop();
 }

@@ -12,12 +12,18 @@
 mod locate;
 
 mod crashes;
+mod crowd;
 mod doors;
 mod drain;
 mod harness;
 mod killed;
 mod limits;
+mod metrics;
+mod peers;
+mod ready;
 mod real;
 mod sleep;
 mod slow;
+mod start;
 mod store;
+mod violations;

@@ -51,7 +51,7 @@ fn a_drain_interrupts_the_running_turn_and_leaves_nothing() {
     assert_eq!(client.answer(&id, "result")["subtype"], "interrupted");
     assert_eq!(client.closed(), 1001);
     assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.log());
-    assert!(lab.processes().is_empty(), "{:#?}", lab.processes());
+    assert!(lab.agent_processes().is_empty(), "{:#?}", lab.agent_processes());
 }
 
 /// The same conversation after sleep: the CLI itself refuses to resume what it does not know.
@@ -63,7 +63,7 @@ fn an_agent_sleeps_and_wakes_in_the_same_conversation() {
     client.start(json!({}));
     for _ in 0..2 {
         assert_eq!(client.turn("hello")["subtype"], "success");
-        wait("sleep", || match lab.processes() {
+        wait("sleep", || match lab.agent_processes() {
             left if left.is_empty() => Ok(()),
             left => Err(format!("{left:#?}")),
         });

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::harness::{Lab, wait};
 
 fn agents(lab: &Lab) -> usize {
-    lab.processes().iter().filter(|process| process.command.contains("--print")).count()
+    lab.agent_processes().iter().filter(|process| process.command.contains("--print")).count()
 }
 
 #[test]

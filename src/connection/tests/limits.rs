@@ -44,6 +44,30 @@ async fn each_violation_gets_its_code_after_the_answers_before_it() {
     }
 }
 
+/// Two connections share what may be coming in; small messages always come through.
+#[tokio::test(start_paused = true)]
+async fn too_much_that_comes_in_from_all_together_closes_with_1013() {
+    const HALF: usize = 30_000;
+    let settings = Settings { max_message_bytes: 50_000, max_inbound_bytes: 60_000, ..Settings::default() };
+    let stats = Arc::default();
+    let mut one = start_with(&stats, Probe::default(), settings.clone(), 1 << 20);
+    let mut two = start_with(&stats, Probe::default(), settings, 1 << 20);
+    let large = frame(TEXT, &vec![b'x'; 40_000]);
+    one.peer.write_all(&large[..HALF]).await.unwrap();
+    while stats.snapshot().inbound < HALF as u64 - 8 {
+        tokio::task::yield_now().await;
+    }
+    two.say("small").await;
+    assert_eq!(two.hear().await, "small");
+    two.peer.write_all(&large).await.unwrap();
+    two.expect_close(1013).await;
+    drop(two.peer);
+    two.task.await.unwrap();
+    one.peer.write_all(&large[HALF..]).await.unwrap();
+    assert_eq!(one.hear().await.len(), 40_000);
+    assert_eq!(stats.snapshot().inbound, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_invalid_code_in_a_close_frame_is_answered_with_1002() {
     let mut link = simple();

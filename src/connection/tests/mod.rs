@@ -119,12 +119,17 @@ struct Test {
 
 /// `pipe`: bytes that each direction holds.
 fn start(probe: Probe, settings: Settings, pipe: usize) -> Test {
+    start_with(&Arc::default(), probe, settings, pipe)
+}
+
+/// Of several connections that are counted together.
+fn start_with(stats: &Arc<Stats>, probe: Probe, settings: Settings, pipe: usize) -> Test {
     let (peer, server) = duplex(pipe);
-    let (probe, stats) = (Arc::new(probe), Arc::new(Stats::default()));
+    let (probe, stats) = (Arc::new(probe), Arc::clone(stats));
     let who = Peer { id: 7, address: None, owner: "".into() };
     let connection =
         Connection::prepare(Arc::clone(&probe), who, Arc::new(settings), Arc::clone(&stats)).unwrap();
-    let outbox = connection.outbox.clone();
+    let outbox = connection.outbox().clone();
     let going_away = CancellationToken::new();
     let task = TaskTracker::new().spawn({
         let going_away = going_away.clone();

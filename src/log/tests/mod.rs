@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{Cursor, CursorId, Doorbell, ENTRY_OVERHEAD, Entry, EventLog, From, Progress, Verdict};
+use crate::store::Store;
 
 fn entry(seq: u64, len: usize) -> Entry {
     Entry { seq, frame: frame(seq, len) }
@@ -142,10 +143,46 @@ fn frame_larger_than_the_window_reaches_who_keeps_up() {
     let mut cursor = log.attach(From::Live, &bell).cursor;
     log.append(&mut vec![entry(1, 5000), entry(2, 10)]);
     assert_eq!(read(&mut cursor, 100), (vec![1], Progress::More));
-    log.append(&mut vec![entry(3, 2000)]);
-    assert_eq!(log.first_seq(), 3, "what follows fills the window");
-    assert_eq!(read(&mut cursor, 100), (vec![], Progress::Gap { first_seq: 3 }));
-    assert_eq!(read(&mut cursor, 100), (vec![3], Progress::CaughtUp));
+    log.append(&mut vec![entry(3, 8000)]);
+    assert_eq!(read(&mut cursor, 9000), (vec![2, 3], Progress::CaughtUp));
+    for seq in 4..14 {
+        log.append(&mut vec![entry(seq, 900)]);
+    }
+    assert_eq!(log.first_seq(), 12, "each fills most of the window, none is larger");
+    assert_eq!(read(&mut cursor, 9000), (vec![], Progress::Gap { first_seq: 12 }));
+    assert_eq!(read(&mut cursor, 9000), (vec![12, 13], Progress::CaughtUp));
+}
+
+/// One line of the agent that was larger than the window evicted the beginning of its own batch: a gap for clients that kept up.
+#[test]
+fn a_batch_larger_than_the_window_reaches_who_keeps_up() {
+    for store in [None, Some(fake::FakeStore::new(0) as Arc<dyn Store>)] {
+        let log = EventLog::new("s".into(), "e".to_owned(), 1000, store);
+        let bells: Vec<_> = (0..3).map(|_| Doorbell::new()).collect();
+        let mut fast = log.attach(From::Live, &bells[0]).cursor;
+        let mut steady = log.attach(From::Live, &bells[1]).cursor;
+        assert_eq!(read(&mut fast, 100).1, Progress::CaughtUp);
+        assert_eq!(read(&mut steady, 100).1, Progress::CaughtUp);
+        log.append(&mut (1..=20).map(|seq| entry(seq, 500)).collect());
+        assert_eq!(read(&mut fast, usize::MAX), ((1..=20).collect(), Progress::CaughtUp));
+        // What comes while the other one is still reading does not take it away either.
+        for seq in 1..=20 {
+            assert_eq!(read(&mut steady, 0), (vec![seq], Progress::More));
+            append(&log, [20 + seq]);
+        }
+        let whole = 20 * (500 + 3 + ENTRY_OVERHEAD);
+        assert!(log.memory() <= 1000 + whole, "{}", log.memory());
+        assert_eq!(read(&mut steady, usize::MAX), ((21..=40).collect(), Progress::CaughtUp));
+        drop(fast);
+        drop(steady);
+        assert!(log.memory() < 1000 + 2 * (500 + ENTRY_OVERHEAD), "nobody needs it: {}", log.memory());
+        // One that never reads holds no more than that.
+        let _idle = log.attach(From::Live, &bells[2]).cursor;
+        for round in 1..10 {
+            log.append(&mut (1..=20).map(|seq| entry(round * 100 + seq, 500)).collect());
+            assert!(log.memory() <= 1000 + whole + 500 + 3 + ENTRY_OVERHEAD, "{}", log.memory());
+        }
+    }
 }
 
 #[test]

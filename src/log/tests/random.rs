@@ -60,6 +60,8 @@ struct Reader {
     /// Seq of the last event that the model says it has.
     has: u64,
     armed: bool,
+    /// Batches that were appended since it had read everything.
+    behind: u32,
 }
 
 struct World {
@@ -108,10 +110,11 @@ impl World {
         assert_eq!(self.log.cursors(), self.readers.len());
         let entry = MAX_LEN + ENTRY_OVERHEAD + 30;
         let bound = match self.kept {
-            Kept::Memory => WINDOW + entry,
+            // Window and largest batch.
+            Kept::Memory => WINDOW + 8 * entry,
             Kept::Store => usize::MAX,
-            // Window and limit, one batch, and what is in the store's hands.
-            Kept::StallingStore => WINDOW + LIMIT + 9 * entry,
+            // Window and limit, one batch, the largest batch, and what is in the store's hands.
+            Kept::StallingStore => WINDOW + LIMIT + 16 * entry,
         };
         assert!(self.log.memory() <= bound);
     }
@@ -130,6 +133,7 @@ impl World {
             let mut news = Vec::new();
             reader.bell.take(&mut news);
             assert_eq!(news.len(), usize::from(reader.armed), "rung when and only when it waits for it");
+            reader.behind = if reader.armed { 1 } else { reader.behind + 1 };
             reader.armed = false;
         }
     }
@@ -149,7 +153,7 @@ impl World {
             }
             wrong => panic!("{wrong:?}"),
         };
-        self.readers.push(Reader { cursor: attached.cursor, bell, has, armed: false });
+        self.readers.push(Reader { cursor: attached.cursor, bell, has, armed: false, behind: 2 });
     }
 
     fn read(&mut self, n: usize, max: usize) -> Progress {
@@ -169,6 +173,7 @@ impl World {
             Progress::More => assert!(!read.is_empty() && reader.has <= end),
             Progress::Gap { first_seq } => {
                 assert!(read.is_empty() && self.kept != Kept::Store);
+                assert!(reader.behind > 1, "it had read everything but the last batch");
                 assert!(reader.cursor.position() < first_seq && first_seq <= end + 1);
                 let missing: Vec<u64> =
                     self.seqs[start..].iter().copied().take_while(|seq| *seq < first_seq).collect();

@@ -38,6 +38,9 @@ async fn a_bad_handshake_is_told_what_is_wrong() {
         ("Upgrade: websocket\r\n", "", 426),
         ("Upgrade: websocket\r\n", "Upgrade: h2c\r\n", 426),
         ("Upgrade: websocket\r\n", "Upgrade: h2c, WebSocket\r\n", 101),
+        ("Version: 13", "Version: 13\r\nContent-Length: 5", 400),
+        ("Version: 13", "Version: 13\r\nTransfer-Encoding: chunked", 400),
+        ("Version: 13", "Version: 13\r\nContent-Length: 0", 101),
         ("keep-alive, Upgrade", "keep-alive", 400),
         ("Version: 13", "Version: 12", 426),
         ("Sec-WebSocket-Version: 13\r\n", "", 400),
@@ -172,5 +175,30 @@ async fn a_trusted_proxy_names_the_client() {
         server.app.owners.lock().iter().map(|(_, address)| address.unwrap().to_string()).collect();
     assert_eq!(addresses, ["192.0.2.1", "192.0.2.2"]);
     drop(one);
+    server.stop().await;
+}
+
+/// They stayed until they went by themselves.
+#[tokio::test]
+async fn connections_of_revoked_tokens_are_closed_and_others_stay() {
+    let tokens = tokens("alice:one\nbob:two\ncarol:three");
+    let server = server(Settings { tokens: Some(Arc::clone(&tokens)), ..Settings::default() }).await;
+    let mut streams = Vec::new();
+    for token in ["one", "two", "three"] {
+        let (mut stream, answered) = server.upgrade(&format!("Authorization: Bearer {token}\r\n")).await;
+        assert_eq!(answered.status, 101);
+        echo(&mut stream).await;
+        streams.push(stream);
+    }
+    let [mut alice, mut bob, mut carol] = <[TcpStream; 3]>::try_from(streams).unwrap();
+    tokens.replace(Tokens::parse("alice:one\nmallory:two\nnew:four").unwrap());
+    // The token of the one is somebody else's now, that of the other is gone.
+    for stream in [&mut bob, &mut carol] {
+        let mut head = [0; 4];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!((head[0], u16::from_be_bytes([head[2], head[3]])), (0x88, 1008));
+    }
+    echo(&mut alice).await;
+    drop((alice, bob, carol));
     server.stop().await;
 }

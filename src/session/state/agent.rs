@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use uuid::Uuid;
 
-use super::{Asked, Effect, Life, SessionState, Standing};
+use super::{Asked, Closing, Effect, Life, SessionState, Standing};
 use crate::agent::{Exit, control, wire};
 use crate::converter::Outcome;
 use crate::protocol::{AgentState, ResolvedBy, WarningCode};
@@ -29,6 +29,8 @@ pub(super) struct AgentLife {
     pub(super) killed_for: Option<&'static str>,
     /// Since when it has had nothing to do.
     pub(super) idle_since: Option<Instant>,
+    /// Lines that this process was sent.
+    pub(super) lines_sent: u64,
     /// The agent's own id of the last `result` line.
     last_result: String,
 }
@@ -66,6 +68,7 @@ impl AgentLife {
             crashed: false,
             killed_for: None,
             idle_since: None,
+            lines_sent: 0,
             last_result: String::new(),
         }
     }
@@ -149,7 +152,7 @@ impl SessionState {
                 self.journal.tally().unknown(format!("control_request/{}", request.subtype));
                 // Unanswered, the turn would hang.
                 let text = format!("the gateway does not know the control request {:?}", request.subtype);
-                self.effects.push(Effect::ToAgent(control::error_response(request_id, &text)));
+                self.tell(control::error_response(request_id, &text));
             }
         }
     }
@@ -228,8 +231,10 @@ impl SessionState {
             _ => {
                 self.agent.crashed = true;
                 log::warn!("session {}: the agent {}", self.id, describe(exit));
-                self.turn_lost_agent(exit, &format!("Claude Code {}", describe(exit)));
-                self.next_turn();
+                if !self.take_back(exit) {
+                    self.turn_lost_agent(exit, &format!("Claude Code {}", describe(exit)));
+                    self.next_turn();
+                }
                 self.deliver();
             }
         }
@@ -277,10 +282,17 @@ impl SessionState {
         }
     }
 
-    /// Ends the agent for good; the session closes when it is gone.
+    /// Ends the agent for good; the session closes when it is gone. One that nobody has spoken to, of a session that is over, has
+    /// nothing to finish.
     pub(super) fn stop_agent_then_close(&mut self) {
+        use AgentPhase::{Initializing, Spawning};
+        let is_new = matches!(self.agent.phase, Spawning | Initializing { .. });
+        let comes_back = matches!(self.life, Life::Closing(Closing::Dormant));
         if self.agent.has_process() {
             self.stop_agent(false);
+            if is_new && !comes_back {
+                self.kill_agent();
+            }
         } else {
             self.leave_line();
             self.closed();

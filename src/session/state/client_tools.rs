@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Asker, Effect, SessionState, error};
+use super::{Asker, SessionState, error};
 use crate::agent::{control, wire};
 use crate::protocol::{ClientTool, ClientToolResult, ErrorCode, Json};
 
@@ -149,7 +149,7 @@ impl SessionState {
             message.message.get().and_then(|text| serde_json::from_str::<RpcRequest>(text).ok())
         else {
             let line = control::error_response(agent_id, "not a JSON-RPC message");
-            self.effects.push(Effect::ToAgent(line));
+            self.tell(line);
             return;
         };
         // A notification has no answer of its own, but the control request that carries it has.
@@ -157,7 +157,7 @@ impl SessionState {
             let nothing = Json::of(&serde_json::json!({ "jsonrpc": "2.0", "id": 0, "result": {} }));
             let line =
                 control::mcp_response(agent_id, nothing.unwrap_or_else(|_| Json::empty_object()).raw());
-            self.effects.push(Effect::ToAgent(line));
+            self.tell(line);
             return;
         };
         match request.method.as_str() {
@@ -263,7 +263,7 @@ impl SessionState {
             Ok(reply) => control::mcp_response(agent_id, reply.raw()),
             Err(problem) => control::error_response(agent_id, &problem.to_string()),
         };
-        self.effects.push(Effect::ToAgent(line));
+        self.tell(line);
     }
 }
 

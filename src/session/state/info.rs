@@ -107,10 +107,17 @@ impl SessionState {
     }
 
     fn unfinished(&self) -> Unfinished {
+        // A turn that no agent was told of is, for a restart, a message that waits.
+        let waiting = self.turn.as_ref().filter(|turn| turn.is_pending() && !turn.is_stopping());
+        let waiting = waiting.and_then(|turn| Some((turn.id.as_deref()?, turn.stored_after?)));
+        let queued = self.queue.iter().map(|queued| (queued.id.as_str(), queued.after_seq));
+        let queued: Vec<_> = waiting.into_iter().chain(queued).collect();
+        let running = self.turn.as_ref().filter(|_| waiting.is_none());
         Unfinished {
-            turn: self.turn.as_ref().map(|turn| RunningTurn { id: turn.id.clone() }),
-            queued: self.queue.iter().map(|queued| queued.id.clone()).collect(),
-            queued_after: self.queue.iter().map(|queued| queued.after_seq).min().unwrap_or_default(),
+            turn: running.map(|turn| RunningTurn { id: turn.id.clone() }),
+            queued: queued.iter().map(|(id, _)| (*id).to_owned()).collect(),
+            first_has_turn: waiting.is_some(),
+            queued_after: queued.iter().map(|(_, after_seq)| *after_seq).min().unwrap_or_default(),
             prompts: self.prompts.ids().map(str::to_owned).collect(),
             open: self.journal.open_messages().to_vec(),
         }

@@ -6,6 +6,7 @@
 //! | file | what it decides |
 //! | --- | --- |
 //! | `turns` | queue, start and end of turns |
+//! | `deliver` | what of a turn an agent gets, and whether it got it |
 //! | `stops` | interrupt and cancel |
 //! | `resume` | going on after a broken turn, or after a gateway that died |
 //! | `start` | the agent's start: slot, greeting, failures |
@@ -21,6 +22,7 @@
 mod agent;
 mod client_tools;
 mod cost;
+mod deliver;
 mod grace;
 mod info;
 mod model;
@@ -292,6 +294,11 @@ impl SessionState {
         self.attached == 0 && matches!(self.life, Life::Closing(Closing::Removed | Closing::Dormant))
     }
 
+    /// Whether the session is over for good, though its agent may still be on its way out.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.life, Life::Closing(Closing::Ended(_)) | Life::Closed(Closing::Ended(_)))
+    }
+
     /// Why a command cannot be taken now, if so.
     fn refusal(&self, command: &Command) -> Option<ServerMessage<'static>> {
         let refused = match (self.life, command) {
@@ -339,6 +346,8 @@ impl SessionState {
         self.life = Life::Closing(closing);
         self.end_all_turns();
         self.closed_by = request_id;
+        // What is stored now is what a gateway finds that starts after this one was killed in the meantime.
+        self.effects.push(Effect::Persist);
         self.stop_agent_then_close();
     }
 

@@ -191,6 +191,8 @@ pub enum Effect {
     Standing(Standing),
     /// Start the agent.
     Spawn(Box<LaunchPlan>),
+    /// What is to be stored comes before what follows: no line goes to the agent before.
+    Commit,
     /// Write one line to its stdin.
     ToAgent(Bytes),
     /// Stop it.
@@ -276,11 +278,11 @@ pub struct Birth {
 pub struct SessionLimits {
     /// User messages that may wait (`--max-queue`); more: `error` `queue_full`.
     pub max_queue: usize,
-    /// Bytes that they may hold together; more: `queue_full`. One message always finds room.
+    /// Bytes that they may hold together (`--max-queue-bytes`); more: `queue_full`. One message always finds room.
     pub max_queue_bytes: usize,
     /// Connections that may be attached (`--max-attached`); more: `error` `capacity`.
     pub max_attached: usize,
-    /// Prompts that may be open at once; more are denied.
+    /// Prompts that may be open at once (`--max-prompts`); more are denied.
     pub max_prompts: usize,
     /// How long a prompt stays open (`--permission-timeout`); none: for ever.
     pub permission_timeout: Option<Duration>,

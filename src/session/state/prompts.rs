@@ -115,18 +115,14 @@ impl SessionState {
         let tool_name = ask.tool_name.text().unwrap_or_default();
         if self.client_tools.owns(&tool_name) {
             // The front end that offered the tool is the one that runs it: it decides by running it or not.
-            self.effects.push(Effect::ToAgent(control::allow(agent_id, input.raw(), &[])));
+            self.tell(control::allow(agent_id, input.raw(), &[]));
         } else if self.prompts.covers(&tool_name, &input) {
-            self.effects.push(Effect::ToAgent(control::allow(agent_id, input.raw(), &[])));
+            self.tell(control::allow(agent_id, input.raw(), &[]));
             let permission_id = self.next_message_id().to_string();
             self.resolved(&permission_id, Resolution::Allow, ResolvedBy::Rule, None);
         } else if self.prompts.len() >= self.limits.max_prompts {
             log::warn!("session {}: too many prompts are open; one more was denied", self.id);
-            self.effects.push(Effect::ToAgent(control::deny(
-                agent_id,
-                "Too many permission requests are open.",
-                false,
-            )));
+            self.tell(control::deny(agent_id, "Too many permission requests are open.", false));
         } else {
             self.open_prompt(agent_id, &tool_name, ask, input);
         }
@@ -303,7 +299,7 @@ impl SessionState {
             }
             Verdict::Deny { message, interrupt } => control::deny(&prompt.agent_id, &message, interrupt),
         };
-        self.effects.push(Effect::ToAgent(line));
+        self.tell(line);
     }
 
     pub(super) fn resolved(

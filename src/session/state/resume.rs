@@ -83,7 +83,7 @@ impl SessionState {
         }
         for LeftMessage { id, input, after_seq } in kept {
             self.remember(&id);
-            self.queue.extend(input.map(|input| Queued { id, input, after_seq }));
+            self.queue.extend(input.map(|input| Queued { id, input, after_seq, recorded: true }));
         }
         self.next_turn();
         self.sync_status();

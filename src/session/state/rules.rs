@@ -143,13 +143,13 @@ impl SessionState {
     fn tell_rules(&mut self) {
         let id = self.control_id(Asked::Rules);
         let settings = self.rules.settings(&self.config);
-        self.effects.push(Effect::ToAgent(control::apply_flag_settings(&id, settings.raw())));
+        self.tell(control::apply_flag_settings(&id, settings.raw()));
     }
 
     fn tell_mode(&mut self) {
         let id = self.control_id(Asked::Rules);
         let mode = super::settings::agent_mode(self.config.permission_mode);
-        self.effects.push(Effect::ToAgent(control::set_permission_mode(&id, mode)));
+        self.tell(control::set_permission_mode(&id, mode));
     }
 
     /// Event `config_updated`.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Asked, Asker, Effect, SessionState, error};
+use super::{Asked, Asker, SessionState, error};
 use crate::agent::args::mode_name;
 use crate::agent::{control, wire};
 use crate::protocol::{
@@ -89,7 +89,7 @@ impl SessionState {
         let mut asked = 0;
         let mut ask = |state: &mut Self, line: &dyn Fn(&str) -> bytes::Bytes| {
             let id = state.control_id(Asked::Setting(ticket));
-            state.effects.push(Effect::ToAgent(line(&id)));
+            state.tell(line(&id));
             asked += 1;
         };
         if let Some(model) = &fields.model {

@@ -102,6 +102,7 @@ impl SessionState {
 
     fn spawn(&mut self) {
         self.agent.phase = AgentPhase::Spawning;
+        self.agent.lines_sent = 0;
         self.journal.tally().agent_launched(self.now.unix_ms);
         self.cost.process_starts(self.agent.conversation_started);
         self.converter = Converter::new(super::converter_options(&self.config));
@@ -130,6 +131,7 @@ impl SessionState {
             self.effects.push(Effect::Persist);
             self.agent.phase =
                 AgentPhase::Initializing { deadline: self.now.instant + self.limits.start_timeout };
+            self.journal.tally().agent_adopted();
             self.initialized();
         } else {
             self.spawned(Ok(()));
@@ -143,15 +145,15 @@ impl SessionState {
                 self.agent.phase = AgentPhase::Initializing { deadline };
                 let id = self.control_id(Asked::Initialize);
                 let line = control::initialize(&id, self.client_tools.servers());
-                self.effects.push(Effect::ToAgent(line));
+                self.tell(line);
             }
             (AgentPhase::Spawning, Err(reason)) => {
                 self.agent.phase = AgentPhase::Stopped;
                 self.effects.push(Effect::ReleaseSlot);
                 self.start_failed(&reason);
             }
-            // It was told to stop when there was nobody yet to be told.
-            (_, Ok(())) => self.effects.push(Effect::StopAgent { now: false }),
+            // It was told to stop when there was nobody yet to be told; nor has it been told anything else.
+            (_, Ok(())) => self.effects.push(Effect::StopAgent { now: true }),
             (_, Err(_)) => self.exited(&Exit::default()),
         }
     }

@@ -74,7 +74,7 @@ impl SessionState {
     fn send_interrupt(&mut self) {
         self.converter.mark_interrupted();
         let id = self.control_id(Asked::Interrupt);
-        self.effects.push(Effect::ToAgent(control::interrupt(&id)));
+        self.tell(control::interrupt(&id));
     }
 
     /// The drain's time is over: the running turn is interrupted by nobody in particular.

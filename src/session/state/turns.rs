@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::stops::Stop;
 use super::{Asker, Effect, Life, SessionState, Standing, error, warning};
-use crate::agent::{Exit, control, wire};
+use crate::agent::{Exit, wire};
 use crate::converter::{self, turn_result};
 use crate::protocol::{
     ErrorCode, InterruptOutcome, Json, ResolvedBy, ResultSubtype, ServerMessage, TurnErrorCode, TurnResult,
@@ -24,6 +24,8 @@ pub(super) struct Queued {
     pub(super) input: TurnInput,
     /// Its `user_message` stands in the log after this event.
     pub(super) after_seq: u64,
+    /// Whether a gateway that starts after this one was killed may find it waiting.
+    pub(super) recorded: bool,
 }
 
 impl Queued {
@@ -69,12 +71,26 @@ pub(super) struct Turn {
     pub(super) phase: Phase,
     since: Instant,
     pub(super) stop: Option<Stop>,
+    /// Where its `user_message` stands in the log; none where a restart must not run it.
+    pub(super) stored_after: Option<u64>,
+    /// Whether a gateway that starts after this one was killed may find it waiting.
+    pub(super) recorded: bool,
+    /// Agents that died before they had read of it.
+    pub(super) returned: u32,
 }
 
 #[derive(Debug)]
 pub(super) enum Phase {
     /// The agent is not ready; it has not been told yet.
     Pending(TurnInput),
+    /// The agent has been sent it and has not said that it begins.
+    Sent {
+        input: TurnInput,
+        /// The how manyth line of those that this agent was sent.
+        line: u64,
+        /// Whether it is the first message of its conversation.
+        is_first: bool,
+    },
     /// The agent has been told.
     Running,
 }
@@ -105,8 +121,9 @@ impl SessionState {
         let size = message.content.get().len();
         // One message always finds room, however large it is.
         if !self.queue.is_empty() && waiting + size > self.limits.max_queue_bytes {
-            let text =
-                format!("the messages that are waiting already hold {waiting} bytes; this one is too many");
+            let text = format!(
+                "the messages that are waiting already hold {waiting} bytes; this one is too many (--max-queue-bytes)"
+            );
             self.reply(&asker, error(ErrorCode::QueueFull, text));
             return;
         }
@@ -118,9 +135,12 @@ impl SessionState {
         };
         self.journal.event_for(Some(&asker.id), &ServerMessage::UserMessage(event));
         let input = TurnInput::of(&message.content, message.parent_tool_use_id);
-        self.queue.push_back(Queued { id: asker.id, input, after_seq });
+        self.queue.push_back(Queued { id: asker.id, input, after_seq, recorded: false });
         self.effects.push(Effect::Persist);
         self.next_turn();
+        if let Some(last) = self.queue.back_mut() {
+            last.recorded = true;
+        }
     }
 
     /// A message id is good for one turn, ever.
@@ -150,7 +170,14 @@ impl SessionState {
         }
         if let Some(next) = self.queue.pop_front() {
             self.begin_turn(Some(next.id), Phase::Pending(next.input));
+            if let Some(turn) = &mut self.turn {
+                turn.stored_after = Some(next.after_seq);
+                turn.recorded = next.recorded;
+            }
             self.deliver();
+            if let Some(turn) = &mut self.turn {
+                turn.recorded = true;
+            }
         }
     }
 
@@ -158,37 +185,26 @@ impl SessionState {
         self.journal.set_turn(id.clone());
         self.journal.tally().turn_begins(self.now.unix_ms);
         self.journal.forget_tools();
-        self.turn = Some(Turn { id, phase, since: self.now.instant, stop: None });
+        self.turn = Some(Turn {
+            id,
+            phase,
+            since: self.now.instant,
+            stop: None,
+            stored_after: None,
+            recorded: false,
+            returned: 0,
+        });
         self.broken = None;
         self.busy();
         self.effects.push(Effect::Persist);
     }
 
-    /// Tells the agent what the pending turn is about, or gets the agent up first.
-    pub(super) fn deliver(&mut self) {
-        let Some(turn) = &mut self.turn else { return };
-        if !turn.is_pending() {
-            return;
-        }
-        if !self.agent.is_ready() {
-            self.ensure_agent();
-            return;
-        }
-        if self.settings.restart_is_due() {
-            self.restart_agent();
-            return;
-        }
-        let Phase::Pending(input) = std::mem::replace(&mut turn.phase, Phase::Running) else { return };
-        let line = control::user_message(input.content.raw(), input.parent_tool_use_id.as_deref(), None);
-        self.effects.push(Effect::ToAgent(line));
-        self.agent.conversation_started = true;
-        self.effects.push(Effect::Persist);
-    }
-
     /// The agent began a turn by itself (background work reports back, say).
     pub(super) fn turn_began(&mut self) {
-        if self.turn.is_none() {
-            self.begin_turn(None, Phase::Running);
+        match &mut self.turn {
+            None => self.begin_turn(None, Phase::Running),
+            Some(turn) if matches!(turn.phase, Phase::Sent { .. }) => turn.phase = Phase::Running,
+            Some(_) => {}
         }
     }
 
@@ -358,6 +374,6 @@ fn broken_by(result: &TurnResult<'_>, phase: Phase) -> Option<Broken> {
     match (result.subtype, phase) {
         (ResultSubtype::Success | ResultSubtype::Cancelled, _) => None,
         (_, Phase::Pending(input)) => Some(Broken { undelivered: Some(input) }),
-        (_, Phase::Running) => Some(Broken { undelivered: None }),
+        (_, Phase::Sent { .. } | Phase::Running) => Some(Broken { undelivered: None }),
     }
 }

@@ -30,6 +30,7 @@ fn a_record_comes_back_as_it_was() {
     for id in [None, Some("m".to_owned())] {
         let unfinished = Unfinished {
             turn: Some(RunningTurn { id }),
+            first_has_turn: false,
             queued: vec!["a".to_owned()],
             queued_after: 7,
             prompts: vec!["msg-1".to_owned()],

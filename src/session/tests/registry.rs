@@ -297,7 +297,7 @@ async fn a_gateway_that_was_killed_gives_every_message_its_result() {
     let dir = tempfile::tempdir().unwrap();
     let store = sqlite(&dir);
     let lab = Lab::new(SessionLimits::default(), Some(Arc::clone(&store))).await;
-    // No slot is free: the first message waits for an agent, the second for the first.
+    // No slot is free: the first message waits for an agent, the second for the first. No agent was told of either.
     let Acquired::Slot(slot) = lab.shared.pool.acquire(&"other".into()) else { panic!("no slot") };
     let (handle, _) = lab.open("s", ME).await.unwrap();
     let me = client(1);
@@ -317,11 +317,34 @@ async fn a_gateway_that_was_killed_gives_every_message_its_result() {
     let events = you.read_until(&mut cursor, "result", Some("b")).await;
     let results: Vec<_> = events.iter().filter(|event| event["type"] == "result").collect();
     assert_eq!(results.len(), 2);
-    assert_eq!((&results[0]["request_id"], &results[0]["error_code"]), (&"a".into(), &"agent_exited".into()));
-    assert_eq!(results[1]["error_code"], "agent_unavailable", "it was run");
+    for (result, id) in results.iter().zip(["a", "b"]) {
+        assert_eq!(result["request_id"], id);
+        assert_eq!(result["error_code"], "agent_unavailable", "it was run");
+    }
     let answer = handle.command(&you.client, "a".to_owned(), say()).await.unwrap();
     assert_eq!(code(&answer), "duplicate_message");
     next.registry.drain(Instant::now()).await;
     drop(slot);
+    lab.registry.drain(Instant::now()).await;
+}
+
+/// They were counted until their task was gone.
+#[tokio::test]
+async fn sessions_that_have_ended_do_not_count_any_more() {
+    let lab = Lab::plain().await;
+    for round in 0..50 {
+        let ids = ["a", "b", "c"].map(|name| format!("{name}{round}"));
+        let mut opened = Vec::new();
+        for id in &ids {
+            let (handle, _) = lab.open(id, ME).await.expect("as many as allowed");
+            let me = client(round);
+            let cursor = me.attach(&handle, true).await.cursor.unwrap();
+            opened.push((me, handle, cursor));
+        }
+        for (me, handle, cursor) in &mut opened {
+            handle.command(&me.client, "end".to_owned(), Command::End { reason: None }).await.unwrap();
+            me.read_until(cursor, "session_ended", Some("end")).await;
+        }
+    }
     lab.registry.drain(Instant::now()).await;
 }

@@ -79,6 +79,7 @@ async fn what_the_record_calls_unfinished_is_left_over_with_its_content_from_the
     let unfinished = Unfinished {
         turn: Some(RunningTurn { id: Some("a".to_owned()) }),
         queued: vec!["b".to_owned(), "lost".to_owned()],
+        first_has_turn: false,
         queued_after: 1,
         prompts: vec!["msg-0".to_owned()],
         open: vec![OpenMessage { id: MessageId(3), parent_tool_use_id: None }],
@@ -157,4 +158,37 @@ async fn a_session_whose_last_words_are_in_the_log_is_over() {
     stored.events(&[("session_ended", Some("end"), json!({"reason":"client"}))]);
     let revived = stored.revive().await;
     assert!(revived.ended && revived.leftover.turn.is_none());
+}
+
+#[tokio::test]
+async fn a_turn_that_no_agent_was_told_of_waits_on() {
+    let mut stored = Stored::new();
+    stored.events(&[
+        ("user_message", Some("a"), said("x")),
+        ("status_update", Some("a"), json!({"status":"thinking"})),
+        ("user_message", Some("b"), said("y")),
+    ]);
+    let unfinished = Unfinished {
+        queued: vec!["a".to_owned(), "b".to_owned()],
+        first_has_turn: true,
+        queued_after: 0,
+        ..Unfinished::default()
+    };
+    stored.record(Record { unfinished, clean: false, ..Record::default() });
+    // It went on waiting.
+    stored.events(&[(
+        "status_update",
+        Some("a"),
+        json!({"status":"thinking","message":"waiting for a slot"}),
+    )]);
+    let leftover = stored.revive().await.leftover;
+    assert_eq!(leftover.turn, None);
+    let queued: Vec<_> =
+        leftover.queued.iter().map(|left| (left.id.as_str(), left.input.is_some())).collect();
+    assert_eq!(queued, [("a", true), ("b", true)]);
+    // It was cancelled, and the next one may have been begun.
+    stored.events(&[("result", Some("a"), json!({}))]);
+    let leftover = stored.revive().await.leftover;
+    assert_eq!(leftover.turn, Some(RunningTurn { id: Some("b".to_owned()) }));
+    assert!(leftover.queued.is_empty());
 }

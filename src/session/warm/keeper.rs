@@ -91,6 +91,7 @@ impl Keeper {
             self.retire();
         }
         self.starting = None;
+        self.shared.warm.set_starting(false);
         for agent in self.shared.warm.unfit(|_| true) {
             self.tasks.spawn(agent.see_off());
         }
@@ -112,6 +113,7 @@ impl Keeper {
 
     fn started(&mut self, outcome: Result<Box<WarmAgent>, String>) {
         self.starting = None;
+        self.shared.warm.set_starting(false);
         match outcome {
             Ok(agent) => {
                 self.failures = 0;
@@ -119,6 +121,7 @@ impl Keeper {
                 self.shared.warm.park(*agent, &self.shared.pool, &self.bedtime);
             }
             Err(problem) => {
+                self.shared.metrics.start_failed();
                 let wait = (BACKOFF * 2_u32.pow(self.failures.min(8))).min(MAX_BACKOFF);
                 self.failures += 1;
                 self.not_before = Instant::now() + wait;
@@ -149,6 +152,7 @@ impl Keeper {
         let plan = LaunchPlan { conversation: Uuid::new_v4(), ..self.plan.clone() };
         let name: Arc<str> = format!("warm {}", plan.conversation).into();
         if let Some(slot) = self.shared.pool.try_acquire(&name) {
+            self.shared.warm.set_starting(true);
             self.starting = Some(Box::pin(start(Arc::clone(&self.shared), name, plan, slot)));
         }
     }
@@ -168,6 +172,7 @@ async fn start(
     plan: LaunchPlan,
     slot: Slot,
 ) -> Result<WarmAgent, String> {
+    let launched = Instant::now();
     let launch = shared.launcher.launch(&plan);
     let spawned = shared.launcher.spawner.spawn(launch).await;
     let (agent, output) = spawned.map_err(|problem| problem.to_string())?;
@@ -179,6 +184,7 @@ async fn start(
     match ready.unwrap_or_else(|_| Err("it did not answer in time".to_owned())) {
         Ok(()) => {
             warm.since = Instant::now();
+            shared.metrics.started(warm.since - launched);
             Ok(warm)
         }
         Err(problem) => {

@@ -1,8 +1,10 @@
 //! A gateway as a child process.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -22,7 +24,10 @@ pub(crate) struct Options<'a> {
     claude: PathBuf,
     data: Option<PathBuf>,
     bind: String,
-    max_file_blocks: Option<u64>,
+    /// What `ulimit` is called with.
+    ulimit: Option<String>,
+    last: Vec<String>,
+    socket: Option<OwnedFd>,
 }
 
 impl<'a> Options<'a> {
@@ -35,8 +40,22 @@ impl<'a> Options<'a> {
             claude: fake_claude().to_owned(),
             data: (!ephemeral).then(|| lab.data()),
             bind: "127.0.0.1:0".to_owned(),
-            max_file_blocks: None,
+            ulimit: None,
+            last: Vec::new(),
+            socket: None,
         }
+    }
+
+    /// Flags in place of those that every gateway gets.
+    pub(crate) fn last(mut self, args: &[&str]) -> Self {
+        self.last = args.iter().map(ToString::to_string).collect();
+        self
+    }
+
+    /// Hands it a socket, as systemd does.
+    pub(crate) fn socket(mut self, socket: OwnedFd) -> Self {
+        self.socket = Some(socket);
+        self
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
@@ -61,26 +80,39 @@ impl<'a> Options<'a> {
 
     /// No file may grow beyond so many KiB: a full disk that needs no root. `prlimit` lifts it.
     pub(crate) fn max_file_kib(mut self, kib: u64) -> Self {
-        self.max_file_blocks = Some(kib);
+        self.ulimit = Some(format!("-Sf {kib}"));
         self
     }
 
-    fn command(&self) -> Command {
+    /// No more than so many descriptors.
+    pub(crate) fn max_descriptors(mut self, number: usize) -> Self {
+        self.ulimit = Some(format!("-n {number}"));
+        self
+    }
+
+    /// This Claude Code in place of the fake one.
+    pub(crate) fn claude(mut self, path: PathBuf) -> Self {
+        self.claude = path;
+        self
+    }
+
+    fn command(&mut self) -> Command {
         let binary = env!("CARGO_BIN_EXE_claude-ws");
-        let mut command = match self.max_file_blocks {
-            None => Command::new(binary),
-            Some(kib) => {
-                let mut command = Command::new("bash");
-                let script = format!("trap '' XFSZ; ulimit -Sf {kib}; exec \"$0\" \"$@\"");
-                command.args(["-c", &script, binary]);
-                command
-            }
-        };
-        command.args(["--bind", &self.bind, "--workspace-root"]).arg(self.lab.path("work"));
-        command.arg("--claude-bin").arg(&self.claude).args(&self.args);
-        if let Some(data) = &self.data {
-            command.arg("--data-dir").arg(data);
+        let mut setup = String::new();
+        if let Some(limit) = &self.ulimit {
+            setup = format!("trap '' XFSZ; ulimit {limit}; ");
         }
+        if self.socket.is_some() {
+            setup += "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; ";
+        }
+        let mut command = if setup.is_empty() {
+            Command::new(binary)
+        } else {
+            let mut command = Command::new("bash");
+            command.args(["-c", &format!("{setup} exec \"$0\" \"$@\""), binary]);
+            command
+        };
+        self.flags(&mut command);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CLAUDE"))
         {
             command.env_remove(name);
@@ -90,12 +122,25 @@ impl<'a> Options<'a> {
         command.env("FAKE_CLAUDE_STATE", self.lab.path("state"));
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         // What is sent to the tests' group from a terminal is not for it.
-        command.process_group(0).stdin(Stdio::null());
+        command.process_group(0).stdin(self.socket.take().map_or_else(Stdio::null, Stdio::from));
         command
     }
 
+    fn flags(&self, command: &mut Command) {
+        let mut usual =
+            vec![("--bind", OsString::from(&self.bind)), ("--claude-bin", self.claude.clone().into())];
+        usual.push(("--workspace-root", self.lab.path("work").into()));
+        usual.extend(self.data.clone().map(|data| ("--data-dir", data.into())));
+        for (flag, value) in usual {
+            if !self.last.iter().any(|last| last == flag) {
+                command.arg(flag).arg(value);
+            }
+        }
+        command.args(&self.args).args(&self.last);
+    }
+
     /// Starts it and waits until it listens.
-    pub(crate) fn start(self) -> Gateway {
+    pub(crate) fn start(mut self) -> Gateway {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let log = self.lab.path(&format!("gateway-{}.txt", NUMBER.fetch_add(1, Ordering::Relaxed)));
         let mut command = self.command();
@@ -115,9 +160,15 @@ impl<'a> Options<'a> {
     }
 
     /// Starts one that is expected to refuse: gives its exit code and what it said on stderr.
-    pub(crate) fn refused(self) -> (Option<i32>, String) {
+    pub(crate) fn refused(mut self) -> (Option<i32>, String) {
         let output = self.command().output().unwrap();
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// Starts one that ends by itself: gives its exit code and what it said on stdout.
+    pub(crate) fn outcome(mut self) -> (Option<i32>, String) {
+        let output = self.command().output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
     }
 }
 
@@ -209,6 +260,32 @@ impl Gateway {
         let answer = String::from_utf8_lossy(&answer).into_owned();
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         (status, answer)
+    }
+
+    /// The body of the answer to a GET.
+    pub(crate) fn body(&self, path: &str) -> String {
+        let mut socket = self.socket();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
+        socket.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+    }
+
+    /// What `/metrics` says under this name, with its labels; 0 for what has not happened yet.
+    pub(crate) fn metric(&self, name: &str) -> usize {
+        let page = self.body("/metrics");
+        assert!(page.ends_with("# EOF\n"), "{page}");
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until this is what `/metrics` says.
+    pub(crate) fn wait_for_metric(&self, name: &str, wanted: usize) {
+        wait(name, || match self.metric(name) {
+            now if now == wanted => Ok(()),
+            now => Err(format!("{now}, {wanted} wanted")),
+        });
     }
 
     /// The status that an upgrade with these header lines is answered with.

@@ -3,10 +3,12 @@
 mod client;
 mod gateway;
 mod proc;
+mod raw;
 
 pub(crate) use client::{Client, text_of};
 pub(crate) use gateway::{Gateway, Options};
 pub(crate) use proc::{Process, children, descriptors, find_all, peak_memory, sockets};
+pub(crate) use raw::{Raw, frame};
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -65,6 +67,14 @@ impl Lab {
         find_all(MARK, &self.mark)
     }
 
+    /// Those among them that are an agent or were started by one. The rest look at the CLI only (`--version`), at any moment
+    /// after a gateway's start.
+    pub(crate) fn agent_processes(&self) -> Vec<Process> {
+        let mut all = self.processes();
+        all.retain(|process| process.environment.iter().any(|entry| entry.starts_with("CLAUDE_WS_AGENT=")));
+        all
+    }
+
     pub(crate) fn wait_for_no_processes(&self) {
         wait("every process to be gone", || {
             let left = self.processes();
@@ -96,8 +106,8 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        let left = self.processes();
-        for process in &left {
+        let left = self.agent_processes();
+        for process in &self.processes() {
             process.signal(rustix::process::Signal::KILL);
         }
         if !std::thread::panicking() {

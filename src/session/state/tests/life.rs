@@ -317,3 +317,36 @@ fn an_agent_that_reads_no_more_is_killed() {
     world.input(Input::Unresponsive);
     assert_eq!(world.result_of(&id)["error_code"], "agent_exited");
 }
+
+/// It took the whole ladder: an agent that is still coming up heeds neither the interrupt nor the end of its input.
+#[test]
+fn an_end_does_not_wait_for_an_agent_that_is_coming_up() {
+    let mut world = World::new();
+    world.attach(true);
+    world.manners.answers_greeting = false;
+    world.spawned(Ok(()));
+    assert!(world.agent.is_some());
+    world.command(end());
+    assert_eq!(world.closed, Some(Closing::Ended(EndReason::Client)));
+    // Nor for one that is just being started.
+    let mut world = World::new();
+    world.attach(true);
+    world.command(end());
+    assert!(world.spawning.is_some() && world.closed.is_none());
+    world.spawned(Ok(()));
+    assert_eq!(world.closed, Some(Closing::Ended(EndReason::Client)));
+}
+
+#[test]
+fn the_end_is_on_record_before_the_agent_is_gone() {
+    let mut world = stored();
+    world.attach(true);
+    world.settle();
+    let id = world.say("x");
+    world.command(end());
+    assert!(world.closed.is_none() && world.agent.is_some());
+    assert!(world.state.has_ended());
+    let record = world.record.clone().unwrap();
+    assert!(record.unfinished.is_empty() && record.last_seq == world.state.position().last_seq());
+    assert_eq!(world.result_of(&id)["subtype"], "interrupted");
+}

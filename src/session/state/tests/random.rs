@@ -143,7 +143,9 @@ fn client(world: &mut World, dice: &mut Dice) {
     let prompts: Vec<String> = world.checker.prompts.keys().cloned().collect();
     let messages: Vec<String> = world.checker.results.keys().cloned().collect();
     match dice.below(26) {
-        0..6 => _ = world.say("something to do"),
+        0..6 => {
+            world.say_something();
+        }
         6 => {
             let id = dice.pick(&messages).cloned().unwrap_or_else(|| "none".to_owned());
             if world.checker.results.contains_key(&id) {

@@ -75,6 +75,7 @@ impl Game {
         let log = EventLog::new("s".into(), "epoch".to_owned(), window, dyn_store);
         let mut world = World::with(limits.clone(), seed);
         world.log = Some(Arc::clone(&log));
+        world.store.clone_from(&store);
         let readers = (0..3).map(|_| Reader::default()).collect();
         let transcript = Vec::new();
         Self { dice, seed, limits, world, log, window, store, bounded, readers, transcript, generation: 0 }
@@ -99,6 +100,9 @@ impl Game {
             calm_down(&mut self.world, &mut self.dice);
         }
         self.note_events();
+        let mut told: Vec<_> = self.world.told.iter().filter(|text| text.starts_with("do ")).collect();
+        told.sort_unstable();
+        assert!(told.windows(2).all(|two| two[0] != two[1]), "an agent was told twice: {told:?}");
         self.finish();
         tally.verdicts.extend(self.readers.iter().flat_map(|reader| &reader.verdicts));
     }
@@ -177,9 +181,12 @@ impl Game {
             stored.last_seq,
         );
         self.generation += 1;
+        let told = std::mem::take(&mut self.world.told);
         self.world = World::of(birth, self.limits.clone(), self.seed);
         self.world.checker = checker;
         self.world.log = Some(Arc::clone(&self.log));
+        self.world.store.clone_from(&self.store);
+        self.world.told = told;
         self.world.begin_generation(self.generation);
         if ended {
             // Its last words were committed and its last record was not.

@@ -285,3 +285,50 @@ fn blocks_and_text_reach_the_agent_as_they_came() {
     assert_eq!(world.agent.as_ref().unwrap().queue[0], blocks);
     assert_eq!(world.all("user_message")[0]["content"], blocks);
 }
+
+fn died_before_reading(lines: u64) -> Exit {
+    Exit { code: Some(1), unread_lines: lines, ..Exit::default() }
+}
+
+/// It ended with `agent_exited`, although nobody had begun it.
+#[test]
+fn a_message_that_the_agent_had_not_read_goes_to_the_next_one() {
+    let mut world = up();
+    let queued = [world.say("first"), world.say("second")];
+    world.ends(died_before_reading(1));
+    assert!(world.all("result").is_empty());
+    world.settle();
+    for id in queued {
+        assert_eq!(world.result_of(&id)["subtype"], "success");
+    }
+    assert!(!world.plans[1].resume, "the first agent knows of no conversation");
+    assert_eq!(world.told, ["first", "first", "second"]);
+}
+
+#[test]
+fn a_message_that_the_agent_may_have_read_is_lost_with_it() {
+    let mut world = up();
+    let id = world.say("x");
+    world.command(interrupt());
+    world.ends(died_before_reading(0));
+    assert_eq!(world.result_of(&id)["subtype"], "interrupted");
+    let id = world.say("y");
+    world.settle_start();
+    // It had read the message, and not the line after it.
+    world.command(Command::ConfigUpdate(serde_json::from_value(json!({"model":"m"})).unwrap()));
+    world.ends(died_before_reading(1));
+    assert_eq!(world.result_of(&id)["error_code"], "agent_exited");
+}
+
+#[test]
+fn a_message_that_no_agent_ever_reads_fails_in_the_end() {
+    let mut world = up();
+    let id = world.say("x");
+    let mut agents = 0;
+    while world.all("result").is_empty() {
+        world.settle_start();
+        world.ends(died_before_reading(1));
+        agents += 1;
+    }
+    assert_eq!((agents, &world.result_of(&id)["error_code"]), (4, &json!("agent_exited")));
+}

@@ -10,6 +10,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::agent::{Manners, ModelAgent};
 use super::check::Checker;
 use super::dice::Dice;
+use super::store::MemoryStore;
 use crate::agent::Exit;
 use crate::log::{EventLog, Journal};
 use crate::protocol::{Json, SessionConfig, UserMessage};
@@ -59,6 +60,10 @@ pub(super) struct World {
     pub(super) said: Vec<(u64, Utf8Bytes)>,
     /// Where events go besides the checker.
     pub(super) log: Option<Arc<EventLog>>,
+    /// What keeps the log, where something does.
+    pub(super) store: Option<Arc<MemoryStore>>,
+    /// Every text that an agent was told.
+    pub(super) told: Vec<String>,
     remembered: Vec<String>,
     agents: u64,
     next_id: u64,
@@ -102,6 +107,8 @@ impl World {
             record: None,
             said: Vec::new(),
             log: None,
+            store: None,
+            told: Vec::new(),
             remembered: Vec::new(),
             agents: 0,
             next_id: 0,
@@ -147,6 +154,12 @@ impl World {
     pub(super) fn begin_generation(&mut self, generation: u64) {
         self.next_id = generation * 1_000_000;
         self.agents = generation * 1_000;
+    }
+
+    /// A message like no other.
+    pub(super) fn say_something(&mut self) {
+        let text = format!("do {}", self.next_id + 1);
+        self.say(&text);
     }
 
     pub(super) fn say(&mut self, text: &str) -> String {
@@ -235,8 +248,12 @@ impl World {
                 self.plans.push((*plan).clone());
                 self.spawning = Some(plan);
             }
+            Effect::Commit => self.commit(),
             Effect::ToAgent(line) => {
                 let line: Value = serde_json::from_slice(&line).unwrap();
+                if line["type"] == "user" {
+                    self.told.extend(line["message"]["content"].as_str().map(str::to_owned));
+                }
                 self.agent.as_mut().unwrap_or_else(|| panic!("told to nobody: {line}")).hear(&line);
             }
             Effect::StopAgent { now } => {
@@ -253,6 +270,14 @@ impl World {
                 assert!(self.closed.is_none(), "closed twice");
                 self.closed = Some(closing);
             }
+        }
+    }
+
+    /// As the session's task does it, except that it takes no time.
+    fn commit(&self) {
+        if let (Some(log), Some(store)) = (&self.log, &self.store) {
+            store.pull(usize::MAX);
+            store.commit(&**log);
         }
     }
 
@@ -282,6 +307,22 @@ impl World {
             self.input(Input::Slot(SlotOutcome::Granted));
         }
         waits
+    }
+
+    /// The process that is wanted comes up and is told what waits for it.
+    pub(super) fn settle_start(&mut self) {
+        if self.spawning.is_some() {
+            self.spawned(Ok(()));
+        }
+        while self.told.is_empty()
+            || self.state.deadline().is_some() && !self.agent.as_ref().unwrap().is_in_turn()
+        {
+            if self.agent.as_ref().unwrap().queue.is_empty() {
+                assert!(self.step());
+            } else {
+                break;
+            }
+        }
     }
 
     /// The process that is being started is there, or is not.

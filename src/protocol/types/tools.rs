@@ -1,0 +1,53 @@
+//! Events about tool calls.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Json, Text, shape};
+
+/// Who runs a tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Executor {
+    /// The agent.
+    Agent,
+    /// The front end, which answers with `tool_result`.
+    Client,
+}
+
+/// `tool_use` event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ToolUse<'a> {
+    /// The call's id.
+    pub tool_use_id: Cow<'a, str>,
+    /// The tool.
+    pub tool_name: Cow<'a, str>,
+    /// Its input, an object.
+    #[schemars(with = "shape::AnyObject")]
+    pub tool_input: Json<'a>,
+    /// Set on calls of a subagent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_tool_use_id: Option<Cow<'a, str>>,
+    /// Who runs it.
+    pub executor: Executor,
+}
+
+/// `tool_result` event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ToolResult<'a> {
+    /// The call.
+    pub tool_use_id: Cow<'a, str>,
+    /// The text; several text blocks are joined by newlines.
+    pub content: Text<'a>,
+    /// Whether the tool failed or was denied.
+    pub is_error: bool,
+    /// The original blocks, where they are not only text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<shape::ContentBlock>>")]
+    pub blocks: Option<Json<'a>>,
+    /// Set on results of a subagent's calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_tool_use_id: Option<Cow<'a, str>>,
+}

@@ -1,0 +1,68 @@
+//! From a turn to the agent: told once, by an agent that was there to hear it.
+//!
+//! A message that waits (for its turn, for an agent) is run after a restart of the gateway, one that an agent may have begun is
+//! not. So that no message is both, the record says "told" before the agent is.
+
+use bytes::Bytes;
+
+use super::turns::Phase;
+use super::{Effect, SessionState};
+use crate::agent::{Exit, control};
+
+/// Agents that may die in a row without having read of a turn; then it has failed.
+const MAX_RETURNED: u32 = 3;
+
+impl SessionState {
+    /// Writes one line to the agent's stdin.
+    pub(super) fn tell(&mut self, line: Bytes) {
+        self.agent.lines_sent += 1;
+        self.effects.push(Effect::ToAgent(line));
+    }
+
+    /// Tells the agent what the pending turn is about, or gets the agent up first.
+    pub(super) fn deliver(&mut self) {
+        let Some(turn) = &mut self.turn else { return };
+        if !turn.is_pending() {
+            return;
+        }
+        if !self.agent.is_ready() {
+            self.ensure_agent();
+            return;
+        }
+        if self.settings.restart_is_due() {
+            self.restart_agent();
+            return;
+        }
+        let Phase::Pending(input) = std::mem::replace(&mut turn.phase, Phase::Running) else { return };
+        let line = control::user_message(input.content.raw(), input.parent_tool_use_id.as_deref(), None);
+        let is_first = !self.agent.conversation_started;
+        turn.phase = Phase::Sent { input, line: self.agent.lines_sent + 1, is_first };
+        self.agent.conversation_started = true;
+        self.effects.push(Effect::Persist);
+        if turn.recorded && turn.stored_after.is_some() {
+            self.effects.push(Effect::Commit);
+        }
+        self.tell(line);
+    }
+
+    /// The agent is gone. True: it had not read of the turn that it was sent, which waits for the next agent now.
+    pub(super) fn take_back(&mut self, exit: &Exit) -> bool {
+        let read = self.agent.lines_sent.saturating_sub(exit.unread_lines);
+        let Some(turn) = &mut self.turn else { return false };
+        let unread = matches!(turn.phase, Phase::Sent { line, .. } if line > read);
+        if !unread || turn.is_stopping() || turn.returned >= MAX_RETURNED {
+            return false;
+        }
+        let Phase::Sent { input, is_first, .. } = std::mem::replace(&mut turn.phase, Phase::Running) else {
+            return false;
+        };
+        turn.phase = Phase::Pending(input);
+        turn.returned += 1;
+        if is_first {
+            self.agent.conversation_started = false;
+        }
+        log::info!("session {}: the agent had not read the last message; the next one gets it", self.id);
+        self.effects.push(Effect::Persist);
+        true
+    }
+}
