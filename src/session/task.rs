@@ -134,18 +134,30 @@ impl SessionTask {
         }
     }
 
-    /// Runs until the session closes; gives what is left of it.
-    pub(super) async fn run(mut self) -> Finished {
+    /// Runs until the session closes; [`farewell`](Self::farewell) is next.
+    pub(super) async fn run(&mut self) -> Closing {
         let timer = tokio::time::sleep_until(tokio::time::Instant::now());
         tokio::pin!(timer);
+        let mut had_agent = false;
         loop {
             self.flush();
             if let Some(closing) = self.closing {
-                return self.farewell(closing);
+                return closing;
             }
+            if had_agent && self.agent.is_none() {
+                self.slim();
+            }
+            had_agent = self.agent.is_some();
             let event = self.next_event(timer.as_mut()).await;
             self.handle_event(event);
         }
+    }
+
+    /// The next line comes from another process, if ever: a session at rest holds no more memory than it needs.
+    fn slim(&mut self) {
+        self.state.slim();
+        self.replies.release();
+        self.log.compact();
     }
 
     async fn next_event(&mut self, mut timer: Pin<&mut Sleep>) -> Event {
@@ -262,8 +274,6 @@ impl SessionTask {
         self.output = None;
         self.committing = None;
         self.held.clear();
-        // The next line comes from another process, if ever: a session at rest holds no more memory than it needs.
-        self.log.compact();
     }
 
     /// Appends what the state machine has written, then does what it wants, until it wants nothing more.
@@ -518,7 +528,7 @@ impl SessionTask {
     }
 
     /// The last words: the log takes nothing more, and what remains of the session is settled.
-    fn farewell(mut self, closing: Closing) -> Finished {
+    pub(super) fn farewell(mut self, closing: Closing) -> Finished {
         self.shared.pool.is_busy(&self.handle.id);
         self.report();
         let mut stored = None;
