@@ -266,9 +266,12 @@ impl Registry {
         };
         sessions.live.insert(Arc::clone(id), handle.clone());
         let task = SessionTask::new(Arc::clone(&self.shared), handle.clone(), mailbox, state, log);
+        // Boxed: a future would hold it twice, as what it is given and as what it works with.
+        let mut task = Box::new(task);
         let registry = Arc::clone(self);
         self.tasks.spawn(async move {
-            let finished = task.run().await;
+            let closing = task.run().await;
+            let finished = task.farewell(closing);
             registry.finished(finished).await;
         });
         handle

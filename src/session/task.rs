@@ -12,7 +12,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, mpsc};
+use tokio::task::block_in_place;
 use tokio::time::Sleep;
 
 use super::Shared;
@@ -118,18 +120,30 @@ impl SessionTask {
         }
     }
 
-    /// Runs until the session closes; gives what is left of it.
-    pub(super) async fn run(mut self) -> Finished {
+    /// Runs until the session closes; [`farewell`](Self::farewell) is next.
+    pub(super) async fn run(&mut self) -> Closing {
         let timer = tokio::time::sleep_until(tokio::time::Instant::now());
         tokio::pin!(timer);
+        let mut had_agent = false;
         loop {
             self.flush();
             if let Some(closing) = self.closing {
-                return self.farewell(closing);
+                return closing;
             }
+            if had_agent && self.agent.is_none() {
+                self.slim();
+            }
+            had_agent = self.agent.is_some();
             let event = self.next_event(timer.as_mut()).await;
             self.handle_event(event);
         }
+    }
+
+    /// The next line comes from another process, if ever: a session at rest holds no more memory than it needs.
+    fn slim(&mut self) {
+        self.state.slim();
+        self.replies.release();
+        self.log.compact();
     }
 
     async fn next_event(&mut self, mut timer: Pin<&mut Sleep>) -> Event {
@@ -154,11 +168,13 @@ impl SessionTask {
     fn handle_event(&mut self, event: Event) {
         let now = now();
         match event {
-            Event::Output(Some(Output::Lines(lines))) => {
+            Event::Output(Some(Output::Lines(lines))) => at_length(lines.byte_len(), || {
                 for line in &lines {
                     self.state.line(line, now);
                 }
-            }
+                // Here, because a large buffer takes its time to be given back, too.
+                drop(lines);
+            }),
             Event::Output(Some(Output::Skipped { bytes })) => {
                 self.state.handle(Input::Skipped { bytes }, now);
             }
@@ -314,7 +330,7 @@ impl SessionTask {
     }
 
     /// The last words: the log takes nothing more, and what remains of the session is settled.
-    fn farewell(mut self, closing: Closing) -> Finished {
+    pub(super) fn farewell(mut self, closing: Closing) -> Finished {
         self.shared.pool.is_busy(&self.handle.id);
         self.report();
         let mut place = None;
@@ -349,4 +365,14 @@ pub(super) struct Finished {
 pub(super) fn now() -> Now {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant: Instant::now(), unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX) }
+}
+
+/// Bytes of lines that take a worker of the runtime about a millisecond.
+const LONG_LINES: usize = 1 << 20;
+
+/// Does what takes as long as `bytes` say. While that is long, the tasks that wait for this worker go on at another.
+fn at_length(bytes: usize, work: impl FnOnce()) {
+    let workers =
+        || Handle::try_current().is_ok_and(|here| here.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if bytes >= LONG_LINES && workers() { block_in_place(work) } else { work() }
 }

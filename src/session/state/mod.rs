@@ -241,6 +241,12 @@ impl SessionState {
         &mut self.effects
     }
 
+    /// Gives back memory that only what an agent says needs; there is none now.
+    pub fn slim(&mut self) {
+        self.converter = Converter::new(converter_options(&self.config));
+        self.journal.slim();
+    }
+
     /// Where the journal stands.
     pub fn position(&self) -> Position {
         self.journal.position()

@@ -56,8 +56,6 @@ impl SessionTask {
         self.output = None;
         self.committing = None;
         self.held.clear();
-        // The next line comes from another process, if ever: a session at rest holds no more memory than it needs.
-        self.log.compact();
     }
 
     /// Holds back what the agent is told from now on, until the store has what the log has.
