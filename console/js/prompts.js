@@ -92,7 +92,9 @@ class PermissionCard {
       h('div', { class: 'prompt-input' }, inputNode(name, request.tool_input)),
       context.blocked_path ? h('p', { class: 'why' }, 'It asks because of ', h('code', {}, context.blocked_path)) : undefined,
       context.reason ? h('p', { class: 'why' }, context.reason) : undefined,
-      h('div', { class: 'buttons' }, allow, deny, always, edit),
+      // The end of a plan is asked about every time: always is for what its suggestions say, where there are any.
+      h('div', { class: 'buttons' }, allow, deny,
+        name !== 'ExitPlanMode' || applied(context.suggestions).length > 0 ? always : undefined, edit),
       this.#pane);
     this.node.addEventListener('keydown', (event) => {
       if (event.target.matches('textarea, input, select') || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -134,7 +136,7 @@ class PermissionCard {
     const rules = applied(suggestions).map((update) => h('code', {}, describe(update)));
     return [
       h('p', {}, 'For the rest of this session, without asking:'),
-      h('ul', {}, [...rules, `This very call of ${toolName(name)} again`].map((rule) => h('li', {}, rule))),
+      h('ul', {}, [...rules, ...(name === 'ExitPlanMode' ? [] : [`This very call of ${toolName(name)} again`])].map((rule) => h('li', {}, rule))),
       h('p', { class: 'hint' }, 'Nothing is written to a settings file; another session asks again.'),
       h('div', { class: 'buttons' }, h('button', {
         type: 'button', class: 'primary', onclick: () => answer(() => session.allowAlways(this.#request.id)),

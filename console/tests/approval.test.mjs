@@ -168,6 +168,14 @@ describe('an answer is meant', () => {
     assert.deepEqual(await calls(), [['a allow', 'msg-7'], ['a allow', 'msg-9'], ['a allow', 'msg-11', { command: 'ls -l' }]]);
   });
 
+  test('always promises no more than the gateway keeps: a plan is asked about every time', async () => {
+    await show([['a', 'msg-7', 'ExitPlanMode', { plan: 'p' }]]);
+    assert.equal(await chat.button('Always …').count(), 0);
+    await show([TWO]);
+    await chat.button('Always …').click();
+    await card().getByText('This very call of Bash again').waitFor();
+  });
+
   test('goes to the session that asked: ids are unique in their session only', async () => {
     await show([ONE]);
     await show([['b', 'msg-7', 'Bash', { command: 'rm' }]]);
