@@ -38,6 +38,8 @@ export class App extends EventTarget {
   needsToken = false;
   error = undefined;
   #timer = undefined;
+  /** Counts what the page was told to show; what waited and is no longer the last of it leaves the page alone. */
+  #wanted = 0;
 
   get token() {
     return sessionStorage.getItem(TOKEN) ?? undefined;
@@ -78,22 +80,25 @@ export class App extends EventTarget {
 
   /** Makes a session, or attaches to one by its id, and shows it. */
   async start(options) {
-    this.#leave();
+    const wanted = this.#leave();
     const session = this.client.open({
       ...options, client_tools: [TIME_ZONE], tools: { [TIME_ZONE.name]: timeZone },
     });
     await this.#show(session);
+    if (wanted !== this.#wanted) return;
     history.replaceState(null, '', `#${session.id}`);
     void this.refreshList();
   }
 
   async attach(sessionId, quietly = false) {
     if (this.session?.id === sessionId) return;
-    this.#leave();
+    const wanted = this.#leave();
     try {
       await this.client.info(sessionId);
+      if (wanted !== this.#wanted) return;
       await this.#show(this.client.open({ sessionId, tools: { [TIME_ZONE.name]: timeZone } }));
     } catch (error) {
+      if (wanted !== this.#wanted) return;
       history.replaceState(null, '', location.pathname + location.search);
       // After a reload: a session that never ran a turn is gone with its last connection, and nothing with it.
       if (!(quietly && error instanceof GatewayError && error.code === 'unknown_session')) this.report(error);
@@ -127,7 +132,12 @@ export class App extends EventTarget {
   }
 
   #follow(quietly = false) {
-    const id = decodeURIComponent(location.hash.slice(1));
+    let id;
+    try {
+      id = decodeURIComponent(location.hash.slice(1));
+    } catch {
+      return; // Nothing that could be decoded, so no id.
+    }
     if (/^[A-Za-z0-9._:-]{1,128}$/.test(id)) void this.attach(id, quietly);
   }
 
@@ -151,10 +161,13 @@ export class App extends EventTarget {
     }
   }
 
+  /** Lets go of the session that is shown, and of any that was to be; gives the number of what is shown next. */
   #leave() {
+    this.#wanted += 1;
     this.session?.close();
     this.session = undefined;
     this.#changed();
+    return this.#wanted;
   }
 
   /** Whether the gateway refuses this token; the page then asks for one. */

@@ -65,7 +65,7 @@ function draw() {
   sidebar.update();
   header.update(state);
   timeline.update(state, other);
-  prompts.update(state);
+  prompts.update(state, other);
   composer.update(state);
   drawBanner();
   if (app.needsToken) tokenDialog.show();

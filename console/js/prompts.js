@@ -1,40 +1,59 @@
 // Open prompts: permissions and questions. They stand above the composer until somebody answers, here or elsewhere.
 
 import { h, icon, List } from './dom.js';
+import { reveal, visible, visibleJson } from './reveal.js';
 import { inputNode, toolName } from './tool.js';
+
+/** For so long after the page itself moved the focus, keys were meant for what had it before. */
+const SETTLE_MS = 500;
 
 export class Prompts {
   #app;
   #list;
   #onAllAnswered;
   #count = 0;
+  #movedAt = -Infinity;
 
   constructor(app, onAllAnswered) {
     this.#app = app;
     this.#onAllAnswered = onAllAnswered;
     this.node = h('section', { class: 'prompts', 'aria-label': 'Open prompts', hidden: true });
-    this.#list = new List(this.node, ({ id }) => id, (prompt) => (prompt.questions
-      ? new QuestionCard(prompt, this.#session()) : new PermissionCard(prompt, this.#session())));
+    // An id is unique within its session only.
+    this.#list = new List(this.node, ({ id, request }) => `${request.session_id} ${id}`, (prompt) => {
+      const { session } = this.#app;
+      return prompt.questions ? new QuestionCard(prompt, { app, session }) : new PermissionCard(prompt, { app, session, takes: (event) => this.#takes(event) });
+    });
   }
 
-  update(state) {
+  /** Shows the open prompts; `isOther`: of another session than the last time, so that no card may stay. */
+  update(state, isOther = false) {
+    if (isOther) {
+      this.#list.update([]);
+      this.#count = 0;
+    }
     const prompts = state?.prompts ?? [];
-    const had = this.node.contains(document.activeElement);
+    const focused = document.activeElement;
+    const had = this.node.contains(focused);
+    // Nobody is thrown out of where they write, even where nothing stands yet: the next key would be taken for an answer.
+    const writing = focused?.matches('textarea, input, select') ?? false;
     this.#list.update(prompts);
     this.node.hidden = prompts.length === 0;
-    // Nobody is thrown out of what they are writing; who has nothing to lose is brought to the prompt.
-    const writing = document.activeElement?.matches('textarea, input, select') && document.activeElement.value !== '';
-    if (prompts.length > this.#count && !writing && !had) this.node.firstChild.focus({ preventScroll: true });
+    if (prompts.length > this.#count && !writing && !had) this.#focus();
     else if (had && !this.node.contains(document.activeElement)) {
-      if (prompts.length > 0) this.node.firstChild.focus({ preventScroll: true });
-      else this.#onAllAnswered();
+      if (prompts.length === 0) this.#onAllAnswered();
+      else if (!writing) this.#focus();
     }
     this.#count = prompts.length;
   }
 
-  #session() {
-    const { session } = this.#app;
-    return { app: this.#app, session };
+  #focus() {
+    this.#movedAt = performance.now();
+    this.node.firstChild.focus({ preventScroll: true });
+  }
+
+  /** Whether a key was pressed for the card that has the focus, once, by somebody who could see it. */
+  #takes(event) {
+    return !event.repeat && performance.now() - this.#movedAt >= SETTLE_MS;
   }
 }
 
@@ -55,17 +74,17 @@ class PermissionCard {
   #pane = h('div', { class: 'prompt-pane', hidden: true });
   #opened;
 
-  constructor({ request }, { app, session }) {
+  constructor({ request }, { app, session, takes }) {
     this.#request = request;
     const { context, tool_name: name } = request;
     const answer = (action) => answering(this.node, app, action);
-    const allow = h('button', { type: 'button', class: 'primary', onclick: () => answer(() => session.allow(request.id, request.tool_input)) },
+    const allow = h('button', { type: 'button', class: 'primary', onclick: () => answer(() => session.allow(request.id)) },
       'Allow', h('kbd', {}, 'Y'));
     const deny = h('button', { type: 'button', onclick: () => this.#toggle('deny', deny, () => this.#denyPane(answer, session)) },
       'Deny …', h('kbd', {}, 'N'));
     const always = h('button', { type: 'button', onclick: () => this.#toggle('always', always, () => this.#alwaysPane(answer, session)) }, 'Always …');
     const edit = h('button', { type: 'button', onclick: () => this.#toggle('edit', edit, () => this.#editPane(answer, session)) }, 'Edit …');
-    this.node = h('article', { class: 'prompt', tabindex: '-1', 'data-risk': context.risk_level, 'aria-label': `Allow ${toolName(name)}?` },
+    this.node = h('article', { class: 'prompt', tabindex: '-1', 'data-risk': context.risk_level, 'aria-label': visible(`Allow ${toolName(name)}?`) },
       h('header', {}, icon('shield'),
         h('h2', {}, title(name)),
         context.risk_level === 'medium' ? undefined : h('span', { class: 'risk' }, context.risk_level === 'high' ? 'High risk' : 'Low risk')),
@@ -73,15 +92,17 @@ class PermissionCard {
       h('div', { class: 'prompt-input' }, inputNode(name, request.tool_input)),
       context.blocked_path ? h('p', { class: 'why' }, 'It asks because of ', h('code', {}, context.blocked_path)) : undefined,
       context.reason ? h('p', { class: 'why' }, context.reason) : undefined,
-      h('div', { class: 'buttons' }, allow, deny, always, edit),
+      // The end of a plan is asked about every time: always is for what its suggestions say, where there are any.
+      h('div', { class: 'buttons' }, allow, deny,
+        name !== 'ExitPlanMode' || applied(context.suggestions).length > 0 ? always : undefined, edit),
       this.#pane);
     this.node.addEventListener('keydown', (event) => {
-      if (event.target.matches('textarea, input') || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key === 'y') allow.click();
-      else if (event.key === 'n') deny.click();
-      else return;
+      if (event.target.matches('textarea, input, select') || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key !== 'y' && event.key !== 'n') return;
       event.preventDefault();
+      if (takes(event)) (event.key === 'y' ? allow : deny).click();
     });
+    reveal(this.node);
   }
 
   update() {}
@@ -94,6 +115,7 @@ class PermissionCard {
     if (!this.#opened) return;
     button.setAttribute('aria-expanded', 'true');
     this.#pane.replaceChildren(...make());
+    reveal(this.#pane);
     this.#pane.querySelector('textarea, input, button')?.focus();
   }
 
@@ -114,7 +136,7 @@ class PermissionCard {
     const rules = applied(suggestions).map((update) => h('code', {}, describe(update)));
     return [
       h('p', {}, 'For the rest of this session, without asking:'),
-      h('ul', {}, [...rules, `This very call of ${toolName(name)} again`].map((rule) => h('li', {}, rule))),
+      h('ul', {}, [...rules, ...(name === 'ExitPlanMode' ? [] : [`This very call of ${toolName(name)} again`])].map((rule) => h('li', {}, rule))),
       h('p', { class: 'hint' }, 'Nothing is written to a settings file; another session asks again.'),
       h('div', { class: 'buttons' }, h('button', {
         type: 'button', class: 'primary', onclick: () => answer(() => session.allowAlways(this.#request.id)),
@@ -123,7 +145,7 @@ class PermissionCard {
   }
 
   #editPane(answer, session) {
-    const before = JSON.stringify(this.#request.tool_input, null, 2);
+    const before = visibleJson(JSON.stringify(this.#request.tool_input, null, 2));
     const text = h('textarea', {
       class: 'mono', rows: Math.min(12, before.split('\n').length + 1), 'aria-label': 'Input as JSON', spellcheck: 'false', value: before,
     });
@@ -145,7 +167,9 @@ class PermissionCard {
     text.addEventListener('input', read);
     button.addEventListener('click', () => {
       const value = read();
-      if (value) answer(() => session.allow(this.#request.id, value));
+      if (!value) return;
+      // Only what was edited goes back: a number beyond a double's precision would not survive the way through this page.
+      answer(() => (text.value === before ? session.allow(this.#request.id) : session.allow(this.#request.id, value)));
     });
     return [text, problem, h('div', { class: 'buttons' }, button)];
   }
@@ -194,6 +218,7 @@ class QuestionCard {
     fields.map(({ node }) => node),
     h('div', { class: 'buttons' }, send,
       h('button', { type: 'button', onclick: () => answer(() => session.deny(request.id, 'The user did not want to answer.')) }, 'Do not answer')));
+    reveal(this.node);
   }
 
   update() {}

@@ -3,6 +3,7 @@
 import { imageNode } from './content.js';
 import { duration, h, icon, setText } from './dom.js';
 import { Markdown } from './markdown.js';
+import { reveal, visible } from './reveal.js';
 
 const STATUS = {
   streaming: 'Writing', running: 'Running', waiting: 'Waits for you', done: 'Done', failed: 'Failed', denied: 'Denied',
@@ -33,33 +34,63 @@ function short(value) {
   return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }
 
-/** The input of a call in the form that shows best what it does. */
+/**
+ * The tools whose input has a form of its own: what it cannot do without, what it shows besides where that is there (all of
+ * it text), and how. By the exact name: another tool may give fields of the same name another meaning.
+ */
+const FORMS = {
+  Bash: {
+    needs: ['command'], also: ['description'],
+    draw: ({ command, description }) => [
+      description ? h('p', { class: 'lead', 'data-field': 'description' }, description) : undefined, source('command', command, 'command')],
+  },
+  Agent: { needs: ['prompt'], draw: ({ prompt }) => [source('prompt', prompt)] },
+  Task: { needs: ['prompt'], draw: ({ prompt }) => [source('prompt', prompt)] },
+  ExitPlanMode: { needs: ['plan'], draw: ({ plan }) => [planNode(plan)] },
+  Edit: {
+    needs: ['file_path', 'old_string', 'new_string'],
+    draw: ({ file_path: file, old_string: before, new_string: after }) => [path(file), h('pre', { class: 'source diff', tabindex: '0' },
+      h('span', { 'data-field': 'old_string' }, lines('removed', '−', before)),
+      h('span', { 'data-field': 'new_string' }, lines('added', '+', after)))],
+  },
+  Write: { needs: ['file_path', 'content'], draw: ({ file_path: file, content }) => [path(file), source('content', content)] },
+  Read: { needs: ['file_path'], draw: ({ file_path: file }) => [path(file)] },
+};
+
+/** The input of a call in the form that shows best what it does; nothing in it is left out. */
 export function inputNode(name, input) {
-  if (name === 'Bash' && typeof input.command === 'string') {
-    return h('div', {}, input.description ? h('p', { class: 'lead' }, String(input.description)) : undefined,
-      h('pre', { class: 'source command', tabindex: '0' }, input.command));
+  const form = Object.hasOwn(FORMS, name) ? FORMS[name] : undefined;
+  if (!form?.needs.every((key) => typeof input[key] === 'string')) {
+    return reveal(h('div', {}, h('pre', { class: 'source', tabindex: '0' }, JSON.stringify(input, null, 2))));
   }
-  if ((name === 'Agent' || name === 'Task') && typeof input.prompt === 'string') {
-    return h('pre', { class: 'source', tabindex: '0' }, input.prompt);
-  }
-  if (name === 'ExitPlanMode' && typeof input.plan === 'string') {
-    const plan = new Markdown();
-    plan.update(input.plan);
-    return plan.node;
-  }
-  if (typeof input.old_string === 'string' && typeof input.new_string === 'string') {
-    return h('div', {}, path(input), h('pre', { class: 'source diff', tabindex: '0' },
-      ...lines('removed', '−', input.old_string), ...lines('added', '+', input.new_string)));
-  }
-  if (name === 'Write' && typeof input.content === 'string') {
-    return h('div', {}, path(input), h('pre', { class: 'source', tabindex: '0' }, input.content));
-  }
-  if (name === 'Read' && typeof input.file_path === 'string') return h('div', {}, path(input));
-  return h('pre', { class: 'source', tabindex: '0' }, JSON.stringify(input, null, 2));
+  const shown = [...form.needs, ...(form.also ?? []).filter((key) => typeof input[key] === 'string' && input[key] !== '')];
+  const fields = Object.fromEntries(shown.map((key) => [key, input[key]]));
+  const rest = Object.entries(input).filter(([key]) => !shown.includes(key));
+  return reveal(h('div', {}, form.draw(fields), rest.length > 0 ? h('dl', { class: 'fields' }, rest.flatMap(fieldNodes)) : undefined));
 }
 
-function path({ file_path: file }) {
-  return file ? h('p', { class: 'lead mono' }, String(file)) : undefined;
+/** A field that the form has no place for. */
+function fieldNodes([key, value]) {
+  const alarming = key.startsWith('dangerously') && value !== false;
+  return [
+    h('dt', { class: alarming ? 'alarming' : undefined }, key),
+    h('dd', { 'data-field': key, class: alarming ? 'alarming' : undefined }, JSON.stringify(value, null, 2)),
+  ];
+}
+
+function source(key, text, kind = '') {
+  return h('pre', { class: `source ${kind}`.trim(), tabindex: '0', 'data-field': key }, text);
+}
+
+function planNode(text) {
+  const plan = new Markdown();
+  plan.update(text);
+  plan.node.dataset.field = 'plan';
+  return plan.node;
+}
+
+function path(file) {
+  return h('p', { class: 'lead mono', 'data-field': 'file_path' }, file || '""');
 }
 
 function lines(kind, mark, text) {
@@ -101,8 +132,8 @@ export class ToolCard {
     this.#tool = tool;
     const { name, status, input, partialInput, executor } = tool;
     this.node.dataset.status = status;
-    setText(this.#name, toolName(name));
-    setText(this.#about, input ? summary(name, input) : partialInput.slice(-120));
+    setText(this.#name, visible(toolName(name)));
+    setText(this.#about, visible(input ? summary(name, input) : partialInput.slice(-120)));
     const took = tool.startedAt && tool.endedAt ? ` · ${duration(tool.endedAt - tool.startedAt)}` : '';
     const where = executor === 'client' ? 'in this browser · ' : '';
     setText(this.#status, `${where}${STATUS[status]}${took}`);
@@ -124,7 +155,7 @@ export class ToolCard {
       this.partial = h('pre', { class: 'source partial', tabindex: '0' });
       this.#inputBox.replaceChildren(this.partial);
     }
-    setText(this.partial, partialInput);
+    setText(this.partial, visible(partialInput));
     this.partial.scrollTop = this.partial.scrollHeight;
   }
 

@@ -133,7 +133,7 @@ describe('prompts', () => {
     await chat.start();
     await chat.say('touch no.txt');
     await chat.prompt().waitFor();
-    await chat.page.keyboard.press('n');
+    await chat.prompt().press('n');
     await chat.page.getByLabel('Reason').fill('not on a Friday');
     await chat.button('Deny').click();
     await chat.turnEnds(1);
@@ -208,7 +208,8 @@ describe('what comes from outside stays text', () => {
     await chat.say(`echo ${ATTACK}`);
     await chat.turnEnds(1);
     const prose = chat.page.locator('.prose');
-    assert.ok((await prose.innerText()).includes('<script>document.title="pwned"</script>'));
+    // What came last of a text may be drawn a little later than its end is.
+    await prose.filter({ hasText: '<script>document.title="pwned"</script>' }).waitFor();
     assert.equal(await chat.page.locator('.entries img, .entries script, .entries a[href^="javascript"]').count(), 0);
     assert.equal(await prose.locator('a').getAttribute('href'), 'https://example.invalid/p.png');
     assert.doesNotMatch(await chat.page.title(), /pwned/);
@@ -222,7 +223,7 @@ describe('what comes from outside stays text', () => {
     await chat.start('Injection');
     await chat.say('run cat attack.html # <img src=x onerror=alert(1)>');
     // Reading needs no leave; where it is asked for, it is given.
-    await Promise.race([chat.turnEnds(1), chat.prompt().waitFor().then(() => chat.page.keyboard.press('y'))]);
+    await Promise.race([chat.turnEnds(1), chat.prompt().waitFor().then(() => chat.prompt().press('y'))]);
     await chat.turnEnds(1);
     await chat.page.locator('.tool > summary').click();
     const output = chat.page.locator('.tool-result');
@@ -264,7 +265,7 @@ describe('the rest', () => {
     await chat.start('Delegation');
     await chat.say('subagent');
     await chat.prompt().waitFor();
-    await chat.page.keyboard.press('y');
+    await chat.prompt().press('y');
     await chat.turnEnds(1);
     await chat.page.locator('.tool .tool-inner .tool').first().waitFor();
     await chat.page.locator('.scroller').hover();
@@ -323,6 +324,42 @@ describe('the rest', () => {
     await chat.page.getByRole('dialog').getByRole('button', { name: 'End session' }).click();
     await chat.page.getByPlaceholder('This session has ended').waitFor();
     assert.ok(await chat.page.locator('.sessions li').count() > 3);
+  });
+
+  test('shows the last of the sessions that were picked in quick succession', async () => {
+    const chat = await visit();
+    const ids = [];
+    for (const name of ['First pick', 'Second pick', 'Before']) {
+      await chat.start(name);
+      await chat.say(`echo I am ${name}`);
+      await chat.turnEnds(1);
+      await chat.page.waitForFunction((known) => location.hash.length > 1 && !known.includes(location.hash), ids);
+      ids.push(await chat.page.evaluate(() => location.hash));
+    }
+    // Both changes are told to the page before the first of them has an answer.
+    await chat.page.evaluate(([first, second]) => {
+      location.hash = first;
+      location.hash = second;
+    }, ids);
+    await chat.page.locator('.prose', { hasText: 'I am Second pick' }).waitFor();
+    for (const at of [0, 1, 0, 2, 0]) await chat.page.evaluate((id) => { location.hash = id; }, ids[at]);
+    await chat.page.locator('.prose', { hasText: 'I am First pick' }).waitFor();
+    await chat.turnEnds(1);
+    assert.equal(await chat.page.locator('.toast').count(), 0);
+    assert.equal(await chat.page.evaluate(() => location.hash), ids[0]);
+    // Left and opened again on the same connection: all of it is there, once.
+    assert.equal(await chat.page.locator('.prose').count(), 1);
+    assert.equal(await chat.page.locator('.entry.user').count(), 1);
+  });
+
+  test('takes an address that names no session', async () => {
+    const chat = await visit(`${url}#%`);
+    await chat.page.getByRole('heading', { name: 'What shall we work on?' }).waitFor();
+    await chat.start();
+    await chat.page.waitForFunction(() => location.hash.length > 2);
+    await chat.page.evaluate(() => { location.hash = '#%zz'; });
+    await chat.say('hello');
+    await chat.turnEnds(1);
   });
 
   test('asks for the token where the gateway wants one, and keeps it in the tab', async () => {
