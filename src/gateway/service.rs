@@ -55,6 +55,10 @@ impl GatewayService {
     }
 
     async fn deliver(&self, answer: Answer, outbox: &Outbox) {
+        if let Some(cursor) = &answer.cursor {
+            // Who attaches again must not read of the former attachment behind the answer: the replay would say it twice.
+            let _ = outbox.detach(cursor.session()).await;
+        }
         for frame in answer.frames {
             // Gone: the connection is closing, and the answer with it.
             let _ = outbox.frame(frame).await;
