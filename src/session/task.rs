@@ -208,7 +208,14 @@ impl SessionTask {
             Event::Heard(Heard::Store(health)) => {
                 self.state.handle(Input::StoreHealth { ok: health == StoreHealth::Good }, now);
             }
-            Event::Deadline => self.state.handle(Input::Tick, now),
+            Event::Deadline => {
+                // The news of who has just attached may still be on its way: the session must not leave under them.
+                let count = self.log.cursors();
+                if count != self.state.attached() {
+                    self.attached_changed(count, now);
+                }
+                self.state.handle(Input::Tick, now);
+            }
         }
     }
 
@@ -282,10 +289,11 @@ impl SessionTask {
             return;
         }
         self.shared.metrics.events(self.state.entries().len() as u64);
-        for (client, frame) in self.outsiders.answers(self.state.entries()) {
-            self.send_reply(client, frame);
-        }
+        let done = self.outsiders.answers(self.state.entries());
         self.log.append_with(self.state.entries(), journal);
+        for (client, id) in done {
+            self.tell_outsider(client, &id);
+        }
     }
 
     fn record(&self) -> crate::store::Record {

@@ -76,6 +76,33 @@ fn an_agent_that_dies_in_a_turn_fails_it_honestly_and_is_replaced() {
     gateway.stop();
 }
 
+/// It is stopped, so that it reads nothing, and then killed: its message is still in the pipe, or on the way there.
+#[test]
+fn a_message_that_a_dead_agent_had_not_read_is_run_by_the_next_one() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&SHORT);
+    let mut client = gateway.client();
+    client.start(json!({}));
+    assert_eq!(client.turn("hello")["subtype"], "success");
+    let agent = lab.processes().remove(0);
+    agent.signal(Signal::STOP);
+    wait("every thread to stand still", || {
+        let stats: Vec<_> = std::fs::read_dir(format!("/proc/{}/task", agent.pid))
+            .unwrap()
+            .map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap())
+            .collect();
+        if stats.iter().all(|stat| stat.contains(") T ")) { Ok(()) } else { Err(format!("{stats:?}")) }
+    });
+    let id = client.say("again");
+    client.answer(&id, "user_message");
+    agent.signal(Signal::KILL);
+    assert_eq!(client.answer(&id, "result")["subtype"], "success");
+    assert_eq!(client.text(&id), "echo: again");
+    assert!(client.events.iter().any(|event| event["code"] == "agent_restarted"), "clients were told");
+    assert_eq!(gateway.starts(), 2);
+    gateway.stop();
+}
+
 /// Nothing helps but SIGKILL, and what it has left is found in sessions of its own.
 #[test]
 fn an_agent_that_heeds_nothing_is_killed_in_time() {

@@ -81,6 +81,32 @@ fn a_full_disk_is_said_and_does_not_stop_delivery() {
     gateway.stop();
 }
 
+/// Somebody writes over the files of a gateway that is at work.
+#[test]
+fn a_file_that_breaks_under_way_is_said_and_does_not_stop_delivery() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    client.start(json!({}));
+    assert_eq!(client.turn("hello")["subtype"], "success");
+    lab.wait_for_commit("s", client.events.last().unwrap()["seq"].as_u64().unwrap());
+    for name in ["sessions.db", "sessions.db-wal", "sessions.db-shm"] {
+        let path = lab.data().join(name);
+        let garbage = vec![0x5A; usize::try_from(std::fs::metadata(&path).unwrap().len()).unwrap()];
+        // In place: it is the same file for who has it open.
+        let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut file, &garbage).unwrap();
+    }
+    assert_eq!(client.turn("and now")["subtype"], "success");
+    let warning = client.events.iter().find(|event| event["type"] == "warning").cloned();
+    assert_eq!(warning.unwrap_or_else(|| client.expect("warning"))["code"], "store_unavailable");
+    assert!(gateway.log().contains("cannot be written"), "{}", gateway.log());
+    let mut other = gateway.client();
+    assert_eq!(other.start(json!({"last_seq": 0}))["replay"], "ok", "what is in memory is there");
+    assert_eq!(client.turn("still")["subtype"], "success");
+    gateway.kill();
+}
+
 fn sessions_with_turns(client: &mut crate::harness::Client, names: &[&str], message: &str) {
     for session in names {
         client.start(json!({"session_id": session}));

@@ -11,6 +11,7 @@
 //! | `resume` | going on after a broken turn, or after a gateway that died |
 //! | `start` | the agent's start: slot, greeting, failures |
 //! | `agent` | the agent's life once it is up: lines, rest, exit |
+//! | `ending` | the end, or rest; what is refused then |
 //! | `grace` | how long a session stays when nobody is there |
 //! | `prompts` | permission prompts and questions, from asked to answered |
 //! | `rules` | permission rules of the session |
@@ -23,6 +24,7 @@ mod agent;
 mod client_tools;
 mod cost;
 mod deliver;
+mod ending;
 mod grace;
 mod info;
 mod model;
@@ -49,7 +51,6 @@ use crate::protocol::{
 
 use super::journal::{Journal, Position};
 use super::record::Seen;
-use super::words;
 use agent::AgentLife;
 pub use agent::describe;
 use client_tools::ClientTools;
@@ -199,6 +200,11 @@ impl SessionState {
         &self.config
     }
 
+    /// How many connections are attached, as it was told last.
+    pub fn attached(&self) -> usize {
+        self.attached
+    }
+
     /// Takes one input in. Events and effects wait until they are taken.
     pub fn handle(&mut self, input: Input, now: Now) {
         self.set_time(now);
@@ -305,31 +311,6 @@ impl SessionState {
         }
     }
 
-    /// Whether the session is about to be gone though it has not ended: it is removed or goes to rest, and nobody is there.
-    pub fn is_leaving(&self) -> bool {
-        self.attached == 0 && matches!(self.life, Life::Closing(Closing::Removed | Closing::Dormant))
-    }
-
-    /// Whether the session is over for good, though its agent may still be on its way out.
-    pub fn has_ended(&self) -> bool {
-        matches!(self.life, Life::Closing(Closing::Ended(_)) | Life::Closed(Closing::Ended(_)))
-    }
-
-    /// Why a command cannot be taken now, if so.
-    fn refusal(&self, command: &Command) -> Option<ServerMessage<'static>> {
-        let refused = match (self.life, command) {
-            (Life::Active | Life::Dormant, _) | (_, Command::Info | Command::ConfigQuery) => return None,
-            (Life::Closing(Closing::Ended(_)) | Life::Closed(_), _) => {
-                (ErrorCode::SessionEnded, "the session has ended")
-            }
-            (Life::Draining { .. }, Command::UserMessage(_) | Command::Resume) | (Life::Closing(_), _) => {
-                (ErrorCode::AgentUnavailable, "the server is going down; send it again after the reconnect")
-            }
-            (Life::Draining { .. }, _) => return None,
-        };
-        Some(error(refused.0, refused.1))
-    }
-
     fn attach(&mut self, asker: &Asker, attach: Attach) {
         self.somebody_comes();
         // The agent starts with the session, not with its first message.
@@ -348,62 +329,6 @@ impl SessionState {
                 format!("the session exists with other options; not applied: {names} (see config_update)");
             self.reply(asker, warning(WarningCode::ConfigIgnored, text));
         }
-    }
-
-    fn end(&mut self, asker: Asker, reason: Option<&str>) {
-        let reason = reason.map_or("no reason given".into(), words::quoted);
-        log::info!("session {}: ended by a client ({reason})", self.id);
-        self.close(Closing::Ended(crate::protocol::EndReason::Client), Some(asker.id));
-    }
-
-    /// The last events of a session; they wait for the agent's end, so that nothing of it runs when they are seen.
-    fn close(&mut self, closing: Closing, request_id: Option<String>) {
-        if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
-            return;
-        }
-        self.life = Life::Closing(closing);
-        self.end_all_turns();
-        self.closed_by = request_id;
-        // What is stored now is what a gateway finds that starts after this one was killed in the meantime.
-        self.effects.push(Effect::Persist);
-        self.stop_agent_then_close();
-    }
-
-    /// Called once the agent is gone.
-    fn closed(&mut self) {
-        let Life::Closing(closing) = self.life else { return };
-        self.sync_status();
-        self.life = Life::Closed(closing);
-        if let Closing::Ended(reason) = closing {
-            let ended = ServerMessage::SessionEnded(crate::protocol::SessionEnded { reason });
-            let request_id = self.closed_by.take();
-            self.journal.event_for(request_id.as_deref(), &ended);
-        }
-        self.effects.push(Effect::Persist);
-        self.effects.push(Effect::Close(closing));
-    }
-
-    fn drain(&mut self, until: std::time::Instant) {
-        if !matches!(self.life, Life::Active | Life::Dormant) {
-            return;
-        }
-        self.life = Life::Draining { until };
-        self.drain_step();
-    }
-
-    /// A draining session closes as soon as nothing runs.
-    fn drain_step(&mut self) {
-        let Life::Draining { until } = self.life else { return };
-        if self.turn.is_none() {
-            self.close(self.limits.closing_at_shutdown(), None);
-        } else if self.now.instant >= until {
-            self.interrupt_for_drain();
-        }
-    }
-
-    /// Whether turns have had the time that a drain gives them.
-    fn drain_is_over(&self) -> bool {
-        matches!(self.life, Life::Draining { until } if self.now.instant >= until)
     }
 
     fn store_health(&mut self, ok: bool) {

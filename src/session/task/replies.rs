@@ -13,7 +13,7 @@ impl SessionTask {
         if let ServerMessage::Error(error) = message {
             self.shared.metrics.error(error.code.name());
         }
-        self.outsiders.refused(asker.client, &asker.id);
+        self.outsiders.answered(asker.client, &asker.id);
         let frame = self.encode(Some(&asker.id), message);
         self.send_reply(asker.client, frame);
     }
@@ -39,6 +39,12 @@ impl SessionTask {
     pub(super) fn info(&mut self, asker: &Asker) {
         let frame = self.session_info(Some(&asker.id), Verdict::None, false, None);
         self.send_reply(asker.client, frame);
+    }
+
+    /// Its message had its effect, which only those who are attached can see.
+    pub(super) fn tell_outsider(&mut self, client: ClientId, id: &str) {
+        let frame = self.session_info(Some(id), Verdict::None, false, None);
+        self.send_reply(client, frame);
     }
 
     pub(super) fn attach(&mut self, asker: &Asker, from: &ReplayFrom, created: bool) {

@@ -406,3 +406,17 @@ fn changes_that_the_agent_never_answers_do_not_pile_up() {
     let id = world.command(Command::ConfigUpdate(change()));
     assert_eq!(world.reply_to(&id)["code"], "agent_failed");
 }
+
+#[test]
+fn a_prompt_that_is_one_too_many_is_denied() {
+    let limits = SessionLimits { max_prompts: 2, ..SessionLimits::default() };
+    let (mut world, id) = asking_within(limits, &[bash(), bash(), bash()]);
+    let ids = prompts(&world);
+    assert_eq!(ids.len(), 2);
+    assert_eq!(answers(&world).iter().map(|said| said["behavior"].clone()).collect::<Vec<_>>(), ["deny"]);
+    for prompt in &ids {
+        world.command(Command::PermissionResponse(answer(prompt, Decision::Allow)));
+    }
+    world.settle();
+    assert_eq!(world.result_of(&id)["subtype"], "success");
+}
