@@ -4,8 +4,8 @@
 //! to be written by the spawner.
 //!
 //! Every value is passed as `--flag=value`, so that a value can never be read as a flag; both CLI versions take this
-//! form, for lists too (one flag an item). MCP server configuration (headers and environments with tokens) and system
-//! prompts (up to megabytes, where one argument may have 128 KiB) go through private files.
+//! form, for lists too (one flag an item). MCP server configuration (headers and environments with tokens), system prompts
+//! and settings (up to megabytes, where one argument may have 128 KiB) go through private files.
 //!
 //! Fields of [`ClaudeAgentOptions`] without an argument: `cwd` and `env` are applied to the process; `resume` and
 //! `continue_conversation` are replaced by [`Conversation`]; `include_partial_messages` is always on and
@@ -112,7 +112,7 @@ pub(super) fn arguments(launch: &Launch) -> Result<Arguments, ArgsError> {
         out.value("model", model)?;
     }
     if let Some(settings) = &options.settings {
-        out.value("settings", settings)?;
+        out.settings(settings)?;
     }
     for dir in &options.add_dirs {
         out.value("add-dir", dir)?;
@@ -162,6 +162,16 @@ impl Arguments {
                 self.value("session-id", to.to_string())
             }
         }
+    }
+
+    /// Settings themselves, or the path of a file with them.
+    fn settings(&mut self, settings: &Path) -> Result<(), ArgsError> {
+        let bytes = settings.as_os_str().as_encoded_bytes();
+        if bytes.first() != Some(&b'{') {
+            return self.value("settings", settings);
+        }
+        self.file("settings", "settings.json", bytes.to_vec());
+        Ok(())
     }
 
     fn system_prompt(&mut self, options: &ClaudeAgentOptions, append: Option<&str>) {
@@ -376,6 +386,15 @@ mod tests {
             "h":{"type":"http","url":"http://h","headers":{"Authorization":"secret"}}}});
         assert_eq!((files[2].0, mcp), ("mcp-config", expected));
         assert!(!plain(&launch).iter().any(|argument| argument.contains("secret")));
+    }
+
+    #[test]
+    fn settings_of_any_size_go_through_a_file() {
+        let mut launch = launch();
+        let settings = json!({"permissions":{"allow":["Bash(x:*)".repeat(100_000)]}}).to_string();
+        launch.options.settings = Some(settings.clone().into());
+        assert_eq!(files(&launch), [("settings", settings)]);
+        assert!(!plain(&launch).iter().any(|argument| argument.contains("settings=")));
     }
 
     #[test]

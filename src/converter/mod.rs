@@ -15,6 +15,8 @@ mod tests;
 mod tools;
 mod turn;
 
+use std::borrow::Cow;
+
 use crate::agent::wire::{self, BadLine, Message};
 use crate::protocol::{AgentEvent, EventSink, Json, ServerMessage};
 
@@ -59,6 +61,8 @@ pub enum Outcome<'a> {
     Converted,
     /// A turn begins; the agent tells what it is.
     Init(Box<wire::Init<'a>>),
+    /// The agent's permission mode, by its own name: it has changed within a turn.
+    Mode(Cow<'a, str>),
     /// A turn is over. What was open on the main thread has been closed.
     Result(Box<wire::ResultMessage<'a>>),
     /// The agent wants something. Before a question about a tool, the tool's `tool_use` has been emitted.
@@ -163,6 +167,7 @@ impl Converter {
         sink: &mut impl EventSink,
     ) -> Outcome<'a> {
         let cut_off = self.cut_off();
+        let mut mode = None;
         let told = match message {
             Message::StreamEvent(event) => self.streams.event(&event, cut_off, sink),
             Message::Assistant(assistant) => {
@@ -179,6 +184,7 @@ impl Converter {
                 }
                 let told = notice::system(&system, sink);
                 let subtype = system.subtype.text().unwrap_or_default();
+                mode = system.permission_mode.text().filter(|_| subtype == "status");
                 if !told && !notice::is_passed_over(&subtype) {
                     self.unknown(format!("system/{subtype}"));
                 }
@@ -205,7 +211,7 @@ impl Converter {
         if !told && self.options.agent_events {
             hand_on(line, sink);
         }
-        Outcome::Converted
+        mode.map_or(Outcome::Converted, Outcome::Mode)
     }
 
     fn tool_results(&mut self, user: &wire::UserMessage<'_>, sink: &mut impl EventSink) -> bool {

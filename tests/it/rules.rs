@@ -4,7 +4,16 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Lab};
 
-on_both_clis![rules_come_and_go, denied_by_a_rule, modes, directories, rules_survive_a_new_process];
+on_both_clis![
+    rules_come_and_go,
+    denied_by_a_rule,
+    modes,
+    directories,
+    rules_survive_a_new_process,
+    rules_of_the_start_are_revoked,
+    rules_of_an_answer_are_revoked,
+    more_rules_than_an_argument_holds,
+];
 
 fn rules(kind: &str, behavior: &str, content: &str) -> Value {
     json!({"type": kind, "behavior": behavior, "rules": [{"toolName": "Bash", "ruleContent": content}]})
@@ -116,4 +125,65 @@ async fn rules_survive_a_new_process(lab: &Lab) {
     client.ask(json!({"type": "config_update", "config": {"max_turns": 20}}), "config_updated").await;
     assert!(!asks(&mut client, "touch a").await);
     assert!(!asks(&mut client, "run mkdir by-answer").await, "the very same call");
+}
+
+async fn rules_of_the_start_are_revoked(lab: &Lab) {
+    let server = lab.server().await;
+    let (work, other) = (server.workspace().join("work"), server.workspace().join("other"));
+    for directory in [&work, &other] {
+        std::fs::create_dir(directory).unwrap();
+    }
+    std::fs::write(other.join("seen.txt"), "what is in it").unwrap();
+    let read = format!("read {}", other.join("seen.txt").display());
+    let start = json!({"cwd": work, "add_dirs": [other],
+        "allowed_tools": ["Bash(touch:*)", "Bash(mkdir:*)"], "disallowed_tools": ["Bash(rmdir:*)"]});
+    let mut client = server.session(start).await;
+    assert!(!asks(&mut client, "touch a").await);
+    assert!(!asks(&mut client, &read).await);
+    let config = update(&mut client, json!([rules("removeRules", "allow", "touch:*")])).await;
+    assert_eq!(config["allowed_tools"], json!(["Bash(mkdir:*)"]));
+    assert!(asks(&mut client, "touch b").await, "removed");
+    assert!(!asks(&mut client, "run mkdir c").await);
+    update(&mut client, json!([{"type": "replaceRules", "behavior": "allow", "rules": []}])).await;
+    assert!(asks(&mut client, "run mkdir d").await, "replaced by nothing");
+    let config = update(&mut client, json!([{"type": "removeDirectories", "directories": [other]}])).await;
+    assert!(config["add_dirs"].is_null());
+    assert!(asks(&mut client, &read).await, "taken out");
+}
+
+async fn rules_of_an_answer_are_revoked(lab: &Lab) {
+    let server = lab.server().await;
+    let mut client = server.session(json!({})).await;
+    let id = client.say("touch a").await;
+    let prompt = client.prompt().await;
+    let added = json!([rules("addRules", "allow", "touch:*")]);
+    client.decide(&prompt, "allow", json!({"updated_permissions": added})).await;
+    client.finish(&id).await.succeeded();
+    assert!(!asks(&mut client, "touch b").await);
+    update(&mut client, json!([rules("removeRules", "allow", "touch:*")])).await;
+    assert!(asks(&mut client, "touch c").await, "the rule of an answer is gone");
+    // The very same call, allowed always.
+    let id = client.say("run mkdir d").await;
+    let prompt = client.prompt().await;
+    client.decide(&prompt, "allow_always", json!({})).await;
+    client.finish(&id).await.succeeded();
+    update(&mut client, json!([{"type": "replaceRules", "behavior": "allow", "rules": []}])).await;
+    assert!(asks(&mut client, "run mkdir d").await);
+}
+
+async fn more_rules_than_an_argument_holds(lab: &Lab) {
+    let server = lab.server().await;
+    let mut client = server.session(json!({})).await;
+    let many: Vec<_> = (0..100)
+        .map(|number| json!({"toolName": "Bash", "ruleContent": format!("{number}{}:*", "x".repeat(2000))}))
+        .collect();
+    update(&mut client, json!([{"type": "addRules", "behavior": "allow", "rules": many}])).await;
+    update(&mut client, json!([rules("addRules", "allow", "touch:*")])).await;
+    // The next process is started with all of them.
+    client.ask(json!({"type": "config_update", "config": {"max_turns": 20}}), "config_updated").await;
+    assert!(!asks(&mut client, "touch a").await);
+    let long = json!([rules("addRules", "allow", &"x".repeat(5000))]);
+    let refused = client.ask(json!({"type": "permission_update", "updates": long}), "error").await;
+    assert_eq!(refused["code"], "invalid_message");
+    assert!(refused["message"].as_str().unwrap().contains("updates[0].rules[0].ruleContent"), "{refused}");
 }

@@ -57,6 +57,8 @@ lenient! {
         reason: Raw<'a> = "reason",
         /// `status`, and tasks: what they are at.
         status: Raw<'a> = "status",
+        /// `status`: the agent's permission mode, where it has changed.
+        permission_mode: Raw<'a> = "permissionMode",
     }
 }
 

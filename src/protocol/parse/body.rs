@@ -252,8 +252,9 @@ impl Checker<'_> {
                 for (at, rule) in set.rules.iter().enumerate() {
                     let here = |invalid: Invalid| invalid.under(&format!("rules[{at}]"));
                     self.argument("toolName", &rule.tool_name).map_err(here)?;
-                    check::no_nul("ruleContent", rule.rule_content.as_deref().unwrap_or_default())
-                        .map_err(here)?;
+                    let content = rule.rule_content.as_deref().unwrap_or_default();
+                    check::longest("ruleContent", content, self.limits.name).map_err(here)?;
+                    check::no_nul("ruleContent", content).map_err(here)?;
                 }
                 Ok(())
             }

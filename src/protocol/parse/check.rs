@@ -67,7 +67,7 @@ pub(super) fn too_many(field: &str, most: usize) -> Invalid {
     Invalid::new(field, format!("has more than {most} entries"))
 }
 
-fn longest(field: &str, text: &str, most: usize) -> Result<(), Invalid> {
+pub(super) fn longest(field: &str, text: &str, most: usize) -> Result<(), Invalid> {
     match text.chars().nth(most) {
         Some(_) => Err(Invalid::new(field, format!("is longer than {most} characters"))),
         None => Ok(()),

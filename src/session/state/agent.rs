@@ -120,6 +120,7 @@ impl SessionState {
         match self.converter.line(line, &mut self.journal) {
             Ok(Outcome::Converted) => {}
             Ok(Outcome::Init(init)) => self.turn_init(&init),
+            Ok(Outcome::Mode(mode)) => self.sync_config(&mode),
             Ok(Outcome::Result(result)) => self.turn_over(&result),
             Ok(Outcome::ControlRequest(request)) => self.control_request(&request),
             Ok(Outcome::ControlResponse(response)) => self.control_response(&response),
@@ -139,7 +140,7 @@ impl SessionState {
         let model = init.model.text().map(Into::into);
         let changed = self.info.update(init) || (model != self.model_in_use);
         self.model_in_use = model;
-        self.sync_config(init);
+        self.sync_config(&init.permission_mode.text().unwrap_or_default());
         if changed {
             self.effects.push(Effect::Announce);
         }
@@ -170,8 +171,13 @@ impl SessionState {
                     self.kill_agent();
                 }
             },
-            Some(Asked::Setting(ticket)) => self.setting_answered(ticket, failed),
-            Some(Asked::Rules | Asked::Interrupt) => {
+            Some(Asked::Setting(ticket, field)) => self.setting_answered(ticket, field, failed),
+            Some(Asked::Rules(asker)) => {
+                if let Some(failed) = failed {
+                    self.rules_refused(asker.as_ref(), failed);
+                }
+            }
+            Some(Asked::Interrupt) => {
                 if let Some(failed) = failed.map(words::quoted) {
                     log::warn!("session {}: the agent refused a control request: {failed}", self.id);
                 }

@@ -114,8 +114,9 @@ pub struct SessionState {
 enum Asked {
     Initialize,
     Interrupt,
-    Setting(u64),
-    Rules,
+    Setting(u64, settings::Field),
+    /// Rules or the mode, and who wanted them.
+    Rules(Option<Asker>),
 }
 
 /// Whether the session goes on.
@@ -145,6 +146,8 @@ impl SessionState {
             );
             record.config.permission_mode = PermissionMode::Manual;
         }
+        let directories = std::mem::take(&mut record.rules.directories);
+        rules::add(&mut record.config.add_dirs, directories.into_iter());
         let mut journal = Journal::new(&birth.id, birth.position);
         journal.set_time(now.unix_ms);
         Self {

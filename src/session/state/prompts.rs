@@ -10,8 +10,9 @@ use super::rules::for_agent;
 use super::{Asker, Effect, SessionState, error};
 use crate::agent::{control, wire};
 use crate::protocol::{
-    Cancelled, ClientToolResult, Decision, ErrorCode, EventSink, Json, PermissionContext, PermissionRequest,
-    PermissionResolved, PermissionResponse, Resolution, ResolvedBy, RiskLevel, RuleUpdate, ServerMessage,
+    Cancelled, ClientToolResult, Decision, ErrorCode, EventSink, Json, PermissionContext, PermissionMode,
+    PermissionRequest, PermissionResolved, PermissionResponse, Resolution, ResolvedBy, RiskLevel, RuleUpdate,
+    ServerMessage,
 };
 use crate::session::record::fingerprint;
 
@@ -98,6 +99,11 @@ impl Prompts {
         }
     }
 
+    /// Calls of tools that a rule for `tool` is about are asked about again.
+    pub(super) fn revoke(&mut self, tool: &str) {
+        self.always.retain(|(name, _)| !is_about(tool, name));
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.open.iter().filter_map(|prompt| prompt.deadline).min()
     }
@@ -179,6 +185,11 @@ impl SessionState {
             self.reply(&asker, error(ErrorCode::Forbidden, super::rules::BYPASS_REFUSED));
             return;
         }
+        if self.are_too_many(answer.updated_permissions.as_deref().unwrap_or_default()) {
+            let text = "updated_permissions: the session would have too many rules or directories";
+            self.reply(&asker, error(ErrorCode::InvalidMessage, text));
+            return;
+        }
         let Some(prompt) = self.prompts.take(|prompt| prompt.id == answer.request_id) else {
             self.reply(&asker, unknown_prompt(&answer.request_id));
             return;
@@ -204,10 +215,10 @@ impl SessionState {
             }
         };
         let stops_turn = matches!(verdict, Verdict::Deny { interrupt: true, .. });
-        let mode = self.config.permission_mode;
+        let before = (self.config.clone(), self.rules.clone());
         self.answer(&prompt, verdict);
         self.resolved(&prompt.id, decision.into(), ResolvedBy::Client, Some(&asker.id));
-        if mode != self.config.permission_mode {
+        if before != (self.config.clone(), self.rules.clone()) {
             self.config_changed(Some(&asker.id));
         }
         if stops_turn {
@@ -310,7 +321,11 @@ impl SessionState {
             Verdict::Allow { input, updates } => {
                 self.remember_rules(&updates);
                 let input = input.unwrap_or_else(|| prompt.tool_input.clone());
-                let updates: Vec<_> = updates.iter().filter_map(for_agent).collect();
+                // Bypass it takes at its start only.
+                let is_for_now = |update: &&RuleUpdate| {
+                    !matches!(update, RuleUpdate::SetMode { mode: PermissionMode::Bypass })
+                };
+                let updates: Vec<_> = updates.iter().filter(is_for_now).filter_map(for_agent).collect();
                 let updates: Vec<_> = updates.iter().map(Json::raw).collect();
                 control::allow(&prompt.agent_id, input.raw(), &updates)
             }
@@ -336,6 +351,20 @@ impl SessionState {
             None => self.journal.event(&resolved),
         };
     }
+}
+
+/// Whether a rule for `rule` may be about calls of `tool`: the agent's rules for files are about all tools of that kind, those for
+/// an MCP server about all of its tools.
+fn is_about(rule: &str, tool: &str) -> bool {
+    const KINDS: [&[&str]; 3] = [
+        &["Edit", "MultiEdit", "NotebookEdit", "Write"],
+        &["Glob", "Grep", "LS", "NotebookRead", "Read"],
+        &["Agent", "Task"],
+    ];
+    rule == tool
+        || rule.contains('*')
+        || tool.strip_prefix(rule).is_some_and(|rest| rest.starts_with("__"))
+        || KINDS.iter().any(|kind| kind.contains(&rule) && kind.contains(&tool))
 }
 
 fn own(raw: &RawValue) -> Json<'static> {

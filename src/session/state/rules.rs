@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{Asked, Asker, Effect, SessionState, error};
 use crate::agent::control;
 use crate::protocol::{
-    ConfigMessage, ErrorCode, Json, PermissionUpdate, RuleBehavior, RuleSet, RuleUpdate, ServerMessage,
-    SessionConfig,
+    ConfigMessage, ErrorCode, Json, PermissionMode, PermissionUpdate, RuleBehavior, RuleSet, RuleUpdate,
+    ServerMessage, SessionConfig,
 };
 
 /// Rules that have no place in the configuration, in the agent's syntax (`Tool` or `Tool(content)`); what allows and denies
@@ -17,9 +17,13 @@ use crate::protocol::{
 pub struct RuleBook {
     /// Rules that make the agent ask.
     pub ask: Vec<String>,
-    /// Directories that were added.
+    /// Directories that were added, in records of earlier versions; they stand in `add_dirs` now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub directories: Vec<String>,
 }
+
+/// Rules of one behavior, or directories, that a session may have.
+const MAX_RULES: usize = 4096;
 
 /// The agent's settings, as far as they are about rules.
 #[derive(Serialize)]
@@ -43,7 +47,7 @@ impl RuleBook {
             allow: &config.allowed_tools,
             deny: &config.disallowed_tools,
             ask: &self.ask,
-            directories: &self.directories,
+            directories: &config.add_dirs,
         };
         Json::of(&AgentSettings { permissions }).unwrap_or_else(|_| Json::empty_object())
     }
@@ -56,26 +60,69 @@ impl RuleBook {
         }
     }
 
-    fn apply(&mut self, config: &mut SessionConfig, update: &RuleUpdate) {
+    /// Makes one change; tells what it added and what it took away.
+    fn apply(&mut self, config: &mut SessionConfig, update: &RuleUpdate) -> Difference {
+        let (list, kind) = match update {
+            RuleUpdate::AddRules(set) | RuleUpdate::ReplaceRules(set) | RuleUpdate::RemoveRules(set) => {
+                (self.list(config, set.behavior), Kind::Rule(set.behavior))
+            }
+            RuleUpdate::AddDirectories { .. } | RuleUpdate::RemoveDirectories { .. } => {
+                (&mut config.add_dirs, Kind::Directory)
+            }
+            RuleUpdate::SetMode { .. } => return Difference::default(),
+        };
+        let before = list.clone();
         match update {
-            RuleUpdate::AddRules(set) => add(self.list(config, set.behavior), texts(set)),
-            RuleUpdate::ReplaceRules(set) => *self.list(config, set.behavior) = texts(set).collect(),
+            RuleUpdate::AddRules(set) => add(list, texts(set)),
+            RuleUpdate::ReplaceRules(set) => {
+                list.clear();
+                add(list, texts(set));
+            }
             RuleUpdate::RemoveRules(set) => {
                 let gone: Vec<String> = texts(set).collect();
-                self.list(config, set.behavior).retain(|rule| !gone.contains(rule));
+                list.retain(|rule| !gone.contains(rule));
             }
-            RuleUpdate::AddDirectories { directories } => {
-                add(&mut self.directories, directories.iter().cloned());
-            }
+            RuleUpdate::AddDirectories { directories } => add(list, directories.iter().cloned()),
             RuleUpdate::RemoveDirectories { directories } => {
-                self.directories.retain(|directory| !directories.contains(directory));
+                list.retain(|directory| !directories.contains(directory));
             }
             RuleUpdate::SetMode { .. } => {}
         }
+        let without = |list: &[String], other: &[String]| {
+            let only_here = list.iter().filter(|entry| !other.contains(entry));
+            only_here.map(|entry| (kind, entry.clone())).collect()
+        };
+        Difference { added: without(list, &before), removed: without(&before, list) }
     }
 }
 
-fn add(list: &mut Vec<String>, more: impl Iterator<Item = String>) {
+/// What an entry of the session's rules is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Rule(RuleBehavior),
+    Directory,
+}
+
+/// A rule, or a directory, and which of the two it is.
+pub(super) type Entry = (Kind, String);
+
+/// What a change did.
+#[derive(Debug, Default)]
+struct Difference {
+    added: Vec<Entry>,
+    removed: Vec<Entry>,
+}
+
+/// The way by which a change reaches the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Settings that replace the earlier ones of that kind: what is taken out of them is out.
+    Settings,
+    /// With the answer to a prompt: the process keeps it for as long as it lives.
+    Answer,
+}
+
+pub(super) fn add(list: &mut Vec<String>, more: impl Iterator<Item = String>) {
     for item in more {
         if !list.contains(&item) {
             list.push(item);
@@ -100,54 +147,111 @@ impl SessionState {
             self.reply(asker, error(ErrorCode::Forbidden, BYPASS_REFUSED));
             return;
         }
+        if self.are_too_many(&update.updates) {
+            let text = format!("updates: the session would have more than {MAX_RULES} rules or directories");
+            self.reply(asker, error(ErrorCode::InvalidMessage, text));
+            return;
+        }
         let mode = self.config.permission_mode;
         for update in &update.updates {
-            self.keep(update);
+            self.keep(update, Way::Settings);
         }
         if self.agent.is_ready() {
-            self.tell_rules();
+            self.tell_rules(Some(asker));
             if mode != self.config.permission_mode {
-                self.tell_mode();
+                self.tell_mode(Some(asker));
             }
         } else {
             self.settings.rules_are_stale();
         }
         self.config_changed(Some(&asker.id));
+        self.settle();
     }
 
-    fn keep(&mut self, update: &RuleUpdate) {
-        self.rules.apply(&mut self.config, update);
+    fn keep(&mut self, update: &RuleUpdate, way: Way) {
+        let Difference { added, removed } = self.rules.apply(&mut self.config, update);
+        for entry in removed {
+            self.settings.taken_away(&entry, way == Way::Settings);
+        }
+        match (way, update) {
+            (Way::Settings, _) => self.settings.added_at_run_time(added),
+            // It holds by two ways now.
+            (Way::Answer, RuleUpdate::AddRules(set)) => {
+                for rule in texts(set) {
+                    self.settings.is_fixed(&(Kind::Rule(set.behavior), rule));
+                }
+            }
+            (Way::Answer, RuleUpdate::AddDirectories { directories }) => {
+                for directory in directories {
+                    self.settings.is_fixed(&(Kind::Directory, directory.clone()));
+                }
+            }
+            (Way::Answer, _) => {}
+        }
+        self.revoke_always(update);
         if let RuleUpdate::SetMode { mode } = update {
-            self.config.permission_mode = *mode;
+            self.set_mode(*mode);
+        }
+    }
+
+    /// Calls that were allowed always are asked about again where a rule about their tool was taken back, or one was made.
+    fn revoke_always(&mut self, update: &RuleUpdate) {
+        match update {
+            // Nothing but these rules is allowed.
+            RuleUpdate::ReplaceRules(set) if set.behavior == RuleBehavior::Allow => self.prompts.revoke("*"),
+            RuleUpdate::AddRules(set) if set.behavior == RuleBehavior::Allow => {}
+            RuleUpdate::RemoveRules(set) if set.behavior != RuleBehavior::Allow => {}
+            RuleUpdate::AddRules(set) | RuleUpdate::ReplaceRules(set) | RuleUpdate::RemoveRules(set) => {
+                for rule in &set.rules {
+                    self.prompts.revoke(&rule.tool_name);
+                }
+            }
+            _ => {}
         }
     }
 
     /// Keeps what the running agent was told with an answer, for the agent after it.
     pub(super) fn remember_rules(&mut self, updates: &[RuleUpdate]) {
         for update in updates {
-            self.keep(update);
+            self.keep(update, Way::Answer);
         }
     }
 
     /// Tells the agent what changed while it was being started.
     pub(super) fn tell_stale_rules(&mut self) {
         if self.settings.take_stale_rules() {
-            self.tell_rules();
-            self.tell_mode();
+            self.tell_rules(None);
+            self.tell_mode(None);
         }
     }
 
     /// Tells the agent the rules as they now are.
-    fn tell_rules(&mut self) {
-        let id = self.control_id(Asked::Rules);
+    fn tell_rules(&mut self, asker: Option<&Asker>) {
+        let id = self.control_id(Asked::Rules(asker.cloned()));
         let settings = self.rules.settings(&self.config);
         self.tell(control::apply_flag_settings(&id, settings.raw()));
     }
 
-    pub(super) fn tell_mode(&mut self) {
-        let id = self.control_id(Asked::Rules);
-        let mode = super::settings::agent_mode(self.config.permission_mode);
-        self.tell(control::set_permission_mode(&id, mode));
+    /// Tells the agent its mode, if it can change to that one while it runs.
+    pub(super) fn tell_mode(&mut self, asker: Option<&Asker>) {
+        if self.config.permission_mode != PermissionMode::Bypass {
+            let id = self.control_id(Asked::Rules(asker.cloned()));
+            let mode = super::settings::agent_mode(self.config.permission_mode);
+            self.tell(control::set_permission_mode(&id, mode));
+        }
+    }
+
+    /// The running agent does not take a change that is in the configuration already: the next one begins with it.
+    pub(super) fn rules_refused(&mut self, asker: Option<&Asker>, failed: &str) {
+        let text = format!(
+            "the agent refused the change while it runs ({failed}); a new process has it from the next turn on"
+        );
+        log::warn!("session {}: {text}", self.id);
+        if let Some(asker) = asker {
+            self.reply(asker, error(ErrorCode::AgentFailed, text));
+        }
+        self.settings.needs_restart();
+        self.settle();
     }
 
     /// Event `config_updated`.
@@ -166,7 +270,24 @@ impl SessionState {
             RuleUpdate::SetMode { mode } => only_one && self.may_have(*mode),
             _ => false,
         };
-        suggestions.iter().filter_map(suggested).filter(is_chosen).collect()
+        let mut chosen: Vec<_> = suggestions.iter().filter_map(suggested).filter(is_chosen).collect();
+        if self.are_too_many(&chosen) {
+            chosen.clear();
+        }
+        chosen
+    }
+
+    /// Whether a list would grow beyond what a session may have.
+    pub(super) fn are_too_many(&self, updates: &[RuleUpdate]) -> bool {
+        let more = |update: &RuleUpdate| match update {
+            RuleUpdate::AddRules(set) | RuleUpdate::ReplaceRules(set) => set.rules.len(),
+            RuleUpdate::AddDirectories { directories } => directories.len(),
+            _ => 0,
+        };
+        let more: usize = updates.iter().map(more).sum();
+        let config = &self.config;
+        let lists = [&config.allowed_tools, &config.disallowed_tools, &self.rules.ask, &config.add_dirs];
+        more > 0 && lists.iter().any(|list| list.len() + more > MAX_RULES)
     }
 
     /// Whether updates are not for a client to make.
@@ -182,12 +303,12 @@ pub(super) const BYPASS_REFUSED: &str =
 /// What the agent suggests; none where it is not known here. Its modes have its own names: its `auto` is not the protocol's.
 fn suggested(suggestion: &Json<'static>) -> Option<RuleUpdate> {
     #[derive(Deserialize)]
-    struct Kind {
+    struct Suggestion {
         #[serde(rename = "type")]
         kind: String,
         mode: Option<String>,
     }
-    let Kind { kind, mode } = suggestion.to().ok()?;
+    let Suggestion { kind, mode } = suggestion.to().ok()?;
     if kind == "setMode" {
         return Some(RuleUpdate::SetMode { mode: super::settings::protocol_mode(&mode?)? });
     }

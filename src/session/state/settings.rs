@@ -1,10 +1,11 @@
 //! `config_update`: what the agent can change while it runs is asked of it; the rest waits for a restart between turns.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::rules::Entry;
 use super::{Asked, Asker, SessionState, error};
 use crate::agent::args::mode_name;
-use crate::agent::{control, wire};
+use crate::agent::control;
 use crate::converter;
 use crate::protocol::{
     ConfigMessage, ConfigUpdateFields, ErrorCode, PermissionMode, ServerMessage, SessionConfig,
@@ -19,6 +20,8 @@ pub(super) struct Settings {
     tickets: HashMap<u64, Ticket>,
     next_ticket: u64,
     restart: bool,
+    /// What the running agent has by its run-time settings and by nothing else: only that can be taken from it.
+    at_run_time: HashSet<Entry>,
     /// Rules changed after the agent that is being started was given them.
     stale_rules: bool,
 }
@@ -27,9 +30,18 @@ pub(super) struct Settings {
 #[derive(Debug)]
 struct Ticket {
     asker: Asker,
+    /// Without those that were refused.
     fields: ConfigUpdateFields,
     unanswered: u32,
-    refused: Option<String>,
+    refused: Vec<String>,
+}
+
+/// A field that the agent can change while it runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Field {
+    Model,
+    Mode,
+    Thinking,
 }
 
 impl Settings {
@@ -42,6 +54,27 @@ impl Settings {
     pub(super) fn restarted(&mut self) {
         self.restart = false;
         self.stale_rules = false;
+        self.at_run_time.clear();
+    }
+
+    pub(super) fn needs_restart(&mut self) {
+        self.restart = true;
+    }
+
+    /// The agent is told of these by settings that replace the earlier ones.
+    pub(super) fn added_at_run_time(&mut self, entries: Vec<Entry>) {
+        self.at_run_time.extend(entries);
+    }
+
+    /// The running agent has this for as long as it lives.
+    pub(super) fn is_fixed(&mut self, entry: &Entry) {
+        self.at_run_time.remove(entry);
+    }
+
+    /// `by_settings`: the agent is told of what is left by settings. What it has by other ways only a new process forgets.
+    pub(super) fn taken_away(&mut self, entry: &Entry, by_settings: bool) {
+        let goes = self.at_run_time.remove(entry) && by_settings;
+        self.restart |= !goes;
     }
 
     pub(super) fn rules_are_stale(&mut self) {
@@ -71,7 +104,7 @@ impl SessionState {
         }
         if !self.agent.is_ready() {
             // The next process is started with it. One that is being started right now is replaced before its first turn.
-            apply(&mut self.config, &fields);
+            self.apply(&fields);
             self.settings.restart = true;
             self.config_changed(Some(&asker.id));
             return;
@@ -79,7 +112,7 @@ impl SessionState {
         let ticket = self.settings.next_ticket;
         self.settings.next_ticket += 1;
         let unanswered = self.ask_for(&fields, ticket);
-        self.settings.tickets.insert(ticket, Ticket { asker, fields, unanswered, refused: None });
+        self.settings.tickets.insert(ticket, Ticket { asker, fields, unanswered, refused: Vec::new() });
         if unanswered == 0 {
             self.settled(ticket);
         }
@@ -88,29 +121,30 @@ impl SessionState {
     /// Asks the running agent for each field that it can change; gives their number.
     fn ask_for(&mut self, fields: &ConfigUpdateFields, ticket: u64) -> u32 {
         let mut asked = 0;
-        let mut ask = |state: &mut Self, line: &dyn Fn(&str) -> bytes::Bytes| {
-            let id = state.control_id(Asked::Setting(ticket));
+        let mut ask = |state: &mut Self, field: Field, line: &dyn Fn(&str) -> bytes::Bytes| {
+            let id = state.control_id(Asked::Setting(ticket, field));
             state.tell(line(&id));
             asked += 1;
         };
         if let Some(model) = &fields.model {
-            ask(self, &|id| control::set_model(id, Some(model)));
+            ask(self, Field::Model, &|id| control::set_model(id, Some(model)));
         }
-        if let Some(mode) = fields.permission_mode {
-            ask(self, &|id| control::set_permission_mode(id, agent_mode(mode)));
+        // Bypass it takes at its start only.
+        if let Some(mode) = fields.permission_mode.filter(|mode| *mode != PermissionMode::Bypass) {
+            ask(self, Field::Mode, &|id| control::set_permission_mode(id, agent_mode(mode)));
         }
         if let Some(tokens) = fields.max_thinking_tokens {
-            ask(self, &|id| control::set_max_thinking_tokens(id, Some(tokens)));
+            ask(self, Field::Thinking, &|id| control::set_max_thinking_tokens(id, Some(tokens)));
         }
         asked
     }
 
     /// The agent has answered one of the questions of `ticket`.
-    pub(super) fn setting_answered(&mut self, ticket: u64, failed: Option<&str>) {
+    pub(super) fn setting_answered(&mut self, ticket: u64, field: Field, failed: Option<&str>) {
         let Some(open) = self.settings.tickets.get_mut(&ticket) else { return };
         open.unanswered = open.unanswered.saturating_sub(1);
         if let Some(failed) = failed {
-            open.refused = Some(failed.to_owned());
+            open.refuse(field, failed);
         }
         if open.unanswered == 0 {
             self.settled(ticket);
@@ -119,17 +153,34 @@ impl SessionState {
 
     fn settled(&mut self, ticket: u64) {
         let Some(ticket) = self.settings.tickets.remove(&ticket) else { return };
-        if let Some(refused) = ticket.refused {
-            let text = format!("the agent refused the change: {refused}");
-            self.reply(&ticket.asker, error(ErrorCode::AgentFailed, text));
-            return;
-        }
-        apply(&mut self.config, &ticket.fields);
-        if ticket.fields.max_turns.is_some() {
-            self.settings.restart = true;
-        }
-        self.config_changed(Some(&ticket.asker.id));
+        self.settings.restart |= ticket.fields.max_turns.is_some();
+        self.conclude(&ticket);
         self.settle();
+    }
+
+    /// What the agent took is kept; of what it refused the client is told.
+    fn conclude(&mut self, ticket: &Ticket) {
+        if ticket.refused.is_empty() || ticket.fields != ConfigUpdateFields::default() {
+            self.apply(&ticket.fields);
+            self.config_changed(Some(&ticket.asker.id));
+        }
+        if !ticket.refused.is_empty() {
+            let text = format!("the agent refused the change of {}", ticket.refused.join("; "));
+            self.reply(&ticket.asker, error(ErrorCode::AgentFailed, text));
+        }
+    }
+
+    fn apply(&mut self, fields: &ConfigUpdateFields) {
+        if let Some(mode) = fields.permission_mode {
+            self.set_mode(mode);
+        }
+        apply(&mut self.config, fields);
+    }
+
+    /// The mode of the configuration. The agent refuses to change to bypass while it runs.
+    pub(super) fn set_mode(&mut self, mode: PermissionMode) {
+        let was = std::mem::replace(&mut self.config.permission_mode, mode);
+        self.settings.restart |= mode == PermissionMode::Bypass && was != mode;
     }
 
     /// Every change waits for the agent's answer; one that gives none must not make the gateway hold ever more of them.
@@ -156,21 +207,17 @@ impl SessionState {
         let mut open: Vec<_> = std::mem::take(&mut self.settings.tickets).into_iter().collect();
         open.sort_by_key(|(number, _)| *number);
         for (_, ticket) in open {
-            if let Some(refused) = ticket.refused {
-                let text = format!("the agent refused the change: {refused}");
-                self.reply(&ticket.asker, error(ErrorCode::AgentFailed, text));
-                continue;
-            }
-            apply(&mut self.config, &ticket.fields);
-            self.config_changed(Some(&ticket.asker.id));
+            self.conclude(&ticket);
         }
     }
 
-    /// The agent's own view of the configuration, as it says at the start of a turn; leaving plan mode changes it.
-    pub(super) fn sync_config(&mut self, init: &wire::Init<'_>) {
-        let Some(mode) = init.permission_mode.text().as_deref().and_then(protocol_mode) else { return };
-        // What was said before our own change does not count.
-        let changing = self.asked.values().any(|asked| matches!(asked, Asked::Setting(_) | Asked::Rules));
+    /// The agent's own view of its mode, as it says at the start of a turn and when it changes (a plan was approved).
+    pub(super) fn sync_config(&mut self, mode: &str) {
+        let Some(mode) = protocol_mode(mode) else { return };
+        // What was said before our own change does not count, nor what a process says that is to be replaced by one in bypass.
+        let is_of_mode = |asked: &Asked| matches!(asked, Asked::Setting(..) | Asked::Rules(_));
+        let waits = self.settings.restart && self.config.permission_mode == PermissionMode::Bypass;
+        let changing = waits || self.asked.values().any(is_of_mode);
         if mode == self.config.permission_mode || changing {
             return;
         }
@@ -179,7 +226,7 @@ impl SessionState {
             self.config_changed(None);
         } else {
             log::warn!("session {}: the agent says that it asks nobody; it is told to ask", self.id);
-            self.tell_mode();
+            self.tell_mode(None);
         }
     }
 
@@ -189,12 +236,30 @@ impl SessionState {
     }
 }
 
+impl Ticket {
+    fn refuse(&mut self, field: Field, why: &str) {
+        let name = match field {
+            Field::Model => {
+                self.fields.model = None;
+                "model"
+            }
+            Field::Mode => {
+                self.fields.permission_mode = None;
+                "permission_mode"
+            }
+            Field::Thinking => {
+                self.fields.max_thinking_tokens = None;
+                "max_thinking_tokens"
+            }
+        };
+        self.refused.push(format!("`{name}`: {why}"));
+    }
+}
+
+/// All but the mode.
 fn apply(config: &mut SessionConfig, fields: &ConfigUpdateFields) {
     if let Some(model) = &fields.model {
         config.model = Some(model.clone());
-    }
-    if let Some(mode) = fields.permission_mode {
-        config.permission_mode = mode;
     }
     if let Some(turns) = fields.max_turns {
         config.max_turns = Some(turns);

@@ -220,6 +220,15 @@ impl SessionState {
             self.warn(WarningCode::AgentRestarted, text);
             self.agent.conversation = Uuid::new_v4();
             self.agent.conversation_started = false;
+        } else if may_rename
+            && exit.stderr.contains("cannot be used with root")
+            && self.config.permission_mode == PermissionMode::Bypass
+        {
+            let text = "Claude Code refuses permission mode \"bypass\" where it runs as root (but in a sandbox, IS_SANDBOX=1); \
+                the mode is \"manual\" again";
+            self.warn(WarningCode::AgentNotice, text);
+            self.config.permission_mode = PermissionMode::Manual;
+            self.config_changed(None);
         } else {
             let killed_for = self.agent.killed_for.take().map(str::to_owned);
             self.start_failed(&killed_for.unwrap_or_else(|| describe(exit)));

@@ -223,6 +223,11 @@ fn fields_are_named_by_their_path() {
         ),
         (
             "permission_update",
+            r#""updates":[{"type":"setMode","mode":"dontAsk"}]"#,
+            "`updates[0].mode` is not valid: unknown variant `dontAsk`, expected one of `default`, `manual`, `acceptEdits`, `auto`, `plan`, `bypass`, `bypassPermissions`",
+        ),
+        (
+            "permission_update",
             r#""updates":[{"type":"addDirectories","directories":["a"]}]"#,
             "`updates[0].directories[0]` is not an absolute path",
         ),

@@ -14,6 +14,8 @@ pub(super) struct Manners {
     pub(super) answers_greeting: bool,
     pub(super) heeds_interrupts: bool,
     pub(super) refuses_settings: bool,
+    /// Refuses this control request only.
+    pub(super) refuses: Option<&'static str>,
     pub(super) repeats_results: bool,
     /// Stops saying anything in the middle of a turn.
     pub(super) hangs: bool,
@@ -29,6 +31,7 @@ impl Default for Manners {
             answers_greeting: true,
             heeds_interrupts: true,
             refuses_settings: false,
+            refuses: None,
             repeats_results: false,
             hangs: false,
             old: false,
@@ -127,8 +130,10 @@ impl ModelAgent {
                     self.out.push_back(ok);
                 }
             }
-            _ if self.manners.refuses_settings => self.out.push_back(json!({"type":"control_response",
-                "response":{"subtype":"error","request_id":id,"error":"no"}})),
+            subtype if self.manners.refuses_settings || self.manners.refuses == Some(subtype) => {
+                self.out.push_back(json!({"type":"control_response",
+                "response":{"subtype":"error","request_id":id,"error":"no"}}))
+            }
             _ => self.out.push_back(ok),
         }
     }

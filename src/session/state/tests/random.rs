@@ -71,6 +71,7 @@ pub(super) fn manners(dice: &mut Dice) -> Manners {
         answers_greeting: !dice.one_in(8),
         heeds_interrupts: !dice.one_in(4),
         refuses_settings: dice.one_in(4),
+        refuses: dice.pick(&[None, Some("set_model"), Some("apply_flag_settings")]).copied().flatten(),
         repeats_results: dice.one_in(4),
         hangs: dice.one_in(4),
         old: dice.one_in(2),
@@ -181,8 +182,10 @@ fn client(world: &mut World, dice: &mut Dice) {
             world.command(Command::ConfigUpdate(fields));
         }
         22 => {
-            let updates = json!([{"type":"setMode","mode":"plan"},
-                {"type":"addRules","rules":[{"toolName":"Bash"}],"behavior":"allow"}]);
+            let kind = dice.pick(&["addRules", "removeRules", "replaceRules"]).unwrap();
+            let mode = dice.pick(&["plan", "auto", "bypass"]).unwrap();
+            let updates = json!([{"type":"setMode","mode":mode},
+                {"type":kind,"rules":[{"toolName":"Bash"}],"behavior":"allow"}]);
             let updates = serde_json::from_str(&updates.to_string()).unwrap();
             world.command(Command::PermissionUpdate(PermissionUpdate { updates }));
         }
