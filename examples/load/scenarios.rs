@@ -24,6 +24,9 @@ struct Arguments {
     /// Seconds of paced load in each run
     #[arg(long, default_value = "4")]
     seconds: u64,
+    /// Deltas of each session, flat out
+    #[arg(long, default_value = "60000")]
+    deltas: u64,
     /// Another build of the gateway, to be measured beside this one
     #[arg(long, value_name = "PATH")]
     against: Vec<PathBuf>,
@@ -104,7 +107,7 @@ impl Scenario {
                 beside_relay("100 sessions, 10,000 deltas a second", &load, arguments, false).await
             }
             Self::Flat => {
-                let load = Load::deltas(20, 60_000, 0);
+                let load = Load::deltas(20, arguments.deltas, 0);
                 beside_relay("20 sessions flat out, one core", &load, arguments, true).await
             }
             Self::Fanout => fanout(runs).await,
