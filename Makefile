@@ -1,7 +1,7 @@
 # One line a target; CI calls the same ones (.ci/run). Longer things are in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-client test-console fmt fmt-check lint doc bench bench-build fuzz soak smoke ci \
+.PHONY: help run test test-rust test-client test-console fmt fmt-check lint doc bench bench-build instructions fuzz soak smoke ci \
 	claude claude-old clean \
 	nginx-test try-clients lint-deploy drift binary python mcp-server
 .NOTPARALLEL:
@@ -65,9 +65,14 @@ lint: ## Clippy, every warning an error
 doc: ## The crate's documentation, every warning an error
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
-bench: ## All of docs/performance.md: the conversion's benchmarks, then the load tool beside a bare relay
+bench: claude ## The tables of docs/performance.md, in about a quarter of an hour; on a machine that does nothing else
 	cargo bench --bench convert
-	cargo build --release --bin claude-ws --example load && target/release/examples/load
+	scripts/instructions.py
+	cargo build --release --bin claude-ws --example load
+	timeout 1200 target/release/examples/load --claude $(CLAUDE)
+
+instructions: ## Count the conversion's instructions by callgrind, and hold the ratios
+	scripts/instructions.py
 
 bench-build: ## Compile the benchmarks only
 	cargo bench --bench '*' --no-run

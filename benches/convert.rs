@@ -5,6 +5,7 @@
 //! short way for deltas (`parser`), and the limits (`memcpy`, `utf8`). Ratios within a run are what counts.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use claude_ws::converter::{Converter, ConverterOptions};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -66,5 +67,10 @@ fn convert(criterion: &mut Criterion) {
     bench_lines(criterion, "mix", &mix());
 }
 
-criterion_group!(benches, convert);
+criterion_group! {
+    name = benches;
+    // Forty figures: short, so that a run takes two minutes.
+    config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    targets = convert
+}
 criterion_main!(benches);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Parser;
 use claude_ws::config::cli::Cli;
 use claude_ws::gateway::{Demo, Gateway, Sweeper, check::Findings, welcome};
-use claude_ws::server::{Inherited, Listener, TokenStore};
+use claude_ws::server::{Inherited, Listener, TokenStore, raise_descriptor_limit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     let inherited = Inherited::take();
     let cli = Cli::parse();
     env_logger::Builder::new().parse_filters(&cli.log_filter()).init();
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(cli, inherited))) {
         Ok(()) => ExitCode::SUCCESS,

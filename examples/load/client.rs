@@ -1,6 +1,7 @@
 //! A client that costs little: frames are counted where they lie in the read buffer, and only marks are looked for.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use memchr::memmem;
@@ -8,6 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::emitter::{DIGITS, MARK, nanos};
+
+/// Deltas that have come to all clients so far.
+pub(crate) static ARRIVED: AtomicU64 = AtomicU64::new(0);
 
 /// One connection.
 pub(crate) struct Client {
@@ -118,6 +122,7 @@ impl Client {
                 let micros = nanos().saturating_sub(written) / 1000;
                 seen.micros.push(u32::try_from(micros).unwrap_or(u32::MAX));
                 seen.deltas += 1;
+                ARRIVED.fetch_add(1, Ordering::Relaxed);
                 let now = Instant::now();
                 seen.first.get_or_insert(now);
                 seen.last = Some(now);

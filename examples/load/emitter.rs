@@ -157,6 +157,7 @@ fn big(out: &mut File, bytes: u64, count: u64, every: Duration) -> io::Result<()
     line.extend(text);
     line.extend(br#"","is_error":false}]},"parent_tool_use_id":null,"session_id":"1abe46dc-1648-4ca8-9c76-9c4c93fb4683"}"#);
     line.push(b'\n');
+    crate::process::step_back();
     for _ in 0..count {
         std::thread::sleep(every);
         out.write_all(&line)?;

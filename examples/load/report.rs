@@ -1,7 +1,5 @@
 //! Figures of a run, and their tables.
 
-use std::time::Duration;
-
 use crate::client::Seen;
 
 /// What one run of one server gave.
@@ -12,7 +10,7 @@ pub(crate) struct Figures {
     /// From the agent's write to the client's read, microseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,
-    /// CPU time of the server a delta that arrived, microseconds.
+    /// CPU time of the server a delta, microseconds.
     pub(crate) cpu: f64,
     /// Peak resident memory, MiB.
     pub(crate) peak: f64,
@@ -21,7 +19,7 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    pub(crate) fn new(seen: &[Seen], expected: u64, cpu: Duration, peak: u64) -> Self {
+    pub(crate) fn new(seen: &[Seen], expected: u64, cpu: f64, peak: u64) -> Self {
         let deltas: u64 = seen.iter().map(|seen| seen.deltas).sum();
         let mut micros: Vec<u32> = seen.iter().flat_map(|seen| settled(&seen.micros)).copied().collect();
         micros.sort_unstable();
@@ -32,7 +30,7 @@ impl Figures {
             rate: deltas as f64 / time.max(1e-9),
             p50: percentile(&micros, 50),
             p99: percentile(&micros, 99),
-            cpu: cpu.as_secs_f64() * 1e6 / deltas.max(1) as f64,
+            cpu,
             peak: peak as f64 / f64::from(1 << 20),
             missing: expected.saturating_sub(deltas),
         }

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::client::{Client, Seen};
+use crate::client::{ARRIVED, Client, Seen};
 use crate::process::{Aside, Server, Store};
 use crate::report::{Figures, Table, median};
 
@@ -63,12 +64,15 @@ struct Load {
     order: String,
     /// Deltas that all clients together should see.
     expected: u64,
+    /// How long they come; `None`: as fast as they go.
+    lasts: Option<Duration>,
 }
 
 impl Load {
     fn deltas(sessions: usize, count: u64, rate: u64) -> Self {
         let order = format!("load:deltas:{count}:{rate}");
-        Self { sessions, clients: 1, order, expected: count * sessions as u64 }
+        let lasts = count.checked_div(rate).map(Duration::from_secs);
+        Self { sessions, clients: 1, order, expected: count * sessions as u64, lasts }
     }
 }
 
@@ -194,6 +198,7 @@ async fn big(runs: usize, seconds: u64) -> Result<(), String> {
         let address = gateway.address.clone();
         let order = format!("load:big:20000000:{}:400", seconds * 1000 / 400);
         let reader = std::thread::spawn(move || -> io::Result<u64> {
+            crate::process::step_back();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
                 let mut client = Client::connect(&address, 1 << 20).await?;
@@ -345,11 +350,36 @@ async fn drive(server: &Server, load: &Load) -> io::Result<Figures> {
             client.turn().await
         });
     }
-    let mut seen: Vec<Seen> = Vec::new();
-    while let Some(outcome) = tasks.join_next().await {
-        seen.push(outcome.map_err(io::Error::other)??);
-    }
-    Ok(Figures::new(&seen, load.expected, server.cpu().saturating_sub(cpu), server.peak()))
+    let all = async {
+        let mut seen: Vec<Seen> = Vec::new();
+        while let Some(outcome) = tasks.join_next().await {
+            seen.push(outcome.map_err(io::Error::other)??);
+        }
+        Ok::<_, io::Error>(seen)
+    };
+    let (seen, steady) = tokio::join!(all, steady(server, load.lasts));
+    let seen = seen?;
+    let each = steady.unwrap_or_else(|| {
+        let deltas: u64 = seen.iter().map(|seen| seen.deltas).sum();
+        per_delta(server.cpu().saturating_sub(cpu), deltas)
+    });
+    Ok(Figures::new(&seen, load.expected, each, server.peak()))
+}
+
+/// CPU time a delta in the middle of a paced run: begin and end of turns, of which many sessions have many, are no deltas.
+async fn steady(server: &Server, lasts: Option<Duration>) -> Option<f64> {
+    let lasts = lasts?;
+    let look = || (server.cpu(), ARRIVED.load(Ordering::Relaxed));
+    tokio::time::sleep(lasts / 4).await;
+    let (cpu, deltas) = look();
+    tokio::time::sleep(lasts / 2).await;
+    let (later_cpu, later_deltas) = look();
+    Some(per_delta(later_cpu.saturating_sub(cpu), later_deltas - deltas))
+}
+
+/// Microseconds.
+fn per_delta(cpu: Duration, deltas: u64) -> f64 {
+    cpu.as_secs_f64() * 1e6 / deltas.max(1) as f64
 }
 
 /// Starts a session, or attaches to it, and waits until its agent is up.

@@ -313,12 +313,16 @@ impl TimeArgs {
     }
 }
 
+/// The longest time that can be given: far enough from what a clock can hold that sums of times fit too.
+const MAX_TIME: Duration = Duration::from_hours(100 * 365 * 24);
+
 /// The module path of the WebSocket library's log.
 const LIBRARY: &str = "tungstenite";
 
 fn time(text: &str) -> Result<Duration, &'static str> {
-    humantime::parse_duration(text)
-        .map_err(|_| "a time is a number with a unit: 500ms, 15s, 10min, 1h, 7days")
+    let time = humantime::parse_duration(text)
+        .map_err(|_| "a time is a number with a unit: 500ms, 15s, 10min, 1h, 7days")?;
+    if time > MAX_TIME { Err("a time is 100 years (36500days) at most") } else { Ok(time) }
 }
 
 /// The directory given, else one in the user's state directory; without a home there is nowhere to keep anything.
@@ -357,6 +361,18 @@ mod tests {
             let variable = format!("CLAUDE_WS_{}", long.replace('-', "_").to_uppercase());
             assert_eq!(arg.get_env().and_then(|env| env.to_str()), Some(variable.as_str()), "--{long}");
         }
+    }
+
+    /// A deadline beyond what the clock can hold was a panic in every session.
+    #[test]
+    fn a_time_that_no_clock_can_hold_is_refused() {
+        let read = |time: &str| Cli::try_parse_from(["claude-ws", "--session-grace", time]);
+        for time in ["500000000000years", "36501days"] {
+            let problem = read(time).expect_err("too long").to_string();
+            assert!(problem.contains("100 years"), "{problem}");
+        }
+        let times = read("36500days").unwrap().into_config().times;
+        assert!(std::time::Instant::now().checked_add(times.session_grace * 2).is_some());
     }
 
     #[test]

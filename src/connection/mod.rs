@@ -13,6 +13,7 @@
 
 mod cursors;
 mod finish;
+mod large;
 mod outbox;
 mod prepare;
 mod rate;

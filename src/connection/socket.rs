@@ -23,12 +23,12 @@ use tokio_tungstenite::tungstenite::{
     protocol::{Role, WebSocketConfig, WebSocketContext},
 };
 
-use super::{End, wire::Wire};
+use super::{End, large::Large, wire::Wire};
 use crate::protocol::codes::CloseCode;
 
 /// The read buffer: tungstenite zero-fills what is free of it at every read, and each idle connection keeps it.
 const READ_BUFFER: usize = 4096;
-/// Messages of this size leave buffers behind that are worth freeing.
+/// Received messages of this size, and as much queued at once, leave buffers behind that are worth freeing.
 const LARGE: usize = 16 << 10;
 
 /// What the peer did.
@@ -66,8 +66,10 @@ struct Inner<IO> {
     wire: Wire<IO>,
     state: WebSocketContext,
     config: WebSocketConfig,
-    /// The last write found the socket full: flush before the next message.
+    /// The last write found the socket full, or a large frame is on its way: flush before the next message.
     full: bool,
+    /// A frame that goes out past `state`, which must not write meanwhile.
+    large: Option<Large>,
     /// All that was read has been handed out.
     drained: bool,
     /// Large messages have passed since the state was fresh.
@@ -83,7 +85,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
             .max_message_size(Some(max_message_bytes))
             .max_frame_size(Some(max_message_bytes));
         let state = WebSocketContext::new(Role::Server, Some(config));
-        let inner = Inner { wire, state, config, full: false, drained: false, bloated: false, unflushed: 0 };
+        let inner = Inner {
+            wire,
+            state,
+            config,
+            full: false,
+            large: None,
+            drained: false,
+            bloated: false,
+            unflushed: 0,
+        };
         Self { inner: Mutex::new(inner) }
     }
 
@@ -92,17 +103,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
         poll_fn(|cx| self.inner.lock().poll_next(cx)).await
     }
 
-    /// Queues a message; waits only while the socket is full and there is a buffer's worth to write.
+    /// Queues a message; waits only while the socket is full and there is a buffer's worth to write, or a large frame.
     pub(super) async fn feed(&self, message: Message) -> Result<(), Broken> {
         let mut message = Some(message);
-        poll_fn(|cx| {
-            let mut inner = self.inner.lock();
-            if inner.full && inner.poll_flush(cx)?.is_pending() {
-                return Poll::Pending;
-            }
-            Poll::Ready(message.take().map_or(Ok(()), |message| inner.write(message, cx)))
-        })
-        .await
+        poll_fn(|cx| self.inner.lock().poll_feed(&mut message, cx)).await
     }
 
     /// As [`feed`](Self::feed), for many text messages at once.
@@ -110,14 +114,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
         &self,
         messages: &mut impl Iterator<Item = Utf8Bytes>,
     ) -> Result<(), Broken> {
+        let mut next = None;
         poll_fn(|cx| {
             let mut inner = self.inner.lock();
             loop {
-                if inner.full && inner.poll_flush(cx)?.is_pending() {
-                    return Poll::Pending;
+                if next.is_none() {
+                    next = messages.next().map(Message::Text);
                 }
-                let Some(message) = messages.next() else { return Poll::Ready(Ok(())) };
-                inner.write(Message::Text(message), cx)?;
+                if next.is_none() {
+                    return Poll::Ready(Ok(()));
+                }
+                ready!(inner.poll_feed(&mut next, cx))?;
             }
         })
         .await
@@ -162,14 +169,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        // tungstenite fills its read buffer with zeros at every look, so it is asked only when there is something to see.
-        if self.drained {
+        // tungstenite fills its read buffer with zeros at every look, so it is asked only when there is something to see: bytes,
+        // or room in the socket for a pong that waits.
+        if self.drained && !self.wire.blocked {
             match ready!(self.wire.poll_ahead(cx)) {
                 Ok(()) => {}
                 Err(_) => return Poll::Ready(Event::End(End::PeerGone)),
             }
         }
-        let result = self.state.read(&mut Blocking { wire: &mut self.wire, cx });
+        let held = self.large.is_some();
+        let result = self.state.read(&mut Blocking { wire: &mut self.wire, cx, held });
         self.drained = false;
         Poll::Ready(match result {
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -202,10 +211,23 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
         }
     }
 
+    /// Takes the message over, unless it has to wait for what was taken before.
+    fn poll_feed(&mut self, message: &mut Option<Message>, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let large = message.as_ref().is_some_and(Large::takes);
+        if self.full || large {
+            ready!(self.poll_flush(cx))?;
+        }
+        Poll::Ready(match message.take() {
+            Some(Message::Text(text)) if large => self.write_large(text, cx),
+            Some(message) => self.write(message, cx),
+            None => Ok(()),
+        })
+    }
+
     fn write(&mut self, message: Message, cx: &mut Context<'_>) -> Result<(), Broken> {
         self.unflushed += message.len();
         self.bloated |= self.unflushed > LARGE;
-        match self.state.write(&mut Blocking { wire: &mut self.wire, cx }, message) {
+        match self.state.write(&mut Blocking { wire: &mut self.wire, cx, held: false }, message) {
             Ok(()) => Ok(()),
             // The message was taken over all the same; the next one waits.
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -216,8 +238,25 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
         }
     }
 
+    /// All that was queued before must be out.
+    fn write_large(&mut self, text: Utf8Bytes, cx: &mut Context<'_>) -> Result<(), Broken> {
+        if !self.state.can_write() {
+            return Err(Broken);
+        }
+        self.large = Some(Large::new(text));
+        self.full = true;
+        match self.poll_flush(cx) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Ok(()),
+        }
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        match self.state.flush(&mut Blocking { wire: &mut self.wire, cx }) {
+        if let Some(large) = &mut self.large {
+            ready!(large.poll_write(&mut self.wire, cx)).map_err(|_| Broken)?;
+            self.large = None;
+        }
+        match self.state.flush(&mut Blocking { wire: &mut self.wire, cx, held: false }) {
             Ok(()) | Err(Error::ConnectionClosed) => {
                 self.full = false;
                 self.unflushed = 0;
@@ -241,6 +280,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
 struct Blocking<'a, 'c, IO> {
     wire: &'a mut Wire<IO>,
     cx: &'a mut Context<'c>,
+    /// A large frame is on its way: what else there is to write waits.
+    held: bool,
 }
 
 fn or_would_block<T>(poll: Poll<io::Result<T>>) -> io::Result<T> {
@@ -260,6 +301,9 @@ impl<IO: AsyncRead + Unpin> Read for Blocking<'_, '_, IO> {
 
 impl<IO: AsyncWrite + Unpin> Write for Blocking<'_, '_, IO> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.held {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         or_would_block(Pin::new(&mut *self.wire).poll_write(self.cx, bytes))
     }
 

@@ -115,6 +115,14 @@ impl Journal {
         self.running_tools.clear();
     }
 
+    /// Gives back memory that is kept for events to come.
+    pub fn slim(&mut self) {
+        self.encoder.release();
+        self.entries.shrink_to_fit();
+        self.running_tools.shrink_to_fit();
+        self.open.shrink_to_fit();
+    }
+
     fn append(&mut self, id: MessageId, request_id: Option<&str>, message: &ServerMessage<'_>) {
         let header =
             Header { id: id.into(), request_id, seq: Some(self.next_seq), timestamp: Some(self.now) };

@@ -159,7 +159,7 @@ fn zombies(gateway: &Gateway) -> usize {
 
 #[test]
 fn many_starts_and_ends_leave_no_zombie_and_no_descriptor() {
-    let rounds: usize = std::env::var("REL_ROUNDS").map_or(40, |number| number.parse().unwrap());
+    let rounds: usize = std::env::var("REL_ROUNDS").map_or(500, |number| number.parse().unwrap());
     let lab = Lab::new();
     let gateway = lab.gateway(&SHORT);
     let mut client = gateway.client();

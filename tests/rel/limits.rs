@@ -302,3 +302,68 @@ fn sessions_are_counted_by_owner() {
     assert_eq!(bob.ask(start, "session_info")["created"], true);
     gateway.stop();
 }
+
+#[test]
+fn fragments_of_a_message() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&["--ephemeral", "--max-fragments", "5"]);
+    let message = |fragments: usize| {
+        let text = br#"{"type":"heartbeat"}"#;
+        let between = frame(0x00, b"").repeat(fragments - 2);
+        [frame(0x01, text), between, frame(0x80, b"")].concat()
+    };
+    let mut peer = Raw::upgraded(&gateway, "").unwrap();
+    peer.say(&message(5));
+    assert_eq!(peer.next().unwrap().0, 0x81);
+    peer.say(&message(6));
+    assert_eq!(peer.close_code(), Some(1009));
+    gateway.stop();
+}
+
+#[test]
+fn bytes_of_queues_and_open_prompts() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&["--max-queue-bytes", "1000", "--max-prompts", "2", "--drain", "0s"]);
+    let mut client = gateway.client();
+    client.start(json!({}));
+    let running = client.say("!hang");
+    client.answer(&running, "user_message");
+    let say = |size: usize| json!({"type": "user_message", "content": "x".repeat(size)});
+    // One always finds room.
+    let first = client.send(say(5000));
+    client.answer(&first, "user_message");
+    assert_eq!(client.ask(say(1), "user_message")["code"], "queue_full");
+    client.send(json!({"type": "interrupt"}));
+    assert_eq!(client.answer(&first, "result")["subtype"], "success");
+
+    let asking = client.say("!asks 3");
+    let prompts = [client.expect("permission_request"), client.expect("permission_request")];
+    for prompt in &prompts {
+        client.send(json!({"type": "permission_response", "request_id": prompt["id"], "decision": "allow"}));
+    }
+    assert_eq!(client.answer(&asking, "result")["subtype"], "success");
+    let asked = client.events.iter().filter(|event| event["type"] == "permission_request").count();
+    assert_eq!(asked, 2);
+    assert!(gateway.log().contains("too many prompts are open"));
+    gateway.stop();
+}
+
+#[test]
+fn bytes_that_wait_for_an_agent_that_does_not_read() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&["--max-agent-input", "10000", "--interrupt-timeout", "500ms"]);
+    let mut client = gateway.client();
+    client.start(json!({}));
+    let id = client.say("!text now; deaf");
+    client.until(|message| message["delta"]["text"] == "now");
+    // More than the pipe takes.
+    let rules = json!([{"type": "addRules", "behavior": "allow",
+        "rules": [{"toolName": "Bash", "ruleContent": "x".repeat(4000)}]}]);
+    for _ in 0..60 {
+        client.send(json!({"type": "permission_update", "updates": rules}));
+    }
+    let result = client.answer(&id, "result");
+    assert_eq!(result["error_code"], "agent_exited", "{result}");
+    assert_eq!(client.turn("hello")["subtype"], "success");
+    gateway.stop();
+}

@@ -13,7 +13,7 @@ fn agents(lab: &Lab) -> usize {
 
 #[test]
 fn a_thousand_sessions_share_four_agents() {
-    let sessions: usize = std::env::var("REL_SESSIONS").map_or(200, |number| number.parse().unwrap());
+    let sessions: usize = std::env::var("REL_SESSIONS").map_or(1000, |number| number.parse().unwrap());
     let lab = Lab::new();
     let gateway = lab.gateway(&["--max-agents", "4", "--max-frame-rate", "0", "--max-waiting", "2000"]);
     let mut client = gateway.client();

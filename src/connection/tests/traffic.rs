@@ -69,6 +69,58 @@ async fn a_blocked_write_does_not_stop_reading() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pong_that_finds_the_socket_full_is_sent_once_there_is_room() {
+    let mut link = start(Probe::default(), Settings::default(), 512);
+    // With its head it fills the pipe to the last byte: nothing but the pong waits for room.
+    let text = "x".repeat(508);
+    link.say(&text).await;
+    while link.stats.snapshot().bytes_out < 512 {
+        tokio::task::yield_now().await;
+    }
+    link.send(PING, "ping").await;
+    while link.stats.snapshot().frames_in < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(link.hear().await, text);
+    assert_eq!(link.next().await.unwrap(), (PONG, b"ping".to_vec()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_comes_into_the_middle_of_a_large_frame() {
+    let mut link = start(Probe::default(), Settings::default(), 4096);
+    let large = "y".repeat(1 << 20);
+    for text in ["a", &large, "b"] {
+        link.outbox.frame(text.into()).await.unwrap();
+    }
+    assert_eq!(link.hear().await, "a");
+    // Half of it is out.
+    let mut half = vec![0; 1 << 19];
+    link.peer.read_exact(&mut half).await.unwrap();
+    link.send(PING, "ping").await;
+    link.say("quiet 1").await;
+    link.probe.hears("quiet 1").await;
+    let mut rest = vec![0; 10 + large.len() - half.len()];
+    link.peer.read_exact(&mut rest).await.unwrap();
+    assert_eq!(half[..10], [TEXT, 127, 0, 0, 0, 0, 0, 16, 0, 0]);
+    assert!(half[10..].iter().chain(&rest).all(|byte| *byte == b'y'));
+    let mut after = [link.next().await.unwrap(), link.next().await.unwrap()];
+    after.sort_unstable();
+    assert_eq!(after, [(TEXT, b"b".to_vec()), (PONG, b"ping".to_vec())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_during_a_large_frame_comes_after_it() {
+    let mut link = start(Probe::default(), Settings::default(), 4096);
+    let large = "y".repeat(1 << 20);
+    link.outbox.frame(large.as_str().into()).await.unwrap();
+    link.say("close").await;
+    link.probe.hears("close").await;
+    assert_eq!(link.hear().await.len(), large.len());
+    link.expect_close(1000).await;
+    link.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_asks_without_reading_is_no_longer_read() {
     let settings = Settings { outbox_bytes: 10_000, max_frame_rate: 0, ..Settings::default() };
     let mut link = start(Probe::default(), settings, 1000);

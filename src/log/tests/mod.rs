@@ -105,6 +105,29 @@ fn bell_rings_once_for_who_has_read_everything() {
 }
 
 #[test]
+fn nudge_ends_one_wait_and_no_news_are_lost_with_it() {
+    let (log, bell) = (log(1 << 20), Doorbell::new());
+    let mut cursor = log.attach(From::Live, &bell).cursor;
+    assert_eq!(read(&mut cursor, 1000).1, Progress::CaughtUp);
+    let mut news = Vec::new();
+    // Before the wait, and while one waits.
+    bell.nudge();
+    assert!(bell.wait(&mut news).now_or_never().is_some());
+    let mut waiting = Box::pin(bell.wait(&mut news));
+    assert!(waiting.as_mut().now_or_never().is_none());
+    bell.nudge();
+    assert!(waiting.as_mut().now_or_never().is_some());
+    drop(waiting);
+    // With news at the same time: both are told, in one wait or in two.
+    append(&log, [1]);
+    bell.nudge();
+    assert!(bell.wait(&mut news).now_or_never().is_some());
+    assert_eq!(news, [cursor.id()]);
+    assert!(bell.wait(&mut news).now_or_never().is_some(), "the nudge");
+    assert!(bell.wait(&mut news).now_or_never().is_none(), "nothing is left");
+}
+
+#[test]
 fn reads_keep_to_their_budget_but_a_large_frame_comes_alone() {
     let (log, bell) = (log(1 << 20), Doorbell::new());
     log.append(&mut vec![entry(1, 8), entry(2, 8), entry(3, 500), entry(4, 8)]);

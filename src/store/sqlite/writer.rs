@@ -1,7 +1,7 @@
 //! The one thread that writes: pulls what sessions have gathered, commits it, tells them.
 //!
 //! A commit comes at once when nothing was committed for [`PACE`], otherwise `PACE` after the one before: what a session gives out is
-//! committed within 40 ms and the time that one commit takes. While the file cannot be written it keeps what it has pulled (at
+//! committed within 20 ms and the time that one commit takes. While the file cannot be written it keeps what it has pulled (at
 //! most [`CYCLE_BYTES`] and one entry), pulls nothing more, and tries again and again: order is kept, and nothing is pulled twice.
 
 use std::{
@@ -27,8 +27,8 @@ use super::{
 };
 use crate::store::{Backlog, Batch, DataDir, Source, StoreCounts, StoreError, StoreHealth};
 
-/// Between the starts of two commits.
-const PACE: Duration = Duration::from_millis(40);
+/// Between the starts of two commits. Short, so that a commit is too: while it runs, deliveries have a core less.
+const PACE: Duration = Duration::from_millis(20);
 /// How much one commit takes up.
 const CYCLE_BYTES: usize = 8 << 20;
 /// How much is pulled from one session before it is another's turn; bounds how long its log is locked.

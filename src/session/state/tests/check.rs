@@ -20,6 +20,10 @@ pub(super) struct Checker {
     pub(super) results: BTreeMap<String, u32>,
     pub(super) status: String,
     pub(super) ended: bool,
+    /// All text so far.
+    text: String,
+    /// The number of the last message that an agent was told.
+    told: u64,
 }
 
 impl Checker {
@@ -49,6 +53,7 @@ impl Checker {
             }
             "assistant_message_delta" => {
                 assert_eq!(self.open.get(&parent), Some(&id), "not open: {event}");
+                self.text.push_str(event["delta"]["text"].as_str().unwrap_or_default());
                 return;
             }
             "assistant_message_complete" => {
@@ -79,6 +84,38 @@ impl Checker {
             _ => {}
         }
         assert!(self.ids.insert(id), "an id came twice: {event}");
+    }
+
+    /// An agent is told `do N`: messages run in the order in which they came.
+    pub(super) fn told(&mut self, text: &str) {
+        let Some(number) = text.strip_prefix("do ").and_then(|number| number.parse().ok()) else { return };
+        assert!(number >= self.told, "{number} is run after {}", self.told);
+        self.told = number;
+    }
+
+    pub(super) fn text_len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// What the agent said in this line was handed on, text and tools, whole; `text_before`: how much text there was.
+    pub(super) fn handed_on(&self, line: &Value, text_before: usize) {
+        if self.ended {
+            return;
+        }
+        // Of a subagent only the finished blocks are said.
+        let block = &line["message"]["content"][0];
+        let whole = block["text"].as_str().filter(|_| line["parent_tool_use_id"].is_string());
+        let text = line["event"]["delta"]["text"].as_str().or(whole).unwrap_or_default();
+        assert_eq!(&self.text[text_before..], text, "text of {line}");
+        for block in line["message"]["content"].as_array().into_iter().flatten() {
+            match (block["type"].as_str(), block["id"].as_str(), block["tool_use_id"].as_str()) {
+                (Some("tool_use"), Some(id), _) => assert!(self.tools.contains(id), "no tool_use: {line}"),
+                (Some("tool_result"), _, Some(id)) => {
+                    assert!(self.done.contains(id), "no tool_result: {line}")
+                }
+                _ => {}
+            }
+        }
     }
 
     fn tool_result(&mut self, event: &Value) {

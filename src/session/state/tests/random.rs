@@ -16,7 +16,7 @@ use crate::protocol::{
 };
 use crate::session::state::{Command, Input, SessionLimits};
 
-const RUNS: u64 = 1_000;
+const RUNS: u64 = 1_500;
 
 #[test]
 fn any_game_of_clients_agent_and_time_keeps_the_rules() {

@@ -252,7 +252,9 @@ impl World {
             Effect::ToAgent(line) => {
                 let line: Value = serde_json::from_slice(&line).unwrap();
                 if line["type"] == "user" {
-                    self.told.extend(line["message"]["content"].as_str().map(str::to_owned));
+                    let text = line["message"]["content"].as_str();
+                    text.into_iter().for_each(|text| self.checker.told(text));
+                    self.told.extend(text.map(str::to_owned));
                 }
                 self.agent.as_mut().unwrap_or_else(|| panic!("told to nobody: {line}")).hear(&line);
             }
@@ -365,8 +367,14 @@ impl World {
     }
 
     pub(super) fn line(&mut self, line: &Value) {
+        let text = self.checker.text_len();
+        // What an agent says that was told to go may be nobody's any more.
+        let going = self.agent.as_ref().is_none_or(ModelAgent::is_going);
         self.state.line(line.to_string().as_bytes(), self.now());
         self.run_effects();
+        if !going {
+            self.checker.handed_on(line, text);
+        }
     }
 
     /// Time passes; what is due happens.
