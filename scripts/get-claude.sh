@@ -41,7 +41,7 @@ for left in "$dir"/.staging-*; do
 done
 
 staging="$dir/.staging-$$"
-trap 'rm -rf "$staging"' EXIT
+trap 'rm -rf "$staging"; rmdir "$dir" 2>/dev/null || :' EXIT
 trap 'exit 130' INT TERM HUP
 mkdir -p "$staging"
 # A manifest of its own, or npm would take that of a parent folder.

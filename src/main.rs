@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::Parser;
 use claude_ws::config::cli::Cli;
 use claude_ws::gateway::{Demo, Gateway, Sweeper, check::Findings, welcome};
-use claude_ws::server::{Inherited, Listener, TokenStore};
+use claude_ws::server::{Inherited, Listener, TokenStore, raise_descriptor_limit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,9 +16,8 @@ fn main() -> ExitCode {
     // Before there is a second thread.
     let inherited = Inherited::take();
     let cli = Cli::parse();
-    // The WebSocket library's finest level writes out whole messages, secrets of clients included.
-    let library = ("tungstenite", log::LevelFilter::Debug);
-    env_logger::Builder::new().parse_filters(cli.log_filter()).filter_module(library.0, library.1).init();
+    env_logger::Builder::new().parse_filters(&cli.log_filter()).init();
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(cli, inherited))) {
         Ok(()) => ExitCode::SUCCESS,

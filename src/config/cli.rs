@@ -230,9 +230,15 @@ impl Cli {
         self.agent.demo_script.as_ref()
     }
 
-    /// env_logger's filter.
-    pub fn log_filter(&self) -> &str {
-        &self.log
+    /// env_logger's filter. The WebSocket library's finest level is left out whatever is asked for: it writes out whole messages,
+    /// secrets of clients included.
+    pub fn log_filter(&self) -> String {
+        let asked = self.log.to_ascii_lowercase();
+        if !asked.contains("trace") && !asked.contains(LIBRARY) {
+            return self.log.clone();
+        }
+        let others = self.log.split(',').filter(|directive| !directive.trim_start().starts_with(LIBRARY));
+        others.chain(["tungstenite=debug"]).collect::<Vec<_>>().join(",")
     }
 
     /// The configuration that the flags say.
@@ -307,9 +313,16 @@ impl TimeArgs {
     }
 }
 
+/// The longest time that can be given: far enough from what a clock can hold that sums of times fit too.
+const MAX_TIME: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// The module path of the WebSocket library's log.
+const LIBRARY: &str = "tungstenite";
+
 fn time(text: &str) -> Result<Duration, &'static str> {
-    humantime::parse_duration(text)
-        .map_err(|_| "a time is a number with a unit: 500ms, 15s, 10min, 1h, 7days")
+    let time = humantime::parse_duration(text)
+        .map_err(|_| "a time is a number with a unit: 500ms, 15s, 10min, 1h, 7days")?;
+    if time > MAX_TIME { Err("a time is 100 years (36500days) at most") } else { Ok(time) }
 }
 
 /// The directory given, else one in the user's state directory; without a home there is nowhere to keep anything.
@@ -348,6 +361,28 @@ mod tests {
             let variable = format!("CLAUDE_WS_{}", long.replace('-', "_").to_uppercase());
             assert_eq!(arg.get_env().and_then(|env| env.to_str()), Some(variable.as_str()), "--{long}");
         }
+    }
+
+    /// A deadline beyond what the clock can hold was a panic in every session.
+    #[test]
+    fn a_time_that_no_clock_can_hold_is_refused() {
+        let read = |time: &str| Cli::try_parse_from(["claude-ws", "--session-grace", time]);
+        for time in ["500000000000years", "36501days"] {
+            let problem = read(time).expect_err("too long").to_string();
+            assert!(problem.contains("100 years"), "{problem}");
+        }
+        let times = read("36500days").unwrap().into_config().times;
+        assert!(std::time::Instant::now().checked_add(times.session_grace * 2).is_some());
+    }
+
+    #[test]
+    fn no_filter_shows_what_clients_say() {
+        let filter = |log: &str| Cli::parse_from(["claude-ws", "--log", log]).log_filter();
+        assert_eq!(filter("info"), "info");
+        assert_eq!(filter("warn,claude_ws=debug"), "warn,claude_ws=debug");
+        assert_eq!(filter("TRACE"), "TRACE,tungstenite=debug");
+        assert_eq!(filter("info, tungstenite::protocol=trace"), "info,tungstenite=debug");
+        assert_eq!(filter("tungstenite"), "tungstenite=debug");
     }
 
     #[test]

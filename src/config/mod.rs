@@ -137,7 +137,15 @@ pub struct Times {
 impl Config {
     /// Whether such a gateway may listen there: anything that others can reach needs tokens. The error says the way out.
     pub fn allow_bind(&self, address: &str, is_local: bool) -> Result<(), String> {
-        if is_local || self.doors.token_file.is_some() {
+        if self.doors.token_file.is_some() {
+            return Ok(());
+        }
+        if self.doors.origins.iter().any(|origin| origin == "*") {
+            return Err("with --allow-origin '*' every web page that somebody opens on this machine could run commands here. \
+                        Name the pages' origins, or give --auth-token-file FILE (a token a line)."
+                .to_owned());
+        }
+        if is_local {
             return Ok(());
         }
         Err(format!(
@@ -231,7 +239,24 @@ fn memory_bytes() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::agents_for;
+    use super::{Config, Doors, agents_for};
+
+    #[test]
+    fn what_strangers_could_reach_needs_tokens() {
+        let doors = |origin: &str, token_file: Option<&str>| Config {
+            doors: Doors {
+                token_file: token_file.map(Into::into),
+                origins: vec![origin.to_owned()],
+                proxies: Vec::new(),
+            },
+            ..Config::default()
+        };
+        let here = doors("https://app.example", None);
+        assert!(here.allow_bind("127.0.0.1:1", true).is_ok());
+        assert!(here.allow_bind("0.0.0.0:1", false).unwrap_err().contains("--auth-token-file"));
+        assert!(doors("*", None).allow_bind("127.0.0.1:1", true).unwrap_err().contains("--allow-origin"));
+        assert!(doors("*", Some("tokens")).allow_bind("0.0.0.0:1", false).is_ok());
+    }
 
     #[test]
     fn agents_are_counted_from_memory() {

@@ -186,9 +186,17 @@ impl Shared {
     }
 }
 
+impl Source {
+    /// Nothing more is taken, and what waits is dropped: whoever waits for room must not wait for ever.
+    pub(super) fn close(&mut self) {
+        self.queue.close();
+        while self.queue.try_recv().is_ok() {}
+        self.shared.budget.close();
+    }
+}
+
 impl Drop for Source {
     fn drop(&mut self) {
-        // Whoever waits for room in the outbox of a connection that has ended must not wait for ever.
-        self.shared.budget.close();
+        self.close();
     }
 }

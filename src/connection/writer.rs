@@ -1,7 +1,6 @@
 //! Writes: the only future that queues messages for the socket while the connection is open.
 
 use std::{
-    future::pending,
     pin::pin,
     sync::{
         Arc,
@@ -41,7 +40,7 @@ pub(super) struct Writer<'a, S, IO> {
 }
 
 impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
-    /// Runs until the connection shall end. A broken socket is the reader's to explain.
+    /// Runs until the connection shall end.
     pub(super) async fn run(mut self) -> End {
         let shared = Arc::clone(&self.source.shared);
         // A peer that does not take what is being written must not put off the end.
@@ -58,7 +57,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
                     return end;
                 }
                 if self.burst().await.is_err() {
-                    return pending().await;
+                    return self.broken().await;
                 }
                 if self.cursors.waiting() == 0 {
                     self.wait().await;
@@ -69,6 +68,14 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
             end = writing => end,
             end = OnWake::new(overdue) => end,
         }
+    }
+
+    /// The reader finds out more, and still handles what the peer said before it left. But a handler may be waiting for room in
+    /// the queue, which nobody empties from here on, and then the reader would never look again.
+    async fn broken(&mut self) -> End {
+        self.source.close();
+        sleep(self.settings.close_timeout).await;
+        End::PeerGone
     }
 
     /// All that can be written now, every cursor having one turn, and one flush.

@@ -29,7 +29,7 @@ pub enum SdkInput {
         /// With an allow: the input that the tool is to run with instead.
         updated_input: Option<Json<'static>>,
         /// With an allow: rules to apply.
-        updated_permissions: Option<Vec<Json<'static>>>,
+        updated_permissions: Option<Vec<RuleUpdate>>,
         /// With a deny: also ends the turn.
         interrupt: bool,
     },

@@ -72,15 +72,13 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
     let home = Home::open(&config.data_dir, config.limits.max_unstored_bytes).await?;
     let shared = Arc::new(shared(&config, &home, &tasks)?);
     let limits = &config.limits;
-    if limits.warm_agents > 0 {
-        let warm = Warm {
-            agents: limits.warm_agents,
-            max_age: config.times.warm_agent_age,
-            cwd: roots.first().to_owned(),
-        };
-        tasks.spawn(warm::keep(Arc::clone(&shared), warm, tasks.clone()));
-    }
-    let registry = Registry::new(shared, home.sessions, limits.max_sessions_per_owner, tasks.clone());
+    let warm = Warm {
+        agents: limits.warm_agents,
+        max_age: config.times.warm_agent_age,
+        cwd: roots.first().to_owned(),
+    };
+    let registry =
+        Registry::new(Arc::clone(&shared), home.sessions, limits.max_sessions_per_owner, tasks.clone());
     let dispatch = Dispatch {
         registry: Arc::clone(&registry),
         limits: FrameLimits { depth: limits.max_json_depth, ..FrameLimits::default() },
@@ -93,6 +91,10 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
         store: home.store.clone(),
         max_agents: limits.max_agents.max(1),
     });
+    // Last: a gateway that cannot be put together leaves nothing running.
+    if warm.agents > 0 {
+        tasks.spawn(warm::keep(shared, warm, tasks.clone()));
+    }
     Ok(Gateway {
         service: Arc::new(GatewayService::new(dispatch, exporter, config.console)),
         registry,

@@ -144,12 +144,7 @@ impl Page<'_> {
             .into_iter()
             .chain([("resting", resting + dormant)])
             .collect();
-        self.family(
-            "sessions",
-            "Sessions by state; resting: dormant or ended, still kept",
-            "state",
-            &counts,
-        )?;
+        self.family("sessions", "Sessions by state; resting: dormant", "state", &counts)?;
         let prompts: u64 = live.iter().map(|session| session.prompts).sum();
         let prompts = usize::try_from(prompts).unwrap_or(usize::MAX);
         self.gauge("prompts_open", "Permission prompts that nobody has answered", prompts)?;

@@ -22,7 +22,7 @@ pub trait Application: Service {
     }
 }
 
-/// Limits and doors of one server. The defaults are the command's.
+/// Limits and doors of one server. The defaults are for embedders that name none; the command's are in its `--help`.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// `--max-connections`: sockets at once, all addresses together; further requests get 503. 10,000.

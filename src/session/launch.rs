@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use claude_agent_sdk::{
     ClaudeAgentOptions, McpHttpServerConfig, McpServerConfig, McpServers, McpSseServerConfig,
-    McpStdioServerConfig, PermissionMode as AgentMode, SystemPrompt,
+    McpStdioServerConfig, SystemPrompt,
 };
 
 use super::state::LaunchPlan;
-use crate::protocol::{McpServer, McpTransport, PermissionMode};
+use crate::converter::agent_mode;
+use crate::protocol::{McpServer, McpTransport};
 
 /// The options of `plan`, for the process driver.
 pub(super) fn options(plan: &LaunchPlan) -> ClaudeAgentOptions {
@@ -16,7 +17,7 @@ pub(super) fn options(plan: &LaunchPlan) -> ClaudeAgentOptions {
     ClaudeAgentOptions {
         system_prompt: config.system_prompt.clone().map(SystemPrompt::String),
         mcp_servers: mcp_servers(&config.mcp_servers),
-        permission_mode: Some(mode(config.permission_mode)),
+        permission_mode: Some(agent_mode(config.permission_mode)),
         max_turns: config.max_turns,
         model: config.model.clone(),
         cwd: config.cwd.as_ref().map(Into::into),
@@ -27,16 +28,6 @@ pub(super) fn options(plan: &LaunchPlan) -> ClaudeAgentOptions {
         // None of the machine's own settings: a session is what its client asked for.
         setting_sources: Some(Vec::new()),
         ..ClaudeAgentOptions::default()
-    }
-}
-
-/// The SDK's name of a permission mode.
-pub(super) fn mode(mode: PermissionMode) -> AgentMode {
-    match mode {
-        PermissionMode::Manual => AgentMode::Default,
-        PermissionMode::Auto => AgentMode::AcceptEdits,
-        PermissionMode::Plan => AgentMode::Plan,
-        PermissionMode::Bypass => AgentMode::BypassPermissions,
     }
 }
 

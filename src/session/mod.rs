@@ -11,6 +11,7 @@ mod pool;
 mod record;
 pub mod registry;
 mod revive;
+mod shelf;
 pub mod starts;
 pub mod state;
 mod tally;
@@ -18,6 +19,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 pub mod warm;
+mod words;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -157,7 +157,7 @@ pub struct Seen {
 
 impl Seen {
     /// How many ids are kept.
-    pub const KEPT: usize = 65_536;
+    pub const KEPT: usize = crate::store::KEPT_MESSAGE_IDS;
 
     /// Takes `id` in; false if it was there.
     pub fn insert(&mut self, id: &str) -> bool {

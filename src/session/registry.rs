@@ -1,8 +1,8 @@
 //! All sessions: the live ones with their tasks, and those that rest.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -14,18 +14,16 @@ use super::handle::{Mail, SessionHandle, Vitals};
 use super::journal::Position;
 use super::record::{Record, Seen};
 use super::revive::{self, Revived};
+use super::shelf::{self, Resting, Shelf};
 use super::state::{Birth, Closing, SessionState};
 use super::task::{self, SessionTask};
 use crate::log::EventLog;
 use crate::protocol::{Liveness, SessionConfig, SessionSummary};
-use crate::store::{Retention, Status, StoreError, StoredSession};
+use crate::store::{Expired, Retention, StoreError, StoredSession};
 
 /// Commands that may wait for one session's task. Full: the handlers that send them wait, and with them the readers of their
 /// connections.
 const MAILBOX: usize = 64;
-/// Ended sessions that are remembered where there is no store, so that late commands get `session_ended`.
-const MAX_ENDED: usize = 1024;
-
 /// The sessions of one gateway.
 #[derive(Debug)]
 pub struct Registry {
@@ -41,19 +39,8 @@ pub struct Registry {
 #[derive(Debug, Default)]
 struct Sessions {
     live: HashMap<Arc<str>, SessionHandle>,
-    resting: HashMap<Arc<str>, Resting>,
-    /// Ended sessions without a store, oldest first.
-    ended: VecDeque<Arc<str>>,
+    shelf: Shelf,
     draining: bool,
-}
-
-/// A session without a task.
-#[derive(Debug, Clone)]
-struct Resting {
-    owner: Arc<str>,
-    summary: SessionSummary,
-    /// Where it can be taken up from.
-    stored: Option<StoredSession>,
 }
 
 /// What a caller finds under an id.
@@ -61,7 +48,7 @@ struct Resting {
 pub enum Found {
     /// A session at work.
     Live(SessionHandle),
-    /// One that rests in the store; [`Registry::open`] wakes it.
+    /// One that rests; [`Registry::open`] wakes it.
     Dormant(SessionSummary),
     /// One that is over.
     Ended(SessionSummary),
@@ -104,9 +91,7 @@ impl Registry {
         max_per_owner: usize,
         tasks: TaskTracker,
     ) -> Arc<Self> {
-        let resting =
-            stored.into_iter().map(|stored| (Arc::from(stored.key.as_str()), resting(stored))).collect();
-        let sessions = Sessions { resting, ..Sessions::default() };
+        let sessions = Sessions { shelf: Shelf::of(stored), ..Sessions::default() };
         Arc::new(Self {
             shared,
             sessions: Mutex::new(sessions),
@@ -122,28 +107,45 @@ impl Registry {
     }
 
     /// Looks for a session of `owner`'s.
-    pub fn find(&self, id: &str, owner: &str) -> Found {
-        let sessions = self.sessions.lock();
-        if let Some(handle) = sessions.live.get(id) {
-            return if *handle.owner == *owner { Found::Live(handle.clone()) } else { Found::Unknown };
-        }
-        match sessions.resting.get(id) {
-            Some(resting) if *resting.owner != *owner => Found::Unknown,
-            Some(resting) if resting.summary.status == Liveness::Ended => {
-                Found::Ended(resting.summary.clone())
+    pub async fn find(&self, id: &str, owner: &str) -> Found {
+        self.look(&id.into(), owner).await.unwrap_or(Found::Unknown)
+    }
+
+    async fn look(&self, id: &Arc<str>, owner: &str) -> Result<Found, OpenError> {
+        {
+            let sessions = self.sessions.lock();
+            if let Some(handle) = sessions.live.get(id) {
+                let is_own = *handle.owner == *owner;
+                return Ok(if is_own { Found::Live(handle.clone()) } else { Found::Unknown });
             }
-            Some(resting) => Found::Dormant(resting.summary.clone()),
-            None => Found::Unknown,
+            if let Some(resting) = sessions.shelf.get(id) {
+                return Ok(resting.found_by(owner));
+            }
+        }
+        match &self.shared.store {
+            Some(store) => Ok(shelf::look_up(&**store, id, owner).await?),
+            None => Ok(Found::Unknown),
         }
     }
 
     /// The caller's sessions, newest first.
-    pub fn list(&self, owner: &str) -> Vec<SessionSummary> {
-        let sessions = self.sessions.lock();
-        let live =
-            sessions.live.values().filter(|handle| *handle.owner == *owner).map(SessionHandle::summary);
-        let resting = sessions.resting.values().filter(|resting| *resting.owner == *owner);
-        let mut list: Vec<_> = live.chain(resting.map(|resting| resting.summary.clone())).collect();
+    pub async fn list(&self, owner: &str) -> Vec<SessionSummary> {
+        // Memory first: what leaves it afterwards is in the store by then.
+        let mut list: Vec<_> = {
+            let sessions = self.sessions.lock();
+            let live = sessions.live.values().filter(|handle| *handle.owner == *owner);
+            let resting = sessions.shelf.of_owner(owner).map(|resting| resting.summary.clone());
+            live.map(SessionHandle::summary).chain(resting).collect()
+        };
+        if let Some(store) = &self.shared.store {
+            match shelf::ended(&**store, owner).await {
+                Ok(ended) => {
+                    let here: HashSet<_> = list.iter().map(|summary| summary.session_id.clone()).collect();
+                    list.extend(ended.into_iter().filter(|summary| !here.contains(&summary.session_id)));
+                }
+                Err(problem) => log::error!("ended sessions cannot be listed: {problem}"),
+            }
+        }
         list.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.session_id.cmp(&a.session_id)));
         list
     }
@@ -155,7 +157,7 @@ impl Registry {
         owner: &Arc<str>,
         config: impl FnOnce() -> Result<SessionConfig, E>,
     ) -> Result<(SessionHandle, bool), E> {
-        match self.find(id, owner) {
+        match self.look(id, owner).await? {
             Found::Live(handle) => return Ok((handle, false)),
             Found::Ended(_) => return Err(OpenError::Ended.into()),
             Found::Dormant(_) => return Ok((self.wake(id, owner).await?, false)),
@@ -167,7 +169,7 @@ impl Registry {
 
     async fn wake(self: &Arc<Self>, id: &Arc<str>, owner: &Arc<str>) -> Result<SessionHandle, OpenError> {
         let _one_at_a_time = self.reviving.lock().await;
-        let stored = {
+        let place = {
             let sessions = self.sessions.lock();
             if sessions.draining {
                 return Err(OpenError::Draining);
@@ -175,14 +177,13 @@ impl Registry {
             if let Some(handle) = sessions.live.get(id) {
                 return Ok(handle.clone());
             }
-            sessions.resting.get(id).and_then(|resting| resting.stored.clone()).ok_or(OpenError::Unknown)?
+            sessions.shelf.get(id).and_then(|resting| resting.place.clone()).ok_or(OpenError::Unknown)?
         };
         let store = self.shared.store.clone().ok_or(OpenError::Unknown)?;
+        let stored = shelf::fetch(&*store, id, &place).await?;
         let Revived { birth, leftover, ended } = revive::revive(&stored, &*store).await?;
         if ended {
-            if let Some(resting) = self.sessions.lock().resting.get_mut(id) {
-                resting.summary.status = Liveness::Ended;
-            }
+            self.sessions.lock().shelf.has_ended(id);
             return Err(OpenError::Ended);
         }
         let log = EventLog::restore(
@@ -200,7 +201,7 @@ impl Registry {
         if sessions.draining {
             return Err(OpenError::Draining);
         }
-        sessions.resting.remove(id).ok_or(OpenError::Unknown)?;
+        sessions.shelf.remove(id).ok_or(OpenError::Unknown)?;
         log::info!("session {id}: woken up");
         Ok(self.begin(&mut sessions, id, owner, state, log))
     }
@@ -223,10 +224,8 @@ impl Registry {
                 Err(OpenError::Unknown)
             };
         }
-        match sessions.resting.get(id) {
-            Some(resting) if resting.owner == *owner && resting.summary.status == Liveness::Ended => {
-                return Err(OpenError::Ended);
-            }
+        match sessions.shelf.get(id) {
+            Some(resting) if resting.owner == *owner && resting.has_ended() => return Err(OpenError::Ended),
             Some(_) => return Err(OpenError::Unknown),
             None => {}
         }
@@ -277,25 +276,22 @@ impl Registry {
 
     /// A session's task is done. Its mailbox is dropped last, so that whoever waits there looks again and finds what is now.
     async fn finished(&self, finished: task::Finished) {
-        let task::Finished { handle, closing, stored, mailbox } = finished;
-        if stored.is_some()
-            && let Some(store) = &self.shared.store
-        {
-            // While the store fails this may be never; the session is then taken up from what it had before.
-            if tokio::time::timeout(Duration::from_secs(10), store.flush()).await.is_err() {
-                log::error!("session {}: the store did not take its last events", handle.id);
+        let task::Finished { handle, closing, place, mailbox } = finished;
+        let mut place = place;
+        if let (Some(place), Some(store)) = (&mut place, &self.shared.store) {
+            place.settled = shelf::settle(&**store).await;
+            if !place.settled {
+                log::warn!(
+                    "session {}: the store takes long for its last events; it has them in hand",
+                    handle.id
+                );
             }
         }
         let mut sessions = self.sessions.lock();
         sessions.live.remove(&handle.id);
         if closing != Closing::Removed {
-            let owner = Arc::clone(&handle.owner);
-            let kept = stored.is_some();
-            let resting = Resting { owner, summary: handle.summary(), stored };
-            sessions.resting.insert(Arc::clone(&handle.id), resting);
-            if !kept {
-                sessions.remember_ended(Arc::clone(&handle.id));
-            }
+            let resting = Resting { owner: Arc::clone(&handle.owner), summary: handle.summary(), place };
+            sessions.shelf.put(Arc::clone(&handle.id), resting);
         }
         drop(sessions);
         drop(mailbox);
@@ -321,19 +317,12 @@ impl Registry {
     /// Deletes what `retention` gives up of the sessions at rest.
     pub async fn forget(&self, retention: Retention) -> Result<(), StoreError> {
         let Some(store) = &self.shared.store else { return Ok(()) };
+        let unsettled = self.sessions.lock().shelf.unsettled();
+        if !unsettled.is_empty() && shelf::settle(&**store).await {
+            self.sessions.lock().shelf.settled(&unsettled);
+        }
         for expired in store.expired(retention).await? {
-            let at_rest = {
-                let mut sessions = self.sessions.lock();
-                let is_it = |resting: &Resting| {
-                    resting.stored.as_ref().is_some_and(|stored| stored.epoch == expired.epoch)
-                };
-                let at_rest = sessions.resting.get(expired.key.as_str()).is_some_and(is_it);
-                if at_rest {
-                    sessions.resting.remove(expired.key.as_str());
-                }
-                at_rest
-            };
-            if at_rest {
+            if self.let_go(&expired) {
                 store.delete(&expired.key, &expired.epoch).await?;
                 log::info!("session {}: deleted from the store", expired.key);
             }
@@ -341,11 +330,22 @@ impl Registry {
         Ok(())
     }
 
+    /// Whether the session rests, so that it may be deleted. If so, nobody finds it any more.
+    fn let_go(&self, expired: &Expired) -> bool {
+        let mut sessions = self.sessions.lock();
+        let id = expired.key.as_str();
+        match sessions.shelf.get(id).map(|resting| &resting.place) {
+            Some(Some(place)) if place.epoch == expired.epoch => sessions.shelf.remove(id).is_some(),
+            Some(_) => false,
+            // Over, and known to the store alone; or its task is about to end.
+            None => expired.ended && !sessions.live.contains_key(id),
+        }
+    }
+
     /// What metrics show of the live sessions, and how many are at rest.
     pub fn vitals(&self) -> (Vec<Vitals>, usize) {
         let sessions = self.sessions.lock();
-        let (live, resting): (Vec<_>, _) =
-            (sessions.live.values().cloned().collect(), sessions.resting.len());
+        let (live, resting): (Vec<_>, _) = (sessions.live.values().cloned().collect(), sessions.shelf.len());
         drop(sessions);
         (live.iter().map(SessionHandle::vitals).collect(), resting)
     }
@@ -353,7 +353,7 @@ impl Registry {
     /// Summaries of all live sessions, and the number of those at rest.
     pub fn census(&self) -> (Vec<SessionSummary>, usize) {
         let sessions = self.sessions.lock();
-        (sessions.live.values().map(SessionHandle::summary).collect(), sessions.resting.len())
+        (sessions.live.values().map(SessionHandle::summary).collect(), sessions.shelf.len())
     }
 }
 
@@ -362,33 +362,7 @@ impl Sessions {
         // One that is ending still has its task, until its agent is gone.
         let goes_on = |handle: &&SessionHandle| handle.summary.lock().status != Liveness::Ended;
         let live = self.live.values().filter(|handle| *handle.owner == *owner).filter(goes_on).count();
-        let dormant = self.resting.values();
-        live + dormant
-            .filter(|resting| *resting.owner == *owner && resting.summary.status != Liveness::Ended)
-            .count()
-    }
-
-    fn remember_ended(&mut self, id: Arc<str>) {
-        self.ended.push_back(id);
-        if self.ended.len() > MAX_ENDED
-            && let Some(oldest) = self.ended.pop_front()
-        {
-            self.resting.remove(&oldest);
-        }
-    }
-}
-
-fn resting(stored: StoredSession) -> Resting {
-    let record = stored.record.clone().unwrap_or_default();
-    let state: Record = serde_json::from_str(&record.state).unwrap_or_default();
-    let status = match record.status {
-        Status::Ended => Liveness::Ended,
-        Status::Active | Status::Dormant => Liveness::Dormant,
-    };
-    Resting {
-        owner: record.owner.into(),
-        summary: state.summary(stored.key.as_str(), status),
-        stored: Some(stored),
+        live + self.shelf.count_of(owner)
     }
 }
 

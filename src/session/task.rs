@@ -2,43 +2,32 @@
 //!
 //! It owns everything of a session that does I/O: the agent's process, its slot, the log, the way back to clients.
 
+mod outsiders;
+mod process;
+mod replies;
+mod waits;
+
 use std::collections::HashMap;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Sleep;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
-use uuid::Uuid;
 
 use super::Shared;
 use super::ears::{Ears, Heard};
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
-use super::pool::{Acquired, Slot};
-use super::state::{
-    Asker, ClientId, Closing, Effect, Input, LaunchPlan, Now, ReplayFrom, SessionState, SlotOutcome,
-    Snapshot, Standing, error,
-};
-use super::warm::WarmAgent;
+use super::pool::Slot;
+use super::shelf::Place;
+use super::state::{ClientId, Closing, Effect, Input, Now, SessionState, SlotOutcome};
 use crate::agent::{Agent, AgentOutput, Output, SpawnError, Stop};
-use crate::log::{Doorbell, EventLog, From, Journal, Verdict};
-use crate::protocol::encode::{Encoder, Header};
-use crate::protocol::{ErrorCode, ServerMessage};
-use crate::store::{Status, StoreHealth, StoredSession};
-
-type Starting = Pin<Box<dyn Future<Output = Result<(Agent, AgentOutput), SpawnError>> + Send>>;
-
-type Committing = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// How long a line waits for the store: one that takes longer does not hold up the agent.
-const COMMIT: Duration = Duration::from_secs(1);
-/// Lines that wait for it at most.
-const MAX_HELD: usize = 256;
-
-/// A warm agent, what it says, and its conversation.
-type Adoptable = (Agent, AgentOutput, Uuid);
+use crate::log::{EventLog, Journal};
+use crate::protocol::encode::Encoder;
+use crate::store::{Status, StoreHealth};
+use outsiders::Outsiders;
+use process::{Adoptable, Committing, SlotState, Starting};
+use waits::{committed, receive, start, wait_in_line};
 
 /// One session at work.
 pub(super) struct SessionTask {
@@ -61,6 +50,8 @@ pub(super) struct SessionTask {
     warm: Option<Adoptable>,
     slot: SlotState,
     clients: HashMap<ClientId, Known>,
+    /// What connections that are not attached asked for, and is not done yet.
+    outsiders: Outsiders,
     /// So many clients there may be before those that only asked something and left are looked for.
     look_for_gone_at: usize,
     replies: Encoder,
@@ -78,12 +69,6 @@ struct Known {
 
 /// Connections that may be known before those that are gone are looked for.
 const MANY_CLIENTS: usize = 32;
-
-enum SlotState {
-    None,
-    InLine(oneshot::Receiver<Slot>),
-    Held(#[expect(dead_code, reason = "held for its drop, which gives the slot back")] Slot),
-}
 
 /// Everything that can wake a session up.
 enum Event {
@@ -126,6 +111,7 @@ impl SessionTask {
             warm: None,
             slot: SlotState::None,
             clients: HashMap::new(),
+            outsiders: Outsiders::default(),
             look_for_gone_at: MANY_CLIENTS,
             current: None,
             closing: None,
@@ -217,6 +203,7 @@ impl SessionTask {
 
     fn forget_gone_clients(&mut self) {
         self.clients.retain(|_, known| !known.client.notices.is_closed());
+        self.outsiders.retain(|client| self.clients.contains_key(&client));
         self.look_for_gone_at = MANY_CLIENTS.max(2 * self.clients.len());
     }
 
@@ -228,38 +215,16 @@ impl SessionTask {
             self.forget_gone_clients();
         }
         self.current = Some((client_id, Answer::default()));
+        let is_attached = self.clients.get(&client_id).is_some_and(|known| known.attached);
+        if !is_attached {
+            self.outsiders.asked(client_id, &id, &command);
+        }
         self.state.handle(Input::Command { client: client_id, id, command }, now);
         self.flush();
         if let Some((_, given)) = self.current.take() {
             // Nobody there any more: the cursor is dropped with the answer, and the log says so.
             let _ = answer.send(given);
         }
-    }
-
-    fn started(&mut self, outcome: Result<(Agent, AgentOutput), SpawnError>, now: Now) {
-        self.starting = None;
-        let outcome = match outcome {
-            Ok((agent, output)) => {
-                log::info!("session {}: agent started, pid {}", self.handle.id, agent.pid());
-                self.agent = Some(agent);
-                self.output = Some(output);
-                Ok(())
-            }
-            Err(problem) => {
-                log::error!("session {}: {problem}", self.handle.id);
-                Err(problem.for_clients())
-            }
-        };
-        self.state.handle(Input::Spawned(outcome), now);
-    }
-
-    fn forget_agent(&mut self) {
-        self.agent = None;
-        self.output = None;
-        self.committing = None;
-        self.held.clear();
-        // The next line comes from another process, if ever: a session at rest holds no more memory than it needs.
-        self.log.compact();
     }
 
     /// Appends what the state machine has written, then does what it wants, until it wants nothing more.
@@ -301,6 +266,9 @@ impl SessionTask {
             return;
         }
         self.shared.metrics.events(self.state.entries().len() as u64);
+        for (client, frame) in self.outsiders.answers(self.state.entries()) {
+            self.send_reply(client, frame);
+        }
         self.log.append_with(self.state.entries(), journal);
     }
 
@@ -345,199 +313,25 @@ impl SessionTask {
         }
     }
 
-    /// Holds back what the agent is told from now on, until the store has what the log has.
-    fn commit(&mut self) {
-        let Some(store) =
-            self.shared.store.clone().filter(|store| *store.health().borrow() == StoreHealth::Good)
-        else {
-            return;
-        };
-        self.committing = Some(Box::pin(async move {
-            // Late or failing: the message is worth more than the certainty that it does not come twice after a kill.
-            let _ = tokio::time::timeout(COMMIT, store.flush()).await;
-        }));
-    }
-
-    fn release_held(&mut self) {
-        self.committing = None;
-        for line in std::mem::take(&mut self.held) {
-            self.tell_agent(line);
-        }
-    }
-
-    fn tell_agent(&mut self, line: bytes::Bytes) {
-        if self.committing.is_some() {
-            self.held.push(line);
-            if self.held.len() > MAX_HELD {
-                self.release_held();
-            }
-            return;
-        }
-        let Some(agent) = &self.agent else { return };
-        // Closed: the exit is on its way and says more.
-        if let Err(crate::agent::SendError::Full) = agent.send(line) {
-            self.state.handle(Input::Unresponsive, now());
-        }
-    }
-
-    fn standing(&self, standing: Standing) {
-        let (pool, id) = (&self.shared.pool, &self.handle.id);
-        match standing {
-            Standing::Busy => pool.is_busy(id),
-            Standing::Resting => pool.rests(id, Arc::clone(&self.bedtime)),
-            Standing::Leaving => pool.leaves(id),
-        }
-    }
-
-    fn spawn(&mut self, plan: &LaunchPlan) {
-        if let Some((agent, output, conversation)) = self.warm.take() {
-            log::info!("session {}: took a warm agent, pid {}", self.handle.id, agent.pid());
-            self.agent = Some(agent);
-            self.output = Some(output);
-            self.state.handle(Input::Adopted { conversation }, now());
-            return;
-        }
-        let launch = self.shared.launcher.launch(plan);
-        let spawner = Arc::clone(&self.shared.launcher.spawner);
-        self.starting = Some(Box::pin(async move { spawner.spawn(launch).await }));
-    }
-
-    fn acquire_slot(&mut self, wait: bool) {
-        let warm = self.shared.warm.take(&self.shared.pool, &self.handle.id, || self.state.launch_plan());
-        if let Some(WarmAgent { agent, output, slot, plan, .. }) = warm {
-            self.warm = Some((agent, output, plan.conversation));
-            self.slot = SlotState::Held(slot);
-            self.state.handle(Input::Slot(SlotOutcome::Granted), now());
-            return;
-        }
-        let pool = &self.shared.pool;
-        let acquired = if wait {
-            pool.acquire(&self.handle.id)
-        } else {
-            pool.try_acquire(&self.handle.id).map_or(Acquired::Refused, Acquired::Slot)
-        };
-        match acquired {
-            Acquired::Slot(slot) => {
-                self.slot = SlotState::Held(slot);
-                self.state.handle(Input::Slot(SlotOutcome::Granted), now());
-            }
-            Acquired::InLine { ahead, slot } => {
-                self.slot = SlotState::InLine(slot);
-                self.state.handle(Input::Waiting { ahead }, now());
-            }
-            Acquired::Refused => self.state.handle(Input::Slot(SlotOutcome::Refused), now()),
-        }
-    }
-
-    fn reply(&mut self, asker: &Asker, message: &ServerMessage<'_>) {
-        if let ServerMessage::Error(error) = message {
-            self.shared.metrics.error(error.code.name());
-        }
-        let frame = self.encode(Some(&asker.id), message);
-        self.send_reply(asker.client, frame);
-    }
-
-    fn encode(&mut self, request_id: Option<&str>, message: &ServerMessage<'_>) -> Utf8Bytes {
-        let id = self.shared.next_reply_id();
-        let header = Header { id: id.as_str().into(), request_id, seq: None, timestamp: None };
-        self.replies.encode(&header, message)
-    }
-
-    fn send_reply(&mut self, client: ClientId, frame: Utf8Bytes) {
-        match &mut self.current {
-            Some((current, answer)) if *current == client => answer.frames.push(frame),
-            _ => {
-                if let Some(known) = self.clients.get(&client) {
-                    // Full or gone: an answer that comes late is a notice, and the client's next question finds the truth.
-                    let _ = known.client.notices.try_send(frame);
-                }
-            }
-        }
-    }
-
-    fn info(&mut self, asker: &Asker) {
-        let frame = self.session_info(Some(&asker.id), Verdict::None, false, None);
-        self.send_reply(asker.client, frame);
-    }
-
-    fn attach(&mut self, asker: &Asker, from: &ReplayFrom, created: bool) {
-        let from = match from.last_seq {
-            Some(seq) => From::After { seq, epoch: from.epoch.as_deref() },
-            None => From::Live,
-        };
-        let max = self.shared.limits.max_attached;
-        let Some(known) = self.clients.get_mut(&asker.client) else { return };
-        // A connection that attaches again gets another cursor for its old one.
-        if !known.attached && self.log.cursors() >= max {
-            let text = format!("{max} connections are attached to this session already (--max-attached)");
-            self.reply(asker, &error(ErrorCode::Capacity, text));
-            return;
-        }
-        known.attached = true;
-        let doorbell: Doorbell = known.client.doorbell.clone();
-        // What the state has written so far belongs before the snapshot.
-        self.append(&[]);
-        let attached = self.log.attach(from, &doorbell);
-        let range = Some((attached.first_seq, attached.last_seq));
-        let frame = self.session_info(Some(&asker.id), attached.verdict, created, range);
-        if let Some((_, answer)) = &mut self.current {
-            answer.frames.push(frame);
-            answer.cursor = Some(attached.cursor);
-        }
-    }
-
-    fn announce(&mut self) {
-        if self.log.cursors() == 0 {
-            return;
-        }
-        let frame = self.session_info(None, Verdict::None, false, None);
-        for known in self.clients.values().filter(|known| known.attached) {
-            let _ = known.client.notices.try_send(frame.clone());
-        }
-    }
-
-    fn session_info(
-        &mut self,
-        request_id: Option<&str>,
-        verdict: Verdict,
-        created: bool,
-        range: Option<(u64, u64)>,
-    ) -> Utf8Bytes {
-        let (first_seq, last_seq) = range.unwrap_or_else(|| (self.log.first_seq(), self.log.last_seq()));
-        let epoch = self.log.epoch().to_owned();
-        let snapshot = Snapshot { epoch: &epoch, first_seq, last_seq, verdict, created };
-        let info = self.state.session_info(&snapshot, &self.shared.server);
-        let message = ServerMessage::SessionInfo(Box::new(info));
-        let id = self.shared.next_reply_id();
-        let header = Header { id: id.as_str().into(), request_id, seq: None, timestamp: None };
-        self.replies.encode(&header, &message)
-    }
-
     /// The last words: the log takes nothing more, and what remains of the session is settled.
     fn farewell(mut self, closing: Closing) -> Finished {
         self.shared.pool.is_busy(&self.handle.id);
         self.report();
-        let mut stored = None;
+        let mut place = None;
         if closing == Closing::Removed {
             self.log.delete();
         } else {
-            let record = self.record();
-            self.log.append_with(
-                self.state.entries(),
-                Journal { record: Some(record.clone()), message_ids: Vec::new() },
-            );
+            let journal = Journal { record: Some(self.record()), message_ids: Vec::new() };
+            self.log.append_with(self.state.entries(), journal);
             self.log.close();
-            stored = self.shared.store.is_some().then(|| StoredSession {
-                key: self.log.key().clone(),
+            place = self.shared.store.is_some().then(|| Place {
                 epoch: self.log.epoch().to_owned(),
-                first_seq: self.log.first_seq(),
-                last_seq: self.log.last_seq(),
                 next_seq: self.state.position().next_seq,
-                record: Some(record),
+                settled: false,
             });
         }
         self.state.refresh(&mut self.handle.summary.lock());
-        Finished { handle: self.handle, closing, stored, mailbox: self.mailbox }
+        Finished { handle: self.handle, closing, place, mailbox: self.mailbox }
     }
 }
 
@@ -546,7 +340,7 @@ pub(super) struct Finished {
     pub(super) handle: SessionHandle,
     pub(super) closing: Closing,
     /// Where it can be taken up from.
-    pub(super) stored: Option<StoredSession>,
+    pub(super) place: Option<Place>,
     /// Commands that came too late; dropping it tells their senders.
     pub(super) mailbox: mpsc::Receiver<Mail>,
 }
@@ -555,32 +349,4 @@ pub(super) struct Finished {
 pub(super) fn now() -> Now {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant: Instant::now(), unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX) }
-}
-
-async fn receive(output: &mut Option<AgentOutput>) -> Option<Output> {
-    match output {
-        Some(output) => output.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn start(starting: &mut Option<Starting>) -> Result<(Agent, AgentOutput), SpawnError> {
-    match starting {
-        Some(starting) => starting.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn committed(committing: &mut Option<Committing>) {
-    match committing {
-        Some(committing) => committing.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn wait_in_line(slot: &mut SlotState) -> Option<Slot> {
-    match slot {
-        SlotState::InLine(slot) => slot.await.ok(),
-        SlotState::None | SlotState::Held(_) => std::future::pending().await,
-    }
 }

@@ -66,7 +66,9 @@ impl WarmAgents {
             return None;
         }
         let plan = plan();
-        let at = parked.agents.iter().position(|agent| agent.is_alive() && agent.plan.fits(&plan))?;
+        // One whose slot was promised to another session goes.
+        let is_free = |agent: &WarmAgent| agent.is_alive() && !pool.is_leaving(&agent.name);
+        let at = parked.agents.iter().position(|agent| is_free(agent) && agent.plan.fits(&plan))?;
         let mut agent = parked.agents.remove(at)?;
         parked.taken = true;
         self.news.notify_one();

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -51,6 +51,14 @@ impl DataDir {
             move |source| DataDirError::Io { path, source }
         };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed(path))?;
+        let mode = fs::metadata(path).map_err(failed(path))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            ::log::warn!(
+                "data directory {} can be looked into by other users (mode {:o}): chmod 700 it",
+                path.display(),
+                mode & 0o777
+            );
+        }
         let lock = lock(path)?;
         let id_path = path.join("instance-id");
         let instance_id = instance_id(&id_path).map_err(failed(&id_path))?;

@@ -17,8 +17,8 @@ pub use backlog::Backlog;
 pub use dir::{DataDir, DataDirError};
 pub use sqlite::{OpenError, SqliteStore};
 pub use types::{
-    Batch, Chunk, Entry, Expired, Record, Retention, SessionKey, Status, StoreCounts, StoreError,
-    StoreHealth, StoredSession,
+    Batch, Chunk, Entry, Expired, KEPT_MESSAGE_IDS, Record, Retention, SessionKey, Status, StoreCounts,
+    StoreError, StoreHealth, StoredSession,
 };
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
@@ -72,7 +72,22 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// All sessions, oldest first: for the start of the gateway.
     fn sessions(&self) -> Pending<'_, Result<Vec<StoredSession>, StoreError>>;
 
-    /// Ids of the client messages that the session has seen: for when it wakes up.
+    /// One of them, if it is there.
+    fn session<'a>(&'a self, key: &'a SessionKey) -> Pending<'a, Result<Option<StoredSession>, StoreError>> {
+        Box::pin(async move { Ok(self.sessions().await?.into_iter().find(|stored| stored.key == *key)) })
+    }
+
+    /// Those of `owner`'s that have ended, oldest first.
+    fn ended<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<Vec<StoredSession>, StoreError>> {
+        Box::pin(async move {
+            let mut stored = self.sessions().await?;
+            stored.retain(|stored| stored.ended().is_some_and(|record| record.owner == owner));
+            Ok(stored)
+        })
+    }
+
+    /// Ids of the client messages that the session has seen, oldest first: for when it wakes up. At least the newest
+    /// [`KEPT_MESSAGE_IDS`].
     fn message_ids<'a>(
         &'a self,
         key: &'a SessionKey,

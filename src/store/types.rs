@@ -44,6 +44,9 @@ impl fmt::Display for SessionKey {
     }
 }
 
+/// How many message ids of a session are kept at least: the newest.
+pub const KEPT_MESSAGE_IDS: usize = 65_536;
+
 /// Whether a session may be deleted to make room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Status {
@@ -109,6 +112,13 @@ pub struct StoredSession {
     pub next_seq: u64,
     /// The last one stored; `None` if the gateway died before the first.
     pub record: Option<Record>,
+}
+
+impl StoredSession {
+    /// The last record, if it says that the session is over.
+    pub fn ended(&self) -> Option<&Record> {
+        self.record.as_ref().filter(|record| record.status == Status::Ended)
+    }
 }
 
 /// What may be forgotten.

@@ -161,12 +161,20 @@ async def test_big_message(place):
             assert closed.rcvd is None or closed.rcvd.code == 1009, closed
 
 
+async def beat(chat):
+    while True:
+        await chat.send("heartbeat")
+        await asyncio.sleep(5)
+
+
 async def test_slow_client(place):
     """It takes next to nothing for a while, holds nobody up, and gets everything."""
     async with place.tcp.connect(max_queue=1) as slow, place.tcp.connect() as quick:
         lagging, keeping_up = Chat(slow, "slow"), Chat(quick, "slow")
         await lagging.start()
         await keeping_up.start()
+        # It does not get to the gateway's pings, but shows that it lives.
+        alive = asyncio.create_task(beat(lagging))
         turn = await keeping_up.send("user_message", content="count 20000")
         result = await keeping_up.wait("result", request_id=turn)
         assert result["subtype"] == "success"
@@ -178,6 +186,7 @@ async def test_slow_client(place):
         assert text == result["result"], "every line, once, in order"
         seqs = [event["seq"] for event in events if "seq" in event]
         assert seqs == sorted(set(seqs))
+        alive.cancel()
 
 
 async def test_sticky(place):

@@ -47,6 +47,8 @@ export class Client {
   readonly #sessions = new Map<string, Session>();
   readonly #listeners = new Set<(state: ConnectionState) => void>();
   readonly #attached = new Set<Session>();
+  /** The connection that a session's attach is under way on. */
+  readonly #attaching = new WeakMap<Session, number>();
   readonly #retries = new Map<Session, { attempt: number; timer: ReturnType<typeof setTimeout> | undefined }>();
   readonly #requestTimeoutMs: number;
   readonly #backoff: BackoffOptions;
@@ -204,6 +206,7 @@ export class Client {
       unattached?: boolean;
       repeatable: boolean;
       match: Pending['match'];
+      holds?: Pending['holds'];
     },
   ): Promise<unknown> {
     const { sessionId, signal } = options;
@@ -215,7 +218,7 @@ export class Client {
       return Promise.reject(new ConnectionLostError(`not connected; \`${payload.type}\` is about this moment and does not wait`));
     }
     const message = { ...payload, id, ...(sessionId === undefined ? {} : { session_id: sessionId }) } as ClientMessage;
-    const pending = this.#requests.add(message, options.repeatable, options.match);
+    const pending = this.#requests.add(message, options.repeatable, options.match, options.holds);
     const tooBig = this.#tooBig(pending);
     if (tooBig) this.#requests.fail(pending, tooBig);
     this.connect();
@@ -237,7 +240,6 @@ export class Client {
   // ---- the connection ---------------------------------------------------------------------------------------------
 
   #opened(): void {
-    this.#generation += 1;
     for (const pending of this.#requests.unsent(undefined, this.#generation)) this.#send(pending);
     for (const session of this.#sessions.values()) this.#attach(session);
     // What is about sessions that nobody here has open.
@@ -256,6 +258,8 @@ export class Client {
   }
 
   #stateChanged(state: ConnectionState): void {
+    // Before anybody hears of it: what a listener asks for now goes out on this connection, and must not go out again.
+    if (state.status === 'open') this.#generation += 1;
     for (const session of [...this.#sessions.values()]) session.connectionChanged(state);
     for (const listener of [...this.#listeners]) listener(state);
     if (state.status !== 'closed') return;
@@ -266,8 +270,9 @@ export class Client {
 
   /** Attaches, where there is a connection; `#opened` does it for all. */
   #attach(session: Session): void {
-    if (this.connection.status !== 'open' || this.#attached.has(session)) return;
     const generation = this.#generation;
+    if (this.connection.status !== 'open' || this.#attached.has(session) || this.#attaching.get(session) === generation) return;
+    this.#attaching.set(session, generation);
     const id = uuid();
     this.request(session.startPayload(), {
       id, sessionId: session.id, repeatable: false, unattached: true, timeoutMs: 0,
@@ -278,6 +283,7 @@ export class Client {
       },
     }).catch((error: unknown) => {
       if (this.#sessions.get(session.id) !== session || generation !== this.#generation) return;
+      this.#attaching.delete(session);
       if (error instanceof ConnectionLostError) return; // The next connection attaches again.
       const passes = error instanceof GatewayError && session.attached && TRANSIENT.includes(error.code as ErrorCode);
       if (!passes) session.refused(error instanceof Error ? error : new ClientError(String(error)));
@@ -313,7 +319,9 @@ export class Client {
 
   #send(pending: Pending): void {
     if (pending.answer.settled || pending.sentOn === this.#generation) return;
-    if (this.#link.send(pending.frame)) pending.sentOn = this.#generation;
+    if (!this.#link.send(pending.frame)) return;
+    pending.sentOn = this.#generation;
+    pending.refusal = undefined;
   }
 
   #take(data: string): void {
@@ -329,10 +337,15 @@ export class Client {
     }
     if (typeof message !== 'object' || message === null || typeof message.type !== 'string') return;
     const session = message.session_id ? this.#sessions.get(message.session_id) : undefined;
+    // An event before the attach is answered is for one that this session had on this connection before it was closed and
+    // opened again. Its place in the log says nothing about what this one has seen; the replay brings it in order.
+    if (session && message.seq !== undefined && !this.#attached.has(session)) return;
     const attaches = message.type === 'session_info' && message.request_id !== undefined && this.#requests.has(message.request_id);
+    const wasBehind = session?.caughtUp === false;
     // The state first, so that it is there when a promise settles. What answers an attach goes through `#isAttached`.
     if (session && !(attaches && !this.#attached.has(session))) session.receive(message);
     this.#requests.settle(message);
+    if (session?.caughtUp && wasBehind) this.#requests.release(session.id);
     session?.ended(message);
   }
 

@@ -19,18 +19,22 @@ export interface Pending {
   /** Whether it may be said again after a reconnect: the gateway must take the second time for the first. */
   readonly repeatable: boolean;
   readonly match: (message: ServerMessage) => unknown;
+  /** Whether a refusal is to be kept back for now, in case an event that answers after all is on its way. */
+  readonly holds: ((refusal: GatewayError) => boolean) | undefined;
   readonly answer: Deferred<unknown>;
   /** The connection that it was last sent on; 0: none yet. */
   sentOn: number;
+  /** The refusal that is kept back. */
+  refusal: GatewayError | undefined;
 }
 
 /** The requests of one client, in the order in which they were made. */
 export class Requests {
   readonly #pending = new Map<string, Pending>();
 
-  add(message: ClientMessage, repeatable: boolean, match: Pending['match']): Pending {
+  add(message: ClientMessage, repeatable: boolean, match: Pending['match'], holds?: Pending['holds']): Pending {
     const pending: Pending = {
-      message, frame: JSON.stringify(message), repeatable, match, answer: deferred<unknown>(), sentOn: 0,
+      message, frame: JSON.stringify(message), repeatable, match, holds, answer: deferred<unknown>(), sentOn: 0, refusal: undefined,
     };
     this.#pending.set(message.id, pending);
     return pending;
@@ -45,7 +49,9 @@ export class Requests {
     if (message.type === 'assistant_message_delta') return; // The one frequent message; it answers nothing.
     const named = message.request_id === undefined ? undefined : this.#pending.get(message.request_id);
     if (named && message.type === 'error' && message.seq === undefined) {
-      this.fail(named, new GatewayError(message));
+      const refusal = new GatewayError(message);
+      if (named.holds?.(refusal)) named.refusal = refusal;
+      else this.fail(named, refusal);
       return;
     }
     for (const pending of this.#pending.values()) {
@@ -62,6 +68,13 @@ export class Requests {
   fail(pending: Pending, error: Error): void {
     this.#pending.delete(pending.message.id);
     pending.answer.reject(error);
+  }
+
+  /** Nothing that could still answer is on its way: refusals that were kept back hold. */
+  release(sessionId: string): void {
+    for (const pending of [...this.#pending.values()]) {
+      if (pending.refusal && pending.message.session_id === sessionId) this.fail(pending, pending.refusal);
+    }
   }
 
   /** Fails all that `which` picks. */

@@ -49,6 +49,7 @@ export interface Host {
       id?: string;
       repeatable: boolean;
       match: (message: ServerMessage) => unknown;
+      holds: (refusal: GatewayError) => boolean;
     },
   ): Promise<unknown>;
   forget(session: Session, error: Error): void;
@@ -380,7 +381,11 @@ export class Session {
     options: RequestOptions & { id?: string; repeatable: boolean; match: (message: ServerMessage) => unknown },
   ): Promise<unknown> {
     if (this.#over) return Promise.reject(this.#over);
-    return this.#host.request(payload, { ...options, sessionId: this.id });
+    return this.#host.request(payload, {
+      ...options, sessionId: this.id,
+      // Replies overtake a replay: what was said again after a reconnect may be refused although the first time counted.
+      holds: ({ code }) => code === 'unknown_request' && !this.caughtUp,
+    });
   }
 
   #config(payload: ClientPayload, reply: 'config_updated' | 'config_response', options: RequestOptions): Promise<SessionConfig> {

@@ -110,7 +110,7 @@ function torn(state: ConversationState, info: SessionInfo): ConversationState {
     ...whole,
     entries: whole.entries.map((entry) => (entry.kind === 'assistant' && entry.streaming ? { ...entry, streaming: false } : entry)),
     waiting: whole.waiting.filter((entry) => isUnsent(entry) || info.queued.includes(entry.id)),
-    tools: settled(whole.tools),
+    tools: settled(whole.tools, info.pending_permissions),
     running: undefined,
   };
 }
@@ -237,7 +237,8 @@ function result(state: ConversationState, message: TurnResult): ConversationStat
   next = {
     ...next,
     entries: [...next.entries, { kind: 'result', id: message.id, result: message, costUsd: costOf(state, message) }],
-    tools: settled(next.tools),
+    // In a replay this may be the end of an earlier turn than the one whose prompts `session_info` showed.
+    tools: settled(next.tools, next.prompts.map(({ request }) => request)),
     running: undefined,
   };
   const following = next.waiting.find((entry) => !isUnsent(entry));
@@ -424,10 +425,11 @@ function resolved(state: ConversationState, message: PermissionResolved): Conver
   }));
 }
 
-/** A turn is over: what has no result by now gets none. */
-function settled(tools: ConversationState['tools']): ConversationState['tools'] {
-  const open = Object.values(tools).filter(({ status }) =>
-    status === 'streaming' || status === 'running' || status === 'waiting');
+/** A turn is over: what has no result by now gets none, but for what somebody is still asked about. */
+function settled(tools: ConversationState['tools'], asked: readonly PermissionRequest[]): ConversationState['tools'] {
+  const open = Object.values(tools).filter(({ id, status }) =>
+    (status === 'streaming' || status === 'running' || status === 'waiting')
+    && !asked.some((request) => request.tool_use_id === id));
   if (open.length === 0) return tools;
   return { ...tools, ...Object.fromEntries(open.map((tool) => [tool.id, { ...tool, status: 'cancelled' as const }])) };
 }

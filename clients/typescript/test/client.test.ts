@@ -90,6 +90,34 @@ describe('a conversation', () => {
     expect(live.lastSeq).toBe(first.lastSeq);
   });
 
+  it('reads the whole history again when it opens a session once more on the same connection', async () => {
+    const client = connect();
+    const first = await client.start();
+    await first.send('one').result;
+    await until(first, ({ status }) => status === 'idle');
+    first.close();
+    // There is no detach: an event for the first attachment comes before the second one is answered.
+    gateway.holdsInfo = 'attach';
+    const again = client.open({ sessionId: first.id });
+    const seen: SessionEvent[] = [];
+    const reading = (async () => {
+      for await (const event of again.events()) {
+        seen.push(event);
+        if (event.type === 'warning' && event.message === 'last') break;
+      }
+    })();
+    await gateway.got('session_start', 2);
+    const inside = gateway.sessions.get(first.id)!;
+    gateway.event(inside, 'warning', { code: 'api_retry', message: 'between' });
+    gateway.release('attach');
+    await again.ready;
+    await until(again, () => again.caughtUp);
+    gateway.event(inside, 'warning', { code: 'api_retry', message: 'last' });
+    await reading;
+    expect(seen).toEqual(inside.log);
+    expect(textOf(again.state)).toBe('You said: one');
+  });
+
   it('does not make a session by attaching to one that does not exist', async () => {
     await expect(connect().attach('nope')).rejects.toMatchObject({ code: 'unknown_session' });
     expect(gateway.sessions.size).toBe(0);
@@ -297,6 +325,57 @@ describe('when the connection breaks', () => {
     });
     await expect(lost).rejects.toBeInstanceOf(ConnectionLostError);
     await expect(session.interrupt()).rejects.toBeInstanceOf(ConnectionLostError);
+  });
+
+  it('sends once what is asked for as soon as the connection is announced', async () => {
+    const client = connect();
+    await client.start({ sessionId: 'early' });
+    const made: Promise<Session>[] = [];
+    const stop = client.onConnection(({ status }) => {
+      if (status !== 'open') return;
+      stop();
+      made.push(client.newSession('/w'), client.start({ sessionId: 'other' }));
+    });
+    gateway.cut();
+    await new Promise<void>((resolve) => client.onConnection(({ status }) => status === 'open' && resolve()));
+    await Promise.all(made);
+    await client.list();
+    expect(gateway.of('new_session')).toHaveLength(1);
+    // Each connection attaches each session once; the one that `new_session` made, too.
+    expect(gateway.of('session_start').map((message) => message['session_id']).sort())
+      .toEqual(['early', 'early', expect.stringMatching(/^made-/), 'other']);
+  });
+
+  it('settles an answer that counted before the cut, although the refusal of the second one overtakes the replay', async () => {
+    gateway.script = toolTurn;
+    const session = await connect().start();
+    const turn = session.send('go');
+    const { prompts } = await until(session, (state) => state.prompts.length > 0);
+    gateway.mute = true;
+    const answered = session.allow(prompts[0]!.id);
+    await gateway.got('permission_response', 1);
+    gateway.holdsReplay = 'replay';
+    gateway.cut();
+    gateway.mute = false;
+    await gateway.got('permission_response', 2);
+    // In order behind the refusal: it is there when this is answered.
+    await session.config();
+    gateway.release('replay');
+    expect(await answered).toMatchObject({ decision: 'allow', permission_id: prompts[0]!.id });
+    await turn.result;
+    await expect(session.deny(prompts[0]!.id)).rejects.toMatchObject({ code: 'unknown_request' });
+  });
+
+  it('refuses a late answer once the replay is through without its end', async () => {
+    const session = await connect().start();
+    await session.send('one').result;
+    await until(session, ({ status }) => status === 'idle');
+    gateway.holdsReplay = 'replay';
+    const late = await connect().attach(session.id);
+    const refused = late.allow('nothing');
+    await late.config();
+    gateway.release('replay');
+    await expect(refused).rejects.toMatchObject({ code: 'unknown_request' });
   });
 
   it('shows the connection, backs off, and gives up where asked', async () => {

@@ -37,12 +37,17 @@ export class FakeGateway {
   mute = false;
   /** The close code for the next connection, at once. */
   closeWith: number | undefined;
+  /** Answers attaches only once this name was released. */
+  holdsInfo: string | undefined;
+  /** Sends what follows `session_info` (the replay, then live events) only once this name was released. */
+  holdsReplay: string | undefined;
   maxMessageBytes = 8 << 20;
   heartbeatMs = 15_000;
   /** Agent's script: what a message makes it do. */
   script: (content: unknown, turn: string) => Step[] = (content) => answer(`You said: ${String(content)}`);
   readonly #server: WebSocketServer;
   #waits = new Map<string, () => void>();
+  readonly #arrivals = new Set<(value: unknown) => void>();
   readonly #ended = new Set<string>();
   #counter = 0;
 
@@ -92,6 +97,11 @@ export class FakeGateway {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
+  /** Settles once `count` messages of this type have come in. */
+  async got(type: string, count: number): Promise<void> {
+    while (this.of(type).length < count) await new Promise((resolve) => this.#arrivals.add(resolve));
+  }
+
   /** What the client sent of this type. */
   of(type: string): Message[] {
     return this.received.filter((message) => message.type === type);
@@ -118,6 +128,8 @@ export class FakeGateway {
       }
       const message = JSON.parse(String(data)) as Message;
       if (message.type !== 'heartbeat') this.received.push(message);
+      for (const arrived of [...this.#arrivals]) arrived(undefined);
+      this.#arrivals.clear();
       this.#handle(message, socket, send);
     });
     socket.on('close', () => {
@@ -139,7 +151,7 @@ export class FakeGateway {
       return reply('new_session', { session_id: session.id, cwd: message.cwd, epoch: session.epoch, created_at: 1, permission_mode: 'manual' });
     }
     let session = this.sessions.get(message.session_id);
-    if (message.type === 'session_start') return this.#attach(message, socket, send);
+    if (message.type === 'session_start') return void this.#attach(message, socket, send);
     if (!session) return refuse(this.#ended.has(message.session_id) ? 'session_ended' : 'unknown_session');
     const event = (type: string, fields: object) => this.event(session!, type, { request_id: message.id, ...fields });
     switch (message.type) {
@@ -219,7 +231,8 @@ export class FakeGateway {
     };
   }
 
-  #attach(message: Message, socket: WebSocket, send: (message: Message) => void): void {
+  async #attach(message: Message, socket: WebSocket, send: (message: Message) => void): Promise<void> {
+    if (this.holdsInfo !== undefined) await this.#released(this.holdsInfo);
     const known = this.sessions.get(message.session_id);
     const session = known ?? this.#create(message.session_id, message);
     const last = session.log.at(-1)?.seq ?? 0;
@@ -228,8 +241,9 @@ export class FakeGateway {
     const from = reset ? 0 : (message.last_seq ?? last);
     const replay = message.last_seq === undefined ? 'none' : reset ? 'reset' : from + 2 < (session.log[0]?.seq ?? 0) ? 'gap' : 'ok';
     send(this.#info(session, { id: `i${(this.#counter += 1)}`, session_id: session.id, request_id: message.id, created: !known, replay }) as Message);
+    if (this.holdsReplay !== undefined) await this.#released(this.holdsReplay);
     for (const event of session.log) if (event.seq > from) send(event);
-    session.attached.add(socket);
+    if (socket.readyState === 1) session.attached.add(socket);
   }
 
   /** Appends an event and sends it to who is attached. */
@@ -274,10 +288,14 @@ export class FakeGateway {
     this.event(session, 'status_update', { status: 'idle' });
   }
 
+  async #released(name: string): Promise<void> {
+    if (this.#waits.has(name)) return;
+    await new Promise<void>((resolve) => this.#waits.set(name, resolve));
+  }
+
   async #step(session: FakeSession, turn: string, step: Step): Promise<void> {
     if ('wait' in step) {
-      if (this.#waits.has(step.wait)) return;
-      await new Promise<void>((resolve) => this.#waits.set(step.wait, resolve));
+      await this.#released(step.wait);
     } else if ('ask' in step) {
       await new Promise<void>((resolve) => {
         const request = this.event(session, 'permission_request', { request_id: turn, ...step.ask });

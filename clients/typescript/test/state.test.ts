@@ -150,6 +150,21 @@ describe('tools and prompts', () => {
     expect(state.tools['t']!.status).toBe('cancelled');
   });
 
+  it('leaves a call alone that somebody is asked about when a replay ends an earlier turn', () => {
+    const earlier = [...call(), event('result', { subtype: 'success', is_error: false })];
+    const use = event('tool_use', { tool_use_id: 'open', tool_name: 'Bash', tool_input: { command: 'x' }, executor: 'agent' });
+    const request = prompt({ tool_use_id: 'open' });
+    const last_seq = request.seq!;
+    const state = play([
+      info({ replay: 'ok', last_seq, pending_permissions: [request], state: 'waiting_permission' }), ...earlier, use, request,
+    ]);
+    expect(state.tools['t']!.status).toBe('cancelled');
+    expect(state.tools['open']!.status).toBe('waiting');
+    expect(state.prompts).toHaveLength(1);
+    const torn = play([info({ replay: 'gap', last_seq: last_seq + 100, pending_permissions: [request] })], state);
+    expect(torn.tools['open']!.status).toBe('waiting');
+  });
+
   it('reads questions, and leaves odd input alone', () => {
     const ask = (tool_input: object) => questionsOf({ ...prompt(), tool_name: 'AskUserQuestion', tool_input } as PermissionRequest);
     expect(ask({ questions: [{ question: 'Which?', header: 'H', multiSelect: true, options: [{ label: 'A', description: 'd' }, 'B', 3] }] }))

@@ -15,6 +15,8 @@ export class Client {
     #sessions = new Map();
     #listeners = new Set();
     #attached = new Set();
+    /** The connection that a session's attach is under way on. */
+    #attaching = new WeakMap();
     #retries = new Map();
     #requestTimeoutMs;
     #backoff;
@@ -168,7 +170,7 @@ export class Client {
             return Promise.reject(new ConnectionLostError(`not connected; \`${payload.type}\` is about this moment and does not wait`));
         }
         const message = { ...payload, id, ...(sessionId === undefined ? {} : { session_id: sessionId }) };
-        const pending = this.#requests.add(message, options.repeatable, options.match);
+        const pending = this.#requests.add(message, options.repeatable, options.match, options.holds);
         const tooBig = this.#tooBig(pending);
         if (tooBig)
             this.#requests.fail(pending, tooBig);
@@ -190,7 +192,6 @@ export class Client {
     }
     // ---- the connection ---------------------------------------------------------------------------------------------
     #opened() {
-        this.#generation += 1;
         for (const pending of this.#requests.unsent(undefined, this.#generation))
             this.#send(pending);
         for (const session of this.#sessions.values())
@@ -209,6 +210,9 @@ export class Client {
         this.#requests.failWhere(({ repeatable, sentOn, message }) => !repeatable && !(sentOn === 0 && message.type === 'new_session'), new ConnectionLostError('the connection broke before the answer came; the request may have taken effect'));
     }
     #stateChanged(state) {
+        // Before anybody hears of it: what a listener asks for now goes out on this connection, and must not go out again.
+        if (state.status === 'open')
+            this.#generation += 1;
         for (const session of [...this.#sessions.values()])
             session.connectionChanged(state);
         for (const listener of [...this.#listeners])
@@ -222,9 +226,10 @@ export class Client {
     }
     /** Attaches, where there is a connection; `#opened` does it for all. */
     #attach(session) {
-        if (this.connection.status !== 'open' || this.#attached.has(session))
-            return;
         const generation = this.#generation;
+        if (this.connection.status !== 'open' || this.#attached.has(session) || this.#attaching.get(session) === generation)
+            return;
+        this.#attaching.set(session, generation);
         const id = uuid();
         this.request(session.startPayload(), {
             id, sessionId: session.id, repeatable: false, unattached: true, timeoutMs: 0,
@@ -237,6 +242,7 @@ export class Client {
         }).catch((error) => {
             if (this.#sessions.get(session.id) !== session || generation !== this.#generation)
                 return;
+            this.#attaching.delete(session);
             if (error instanceof ConnectionLostError)
                 return; // The next connection attaches again.
             const passes = error instanceof GatewayError && session.attached && TRANSIENT.includes(error.code);
@@ -275,8 +281,10 @@ export class Client {
     #send(pending) {
         if (pending.answer.settled || pending.sentOn === this.#generation)
             return;
-        if (this.#link.send(pending.frame))
-            pending.sentOn = this.#generation;
+        if (!this.#link.send(pending.frame))
+            return;
+        pending.sentOn = this.#generation;
+        pending.refusal = undefined;
     }
     #take(data) {
         if (this.#held) {
@@ -293,11 +301,18 @@ export class Client {
         if (typeof message !== 'object' || message === null || typeof message.type !== 'string')
             return;
         const session = message.session_id ? this.#sessions.get(message.session_id) : undefined;
+        // An event before the attach is answered is for one that this session had on this connection before it was closed and
+        // opened again. Its place in the log says nothing about what this one has seen; the replay brings it in order.
+        if (session && message.seq !== undefined && !this.#attached.has(session))
+            return;
         const attaches = message.type === 'session_info' && message.request_id !== undefined && this.#requests.has(message.request_id);
+        const wasBehind = session?.caughtUp === false;
         // The state first, so that it is there when a promise settles. What answers an attach goes through `#isAttached`.
         if (session && !(attaches && !this.#attached.has(session)))
             session.receive(message);
         this.#requests.settle(message);
+        if (session?.caughtUp && wasBehind)
+            this.#requests.release(session.id);
         session?.ended(message);
     }
     /**

@@ -4,9 +4,9 @@ import { deferred } from './deferred.js';
 /** The requests of one client, in the order in which they were made. */
 export class Requests {
     #pending = new Map();
-    add(message, repeatable, match) {
+    add(message, repeatable, match, holds) {
         const pending = {
-            message, frame: JSON.stringify(message), repeatable, match, answer: deferred(), sentOn: 0,
+            message, frame: JSON.stringify(message), repeatable, match, holds, answer: deferred(), sentOn: 0, refusal: undefined,
         };
         this.#pending.set(message.id, pending);
         return pending;
@@ -20,7 +20,11 @@ export class Requests {
             return; // The one frequent message; it answers nothing.
         const named = message.request_id === undefined ? undefined : this.#pending.get(message.request_id);
         if (named && message.type === 'error' && message.seq === undefined) {
-            this.fail(named, new GatewayError(message));
+            const refusal = new GatewayError(message);
+            if (named.holds?.(refusal))
+                named.refusal = refusal;
+            else
+                this.fail(named, refusal);
             return;
         }
         for (const pending of this.#pending.values()) {
@@ -40,6 +44,13 @@ export class Requests {
     fail(pending, error) {
         this.#pending.delete(pending.message.id);
         pending.answer.reject(error);
+    }
+    /** Nothing that could still answer is on its way: refusals that were kept back hold. */
+    release(sessionId) {
+        for (const pending of [...this.#pending.values()]) {
+            if (pending.refusal && pending.message.session_id === sessionId)
+                this.fail(pending, pending.refusal);
+        }
     }
     /** Fails all that `which` picks. */
     failWhere(which, error) {

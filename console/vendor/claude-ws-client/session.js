@@ -283,7 +283,11 @@ export class Session {
     #request(payload, options) {
         if (this.#over)
             return Promise.reject(this.#over);
-        return this.#host.request(payload, { ...options, sessionId: this.id });
+        return this.#host.request(payload, {
+            ...options, sessionId: this.id,
+            // Replies overtake a replay: what was said again after a reconnect may be refused although the first time counted.
+            holds: ({ code }) => code === 'unknown_request' && !this.caughtUp,
+        });
     }
     #config(payload, reply, options) {
         const id = uuid();

@@ -94,7 +94,7 @@ function torn(state, info) {
         ...whole,
         entries: whole.entries.map((entry) => (entry.kind === 'assistant' && entry.streaming ? { ...entry, streaming: false } : entry)),
         waiting: whole.waiting.filter((entry) => isUnsent(entry) || info.queued.includes(entry.id)),
-        tools: settled(whole.tools),
+        tools: settled(whole.tools, info.pending_permissions),
         running: undefined,
     };
 }
@@ -214,7 +214,8 @@ function result(state, message) {
     next = {
         ...next,
         entries: [...next.entries, { kind: 'result', id: message.id, result: message, costUsd: costOf(state, message) }],
-        tools: settled(next.tools),
+        // In a replay this may be the end of an earlier turn than the one whose prompts `session_info` showed.
+        tools: settled(next.tools, next.prompts.map(({ request }) => request)),
         running: undefined,
     };
     const following = next.waiting.find((entry) => !isUnsent(entry));
@@ -387,9 +388,10 @@ function resolved(state, message) {
         permission: { id: message.permission_id, decision: message.decision, by: message.reason },
     }));
 }
-/** A turn is over: what has no result by now gets none. */
-function settled(tools) {
-    const open = Object.values(tools).filter(({ status }) => status === 'streaming' || status === 'running' || status === 'waiting');
+/** A turn is over: what has no result by now gets none, but for what somebody is still asked about. */
+function settled(tools, asked) {
+    const open = Object.values(tools).filter(({ id, status }) => (status === 'streaming' || status === 'running' || status === 'waiting')
+        && !asked.some((request) => request.tool_use_id === id));
     if (open.length === 0)
         return tools;
     return { ...tools, ...Object.fromEntries(open.map((tool) => [tool.id, { ...tool, status: 'cancelled' }])) };

@@ -1,5 +1,7 @@
 //! Ends that this side wants.
 
+use std::time::Duration;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -88,4 +90,17 @@ async fn what_came_with_the_request_is_read_first() {
     assert_eq!(&answer, b"\x81\x05early");
     drop(peer);
     task.await.unwrap();
+}
+
+/// It takes no answer, so the queue is full while its requests are still being handled.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_leaves_amid_its_requests_is_let_go_once_they_are_handled() {
+    let mut link = simple();
+    let requests: Vec<u8> = (0..200).flat_map(|number| frame(TEXT, format!("{number}").as_bytes())).collect();
+    link.peer.write_all(&requests).await.unwrap();
+    let Test { peer, probe, stats, task, .. } = link;
+    drop(peer);
+    assert_eq!(tokio::time::timeout(Duration::from_mins(1), task).await.unwrap().unwrap(), End::PeerGone);
+    assert_eq!(probe.heard.lock().len(), 200);
+    assert_eq!(stats.snapshot().connections, 0);
 }

@@ -10,7 +10,7 @@ use crate::session::{Answer, Command, Found};
 
 pub(in crate::dispatch) async fn session_info(context: &Context<'_>) -> Result<Answer, FrameError> {
     let Empty {} = context.body()?;
-    match context.dispatch.registry.find(context.session_id(), context.owner) {
+    match context.dispatch.registry.find(context.session_id(), context.owner).await {
         Found::Live(_) => context.command(|| Command::Info).await,
         Found::Dormant(summary) | Found::Ended(summary) => Ok(at_rest(context, &summary)),
         Found::Unknown => Err(context.unknown_session()),
@@ -43,10 +43,9 @@ fn at_rest(context: &Context<'_>, summary: &SessionSummary) -> Answer {
     context.answer(&ServerMessage::SessionInfo(Box::new(info)))
 }
 
-#[expect(clippy::unused_async, reason = "a row of the table, whose handlers are all async")]
 pub(in crate::dispatch) async fn session_list(context: &Context<'_>) -> Result<Answer, FrameError> {
     let Empty {} = context.body()?;
-    let sessions = context.dispatch.registry.list(context.owner);
+    let sessions = context.dispatch.registry.list(context.owner).await;
     Ok(context.answer(&ServerMessage::SessionList(SessionList { sessions })))
 }
 

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use super::Context;
 use crate::protocol::ErrorCode;
 use crate::protocol::parse::{Body, FrameError, parse_body};
-use crate::session::{Answer, Command, Found, SessionHandle};
+use crate::session::{Answer, Command, Found, OpenError, SessionHandle};
 
 /// A session that is just changing (going to rest, being removed) is looked for again this often.
 const TRIES: usize = 5;
@@ -37,7 +37,7 @@ impl Context<'_> {
     /// Has the session take in a command.
     async fn command(&self, command: impl Fn() -> Command) -> Result<Answer, FrameError> {
         for _ in 0..TRIES {
-            let handle = self.live_session()?;
+            let handle = self.live_session().await?;
             if let Some(answer) = handle.command(self.client, self.id(), command()).await {
                 return Ok(answer);
             }
@@ -45,14 +45,35 @@ impl Context<'_> {
         Err(self.error(ErrorCode::Internal, "the session does not answer"))
     }
 
-    fn live_session(&self) -> Result<SessionHandle, FrameError> {
-        match self.dispatch.registry.find(self.session_id(), self.owner) {
+    async fn live_session(&self) -> Result<SessionHandle, FrameError> {
+        match self.dispatch.registry.find(self.session_id(), self.owner).await {
             Found::Live(handle) => Ok(handle),
             Found::Ended(_) => Err(self.error(ErrorCode::SessionEnded, "the session has ended")),
             Found::Dormant(_) => Err(self
                 .error(ErrorCode::UnknownSession, "the session is dormant; wake it up with session_start")),
             Found::Unknown => Err(self.unknown_session()),
         }
+    }
+
+    /// Has a session that rests woken up.
+    async fn wake_if_dormant(&self) -> Result<(), FrameError> {
+        let Found::Dormant(_) = self.dispatch.registry.find(self.session_id(), self.owner).await else {
+            return Ok(());
+        };
+        let none = || Err(OpenError::Unknown);
+        let opened = self.dispatch.registry.open(&self.session_id().into(), self.owner, none).await;
+        opened.map(drop).map_err(|problem| self.not_opened(&problem))
+    }
+
+    fn not_opened(&self, problem: &OpenError) -> FrameError {
+        let code = match problem {
+            OpenError::Unknown => return self.unknown_session(),
+            OpenError::Ended => ErrorCode::SessionEnded,
+            OpenError::TooMany(_) => ErrorCode::Capacity,
+            OpenError::Draining => ErrorCode::AgentUnavailable,
+            OpenError::Store => ErrorCode::Internal,
+        };
+        self.error(code, problem.to_string())
     }
 
     fn unknown_session(&self) -> FrameError {

@@ -101,18 +101,10 @@ impl From<OpenError> for Refused {
 
 impl Refused {
     fn for_client(self, context: &Context<'_>) -> FrameError {
-        let problem = match self {
-            Self::Frame(error) => return error,
-            Self::Open(problem) => problem,
-        };
-        let code = match problem {
-            OpenError::Unknown => return context.unknown_session(),
-            OpenError::Ended => ErrorCode::SessionEnded,
-            OpenError::TooMany(_) => ErrorCode::Capacity,
-            OpenError::Draining => ErrorCode::AgentUnavailable,
-            OpenError::Store => ErrorCode::Internal,
-        };
-        context.error(code, problem.to_string())
+        match self {
+            Self::Frame(error) => error,
+            Self::Open(problem) => context.not_opened(&problem),
+        }
     }
 }
 

@@ -1,19 +1,17 @@
 //! Messages that are for the session itself.
 
-use std::fmt::Display;
-
-use serde_json::{Map, Value};
-
 use crate::dispatch::Context;
 use crate::protocol::parse::FrameError;
 use crate::protocol::{
-    Cancel, ClientToolResult, ConfigUpdate, Empty, ErrorCode, Interrupt, Json, PermissionResponse,
+    Cancel, ClientToolResult, ConfigUpdate, Empty, ErrorCode, Interrupt, PermissionResponse,
     PermissionUpdate, RuleUpdate, SessionEnd, UserMessage,
 };
 use crate::session::{Answer, Command};
 
 pub(in crate::dispatch) async fn session_end(context: &Context<'_>) -> Result<Answer, FrameError> {
     let SessionEnd { reason } = context.body()?;
+    // One that rests can be ended as well; nobody needs to attach for that.
+    context.wake_if_dormant().await?;
     context.command(|| Command::End { reason: reason.clone() }).await
 }
 
@@ -24,50 +22,41 @@ pub(in crate::dispatch) async fn user_message(context: &Context<'_>) -> Result<A
 
 pub(in crate::dispatch) async fn permission_response(context: &Context<'_>) -> Result<Answer, FrameError> {
     let mut answer: PermissionResponse = context.body()?;
-    for (at, update) in answer.updated_permissions.iter_mut().flatten().enumerate() {
-        *update = agent_update(context, update, &format!("updated_permissions[{at}]"))?;
-    }
+    resolve_directories(context, answer.updated_permissions.iter_mut().flatten(), "updated_permissions")?;
     context.command(|| Command::PermissionResponse(answer.clone())).await
 }
 
 pub(in crate::dispatch) async fn permission_update(context: &Context<'_>) -> Result<Answer, FrameError> {
     let mut update: PermissionUpdate = context.body()?;
-    for change in &mut update.updates {
-        if let RuleUpdate::AddDirectories { directories } = change {
-            for directory in directories {
-                *directory = context.directory(directory, ErrorCode::Forbidden, "updates.directories")?;
-            }
-        }
-    }
+    resolve_directories(context, update.updates.iter_mut(), "updates")?;
     context.command(|| Command::PermissionUpdate(update.clone())).await
 }
 
-/// A rule update in the agent's own form, held to what `permission_update` may do: its directories are under the workspace
-/// roots, and it is for this session. With another destination the agent would write a settings file, which other
-/// sessions, of other owners too, would read.
-fn agent_update(
+/// Holds the directories of rule updates to the workspace roots. What is removed may be gone, or outside by now: it goes under
+/// the name that it was given, and under the one that it was kept by.
+fn resolve_directories<'u>(
     context: &Context<'_>,
-    update: &Json<'static>,
+    updates: impl Iterator<Item = &'u mut RuleUpdate>,
     field: &str,
-) -> Result<Json<'static>, FrameError> {
-    let invalid =
-        |problem: &dyn Display| context.error(ErrorCode::InvalidMessage, format!("{field}: {problem}"));
-    // Written anew as a whole: of a key that comes twice the agent must not see another value than this check.
-    let mut update: Map<String, Value> = update.to().map_err(|problem| invalid(&problem))?;
-    update.insert("destination".to_owned(), "session".into());
-    let removes = update.get("type").is_some_and(|kind| kind == "removeDirectories");
-    if let Some(directories) = update.get_mut("directories").filter(|_| !removes) {
-        let Value::Array(directories) = directories else {
-            return Err(invalid(&"directories is not an array"));
-        };
-        for directory in directories {
-            let Value::String(path) = directory else {
-                return Err(invalid(&"directories: not a string"));
-            };
-            *path = context.directory(path, ErrorCode::Forbidden, &format!("{field}.directories"))?;
+) -> Result<(), FrameError> {
+    for (at, update) in updates.enumerate() {
+        match update {
+            RuleUpdate::AddDirectories { directories } => {
+                for directory in directories {
+                    let field = format!("{field}[{at}].directories");
+                    *directory = context.directory(directory, ErrorCode::Forbidden, &field)?;
+                }
+            }
+            RuleUpdate::RemoveDirectories { directories } => {
+                let resolved =
+                    directories.iter().filter_map(|name| context.dispatch.roots.resolve(name).ok());
+                let resolved: Vec<_> = resolved.collect();
+                directories.extend(resolved);
+            }
+            _ => {}
         }
     }
-    Json::of(&update).map_err(|problem| invalid(&problem))
+    Ok(())
 }
 
 pub(in crate::dispatch) async fn tool_result(context: &Context<'_>) -> Result<Answer, FrameError> {

@@ -105,8 +105,8 @@ impl Body for PermissionResponse {
         let updates = message.updated_permissions.as_deref().unwrap_or_default();
         Checker { limits }.list("updated_permissions", updates)?;
         for (at, update) in updates.iter().enumerate() {
-            check::typed_object(update)
-                .map_err(|invalid| invalid.under(&format!("updated_permissions[{at}]")))?;
+            let here = |invalid: Invalid| invalid.under(&format!("updated_permissions[{at}]"));
+            Checker { limits }.update(update).map_err(here)?;
         }
         Ok(message)
     }

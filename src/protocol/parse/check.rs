@@ -152,11 +152,6 @@ fn blocks(json: &str) -> Result<usize, Invalid> {
     Ok(blocks.len())
 }
 
-/// An object with a `type`, whatever else is in it.
-pub(super) fn typed_object(json: &Json<'_>) -> Result<(), Invalid> {
-    typed(json.get())
-}
-
 fn typed(json: &str) -> Result<(), Invalid> {
     #[derive(serde::Deserialize)]
     struct Typed {

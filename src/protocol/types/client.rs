@@ -180,7 +180,7 @@ pub struct PermissionResponse {
     /// With `allow`: rules to apply, instead of those that `allow_always` would; an array of the agent's updates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Vec<shape::AgentRuleUpdate>>")]
-    pub updated_permissions: Option<Vec<Json<'static>>>,
+    pub updated_permissions: Option<Vec<RuleUpdate>>,
     /// With `deny`: also ends the turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interrupt: Option<bool>,

@@ -25,6 +25,11 @@ pub enum PermissionMode {
     Bypass,
 }
 
+impl PermissionMode {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Manual, Self::Auto, Self::Plan, Self::Bypass];
+}
+
 /// Options of a session, as in `session_start` and `config_updated`.
 ///
 /// Every field is optional on the wire; what is absent takes the default given here.

@@ -8,6 +8,7 @@ use super::{Asked, Closing, Effect, Life, SessionState, Standing};
 use crate::agent::{Exit, control, wire};
 use crate::converter::Outcome;
 use crate::protocol::{AgentState, ResolvedBy, WarningCode};
+use crate::session::words;
 
 /// What the session knows of its agent.
 #[derive(Debug)]
@@ -163,6 +164,7 @@ impl SessionState {
             Some(Asked::Initialize) => match failed {
                 None => self.initialized(),
                 Some(failed) => {
+                    let failed = words::quoted(failed);
                     log::warn!("session {}: the agent refused the greeting: {failed}", self.id);
                     self.agent.killed_for = Some("it refused the gateway's greeting");
                     self.kill_agent();
@@ -170,7 +172,7 @@ impl SessionState {
             },
             Some(Asked::Setting(ticket)) => self.setting_answered(ticket, failed),
             Some(Asked::Rules | Asked::Interrupt) => {
-                if let Some(failed) = failed {
+                if let Some(failed) = failed.map(words::quoted) {
                     log::warn!("session {}: the agent refused a control request: {failed}", self.id);
                 }
             }
@@ -230,9 +232,10 @@ impl SessionState {
             }
             _ => {
                 self.agent.crashed = true;
-                log::warn!("session {}: the agent {}", self.id, describe(exit));
+                let how = describe(exit);
+                log::warn!("session {}: the agent {how}", self.id);
                 if !self.take_back(exit) {
-                    self.turn_lost_agent(exit, &format!("Claude Code {}", describe(exit)));
+                    self.turn_lost_agent(exit, &format!("Claude Code {}", words::for_clients(&how)));
                     self.next_turn();
                 }
                 self.deliver();
@@ -331,23 +334,16 @@ impl SessionState {
     }
 }
 
-/// How an agent ended, for people: how, and its last word on stderr.
-pub(super) fn describe(exit: &Exit) -> String {
+/// How an agent ended, for the log: how, and its last words on stderr. (What of it clients are told: `words::for_clients`.)
+pub fn describe(exit: &Exit) -> String {
     let how = match (exit.code, exit.signal) {
         (Some(code), _) => format!("exited with code {code}"),
         (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "ended".to_owned(),
     };
-    match exit.stderr.lines().rev().find(|line| !line.trim().is_empty()) {
-        Some(last) => format!("{how}: {}", shortened(last.trim())),
+    let lines = exit.stderr.lines().rev().map(words::plain);
+    match lines.map(|line| words::cut(line.trim(), 300)).find(|line| !line.is_empty()) {
+        Some(last) => format!("{how}: {last}"),
         None => how,
-    }
-}
-
-/// The first 300 characters.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(300) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
     }
 }

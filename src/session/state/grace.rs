@@ -14,6 +14,13 @@ impl SessionState {
         }
     }
 
+    /// Somebody is about to be attached, which is heard of a moment later: until then the session must not go to rest.
+    pub(super) fn somebody_comes(&mut self) {
+        if self.alone_since.is_some() {
+            self.alone_since = Some(self.now.instant);
+        }
+    }
+
     fn remove(&mut self) {
         log::info!("Session {} cleaned up", self.id);
         self.close(Closing::Removed, None);

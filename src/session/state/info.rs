@@ -5,7 +5,7 @@ use crate::agent::wire;
 use crate::log::Verdict;
 use crate::metrics::Metrics;
 use crate::protocol::{
-    AgentInfo, AgentState, Json, Liveness, Replay, ServerInfo, SessionInfo, SessionSummary,
+    AgentInfo, AgentState, Json, Liveness, Replay, ServerInfo, SessionConfig, SessionInfo, SessionSummary,
 };
 use crate::session::record::{Record, RunningTurn, Unfinished};
 
@@ -83,8 +83,11 @@ impl SessionState {
         self.journal.tally().report(metrics)
     }
 
-    /// Everything that is kept of the session.
+    /// Everything that is kept of the session; of one that is over, only what lists show.
     pub fn record(&self) -> Record {
+        if self.has_ended() {
+            return self.last_record();
+        }
         let unfinished = self.unfinished();
         Record {
             config: self.config.clone(),
@@ -103,6 +106,24 @@ impl SessionState {
             status: self.status,
             next_id: self.journal.position().next_id,
             last_seq: self.journal.position().last_seq(),
+        }
+    }
+
+    fn last_record(&self) -> Record {
+        Record {
+            config: SessionConfig {
+                cwd: self.config.cwd.clone(),
+                metadata: self.config.metadata.clone(),
+                ..SessionConfig::default()
+            },
+            conversation: self.agent.conversation,
+            created_at: self.created_at,
+            last_active_at: self.last_active_at,
+            num_turns: self.num_turns,
+            cost_usd: self.cost.total(),
+            next_id: self.journal.position().next_id,
+            last_seq: self.journal.position().last_seq(),
+            ..Record::default()
         }
     }
 

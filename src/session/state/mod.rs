@@ -43,13 +43,15 @@ use std::sync::Arc;
 use crate::converter::{Converter, ConverterOptions};
 use crate::log::Entry;
 use crate::protocol::{
-    AgentInfo, ErrorCode, ErrorMessage, EventSink, MessageId, ServerMessage, SessionConfig, SessionStatus,
-    StatusUpdate, Warning, WarningCode,
+    AgentInfo, ErrorCode, ErrorMessage, EventSink, MessageId, PermissionMode, ServerMessage, SessionConfig,
+    SessionStatus, StatusUpdate, Warning, WarningCode,
 };
 
 use super::journal::{Journal, Position};
 use super::record::Seen;
+use super::words;
 use agent::AgentLife;
+pub use agent::describe;
 use client_tools::ClientTools;
 use cost::Cost;
 pub use info::Snapshot;
@@ -133,7 +135,15 @@ enum Life {
 impl SessionState {
     /// A session as `birth` describes it: new, or taken up again from its record.
     pub fn new(birth: Birth, limits: Arc<SessionLimits>, now: Now) -> Self {
-        let record = birth.record;
+        let mut record = birth.record;
+        // The operator may have taken it back since the record was written.
+        if record.config.permission_mode == PermissionMode::Bypass && !limits.allow_bypass {
+            log::warn!(
+                "session {}: its mode was \"bypass\", which needs --allow-bypass; now \"manual\"",
+                birth.id
+            );
+            record.config.permission_mode = PermissionMode::Manual;
+        }
         let mut journal = Journal::new(&birth.id, birth.position);
         journal.set_time(now.unix_ms);
         Self {
@@ -315,6 +325,7 @@ impl SessionState {
     }
 
     fn attach(&mut self, asker: &Asker, attach: Attach) {
+        self.somebody_comes();
         // The agent starts with the session, not with its first message.
         if attach.created {
             self.start_early();
@@ -334,7 +345,8 @@ impl SessionState {
     }
 
     fn end(&mut self, asker: Asker, reason: Option<&str>) {
-        log::info!("session {}: ended by a client ({})", self.id, reason.unwrap_or("no reason given"));
+        let reason = reason.map_or("no reason given".into(), words::quoted);
+        log::info!("session {}: ended by a client ({reason})", self.id);
         self.close(Closing::Ended(crate::protocol::EndReason::Client), Some(asker.id));
     }
 

@@ -6,16 +6,19 @@ use std::time::Instant;
 
 use serde_json::value::RawValue;
 
+use super::rules::for_agent;
 use super::{Asker, Effect, SessionState, error};
 use crate::agent::{control, wire};
 use crate::protocol::{
     Cancelled, ClientToolResult, Decision, ErrorCode, EventSink, Json, PermissionContext, PermissionRequest,
-    PermissionResolved, PermissionResponse, Resolution, ResolvedBy, RiskLevel, ServerMessage,
+    PermissionResolved, PermissionResponse, Resolution, ResolvedBy, RiskLevel, RuleUpdate, ServerMessage,
 };
 use crate::session::record::fingerprint;
 
 /// The tool by which the model asks people something.
 const QUESTION: &str = "AskUserQuestion";
+/// Calls that are people's decision each time, whatever was decided before: a question, and the end of a plan.
+const NEVER_ALWAYS: [&str; 2] = [QUESTION, "ExitPlanMode"];
 const DENIED: &str = "The user does not allow this.";
 const CANCELLED: &str = "The user cancelled this request.";
 const TURN_OVER: &str = "The turn is over.";
@@ -82,13 +85,16 @@ impl Prompts {
 
     /// Whether the very same call was allowed always.
     fn covers(&self, tool_name: &str, input: &Json<'_>) -> bool {
-        !self.always.is_empty() && self.always.contains(&(tool_name.to_owned(), fingerprint(input.get())))
+        !self.always.is_empty()
+            && !NEVER_ALWAYS.contains(&tool_name)
+            && self.always.contains(&(tool_name.to_owned(), fingerprint(input.get())))
     }
 
-    fn cover(&mut self, prompt: &Prompt) {
+    /// From now on that call needs no asking.
+    fn cover(&mut self, tool_name: &str, input: &Json<'_>) {
         // More than anyone clicks; what is beyond is asked again.
-        if self.always.len() < MAX_ALWAYS {
-            self.always.insert((prompt.tool_name.clone(), fingerprint(prompt.tool_input.get())));
+        if self.always.len() < MAX_ALWAYS && !NEVER_ALWAYS.contains(&tool_name) {
+            self.always.insert((tool_name.to_owned(), fingerprint(input.get())));
         }
     }
 
@@ -103,7 +109,7 @@ impl Prompts {
 
 /// What the agent is told about a prompt.
 enum Verdict {
-    Allow { input: Option<Json<'static>>, updates: Vec<Json<'static>> },
+    Allow { input: Option<Json<'static>>, updates: Vec<RuleUpdate> },
     Deny { message: String, interrupt: bool },
 }
 
@@ -169,10 +175,8 @@ impl SessionState {
 
     /// `permission_response`.
     pub(super) fn permission_response(&mut self, asker: Asker, answer: PermissionResponse) {
-        if let Some(updates) = &answer.updated_permissions
-            && let Err(refusal) = self.check_updates(updates)
-        {
-            self.reply(&asker, error(ErrorCode::Forbidden, refusal));
+        if self.is_forbidden(answer.updated_permissions.as_deref().unwrap_or_default()) {
+            self.reply(&asker, error(ErrorCode::Forbidden, super::rules::BYPASS_REFUSED));
             return;
         }
         let Some(prompt) = self.prompts.take(|prompt| prompt.id == answer.request_id) else {
@@ -193,10 +197,9 @@ impl SessionState {
                 updates: answer.updated_permissions.unwrap_or_default(),
             },
             Decision::AllowAlways => {
-                let updates = answer.updated_permissions.unwrap_or_else(|| {
-                    self.prompts.cover(&prompt);
-                    self.updates_of_always(&prompt.suggestions)
-                });
+                let updates = answer
+                    .updated_permissions
+                    .unwrap_or_else(|| self.allow_always(&prompt, answer.updated_input.as_ref()));
                 Verdict::Allow { input: answer.updated_input, updates }
             }
         };
@@ -211,6 +214,19 @@ impl SessionState {
             self.turn_is_being_stopped(asker);
         }
         self.prompt_closed();
+    }
+
+    /// What `allow_always` stands for: the very same call again, and what the agent suggests. An edited call is another one than
+    /// the agent's suggestions are about.
+    fn allow_always(&mut self, prompt: &Prompt, edited: Option<&Json<'static>>) -> Vec<RuleUpdate> {
+        self.prompts.cover(&prompt.tool_name, edited.unwrap_or(&prompt.tool_input));
+        let mut updates = self.updates_of_always(&prompt.suggestions);
+        if edited.is_some() {
+            updates.clear();
+        } else if NEVER_ALWAYS.contains(&prompt.tool_name.as_str()) {
+            updates.retain(|update| matches!(update, RuleUpdate::SetMode { .. }));
+        }
+        updates
     }
 
     /// `tool_result` for an open question: the answers are a JSON object, `{question: answer}` or `{"answers": {…}}`.
@@ -294,6 +310,7 @@ impl SessionState {
             Verdict::Allow { input, updates } => {
                 self.remember_rules(&updates);
                 let input = input.unwrap_or_else(|| prompt.tool_input.clone());
+                let updates: Vec<_> = updates.iter().filter_map(for_agent).collect();
                 let updates: Vec<_> = updates.iter().map(Json::raw).collect();
                 control::allow(&prompt.agent_id, input.raw(), &updates)
             }

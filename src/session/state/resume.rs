@@ -58,6 +58,10 @@ impl SessionState {
         }
         self.status = leftover.status;
         if let Some(RunningTurn { id }) = &leftover.turn {
+            // Its id may have been in a piece that was not committed any more.
+            if let Some(id) = id.as_deref().filter(|id| !self.seen.contains(id)) {
+                self.remember(id);
+            }
             self.begin_turn(id.clone(), Phase::Running);
         }
         for message in leftover.open {

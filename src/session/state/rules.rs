@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::{Asked, Asker, Effect, SessionState, error};
 use crate::agent::control;
 use crate::protocol::{
-    ConfigMessage, ErrorCode, Json, PermissionMode, PermissionUpdate, RuleBehavior, RuleSet, RuleUpdate,
-    ServerMessage, SessionConfig,
+    ConfigMessage, ErrorCode, Json, PermissionUpdate, RuleBehavior, RuleSet, RuleUpdate, ServerMessage,
+    SessionConfig,
 };
 
 /// Rules that have no place in the configuration, in the agent's syntax (`Tool` or `Tool(content)`); what allows and denies
@@ -96,9 +96,7 @@ impl SessionState {
         if self.refused_as_too_many(asker) {
             return;
         }
-        let asks_for_bypass =
-            |update: &RuleUpdate| matches!(update, RuleUpdate::SetMode { mode: PermissionMode::Bypass });
-        if !self.limits.allow_bypass && update.updates.iter().any(asks_for_bypass) {
+        if self.is_forbidden(&update.updates) {
             self.reply(asker, error(ErrorCode::Forbidden, BYPASS_REFUSED));
             return;
         }
@@ -125,9 +123,9 @@ impl SessionState {
     }
 
     /// Keeps what the running agent was told with an answer, for the agent after it.
-    pub(super) fn remember_rules(&mut self, updates: &[Json<'static>]) {
-        for update in updates.iter().filter_map(|update| update.to::<RuleUpdate>().ok()) {
-            self.keep(&update);
+    pub(super) fn remember_rules(&mut self, updates: &[RuleUpdate]) {
+        for update in updates {
+            self.keep(update);
         }
     }
 
@@ -146,7 +144,7 @@ impl SessionState {
         self.tell(control::apply_flag_settings(&id, settings.raw()));
     }
 
-    fn tell_mode(&mut self) {
+    pub(super) fn tell_mode(&mut self) {
         let id = self.control_id(Asked::Rules);
         let mode = super::settings::agent_mode(self.config.permission_mode);
         self.tell(control::set_permission_mode(&id, mode));
@@ -161,32 +159,19 @@ impl SessionState {
 
     /// What `allow_always` applies of the agent's suggestions, which are a menu and not a bundle: rules and directories,
     /// for this session only; a mode only where nothing else is suggested.
-    pub(super) fn updates_of_always(&self, suggestions: &[Json<'static>]) -> Vec<Json<'static>> {
-        let is_kind = |suggestion: &&Json<'static>, kinds: &[&str]| {
-            suggestion.to::<Kind>().is_ok_and(|update| kinds.contains(&update.kind.as_str()))
+    pub(super) fn updates_of_always(&self, suggestions: &[Json<'static>]) -> Vec<RuleUpdate> {
+        let only_one = suggestions.len() == 1;
+        let is_chosen = |update: &RuleUpdate| match update {
+            RuleUpdate::AddRules(_) | RuleUpdate::AddDirectories { .. } => true,
+            RuleUpdate::SetMode { mode } => only_one && self.may_have(*mode),
+            _ => false,
         };
-        let mut chosen: Vec<_> = suggestions
-            .iter()
-            .filter(|suggestion| is_kind(suggestion, &["addRules", "addDirectories"]))
-            .collect();
-        if let [only] = suggestions
-            && is_kind(&only, &["setMode"])
-            && self.check_updates(suggestions).is_ok()
-        {
-            chosen.push(only);
-        }
-        chosen.into_iter().filter_map(for_session).collect()
+        suggestions.iter().filter_map(suggested).filter(is_chosen).collect()
     }
 
-    /// Whether a client may have these updates (the agent's form) applied; the error is for the client.
-    pub(super) fn check_updates(&self, updates: &[Json<'static>]) -> Result<(), String> {
-        let asks_for_bypass = |update: &Json<'static>| {
-            update.to::<Kind>().is_ok_and(|update| update.mode.as_deref() == Some("bypassPermissions"))
-        };
-        if !self.limits.allow_bypass && updates.iter().any(asks_for_bypass) {
-            return Err(BYPASS_REFUSED.to_owned());
-        }
-        Ok(())
+    /// Whether updates are not for a client to make.
+    pub(super) fn is_forbidden(&self, updates: &[RuleUpdate]) -> bool {
+        updates.iter().any(|update| matches!(update, RuleUpdate::SetMode { mode } if !self.may_have(*mode)))
     }
 }
 
@@ -194,17 +179,28 @@ impl SessionState {
 pub(super) const BYPASS_REFUSED: &str =
     "permission mode \"bypass\" needs a server that runs with --allow-bypass";
 
-/// What matters here of an update in the agent's form.
-#[derive(Deserialize)]
-struct Kind {
-    #[serde(rename = "type")]
-    kind: String,
-    mode: Option<String>,
+/// What the agent suggests; none where it is not known here. Its modes have its own names: its `auto` is not the protocol's.
+fn suggested(suggestion: &Json<'static>) -> Option<RuleUpdate> {
+    #[derive(Deserialize)]
+    struct Kind {
+        #[serde(rename = "type")]
+        kind: String,
+        mode: Option<String>,
+    }
+    let Kind { kind, mode } = suggestion.to().ok()?;
+    if kind == "setMode" {
+        return Some(RuleUpdate::SetMode { mode: super::settings::protocol_mode(&mode?)? });
+    }
+    suggestion.to().ok()
 }
 
-/// The same update, valid for this session only: no settings file is written.
-fn for_session(update: &Json<'static>) -> Option<Json<'static>> {
-    let mut object: serde_json::Map<String, serde_json::Value> = update.to().ok()?;
+/// An update in the agent's own form, valid for this session only: no settings file is written. Written anew as a whole, so that
+/// the agent sees what was understood here and nothing else.
+pub(super) fn for_agent(update: &RuleUpdate) -> Option<Json<'static>> {
+    let serde_json::Value::Object(mut object) = serde_json::to_value(update).ok()? else { return None };
     object.insert("destination".to_owned(), "session".into());
+    if let RuleUpdate::SetMode { mode } = update {
+        object.insert("mode".to_owned(), super::settings::agent_mode(*mode).into());
+    }
     Json::of(&object).ok()
 }

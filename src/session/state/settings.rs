@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{Asked, Asker, SessionState, error};
 use crate::agent::args::mode_name;
 use crate::agent::{control, wire};
+use crate::converter;
 use crate::protocol::{
     ConfigMessage, ConfigUpdateFields, ErrorCode, PermissionMode, ServerMessage, SessionConfig,
 };
@@ -61,7 +62,7 @@ impl SessionState {
 
     /// `config_update`.
     pub(super) fn config_update(&mut self, asker: Asker, fields: ConfigUpdateFields) {
-        if fields.permission_mode == Some(PermissionMode::Bypass) && !self.limits.allow_bypass {
+        if fields.permission_mode.is_some_and(|mode| !self.may_have(mode)) {
             self.reply(&asker, error(ErrorCode::Forbidden, super::rules::BYPASS_REFUSED));
             return;
         }
@@ -170,10 +171,21 @@ impl SessionState {
         let Some(mode) = init.permission_mode.text().as_deref().and_then(protocol_mode) else { return };
         // What was said before our own change does not count.
         let changing = self.asked.values().any(|asked| matches!(asked, Asked::Setting(_) | Asked::Rules));
-        if mode != self.config.permission_mode && !changing {
+        if mode == self.config.permission_mode || changing {
+            return;
+        }
+        if self.may_have(mode) {
             self.config.permission_mode = mode;
             self.config_changed(None);
+        } else {
+            log::warn!("session {}: the agent says that it asks nobody; it is told to ask", self.id);
+            self.tell_mode();
         }
+    }
+
+    /// Whether the operator permits that mode.
+    pub(super) fn may_have(&self, mode: PermissionMode) -> bool {
+        self.limits.allow_bypass || mode != PermissionMode::Bypass
     }
 }
 
@@ -194,15 +206,10 @@ fn apply(config: &mut SessionConfig, fields: &ConfigUpdateFields) {
 
 /// The agent's word for a permission mode.
 pub(super) fn agent_mode(mode: PermissionMode) -> &'static str {
-    mode_name(crate::session::launch::mode(mode))
+    mode_name(converter::agent_mode(mode))
 }
 
-fn protocol_mode(agent: &str) -> Option<PermissionMode> {
-    match agent {
-        "default" => Some(PermissionMode::Manual),
-        "acceptEdits" => Some(PermissionMode::Auto),
-        "plan" => Some(PermissionMode::Plan),
-        "bypassPermissions" => Some(PermissionMode::Bypass),
-        _ => None,
-    }
+/// The mode that the agent calls so; none for those that have no name here (newer ones: `auto`, `dontAsk`).
+pub(super) fn protocol_mode(agent: &str) -> Option<PermissionMode> {
+    PermissionMode::ALL.into_iter().find(|mode| agent_mode(*mode) == agent)
 }

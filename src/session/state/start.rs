@@ -8,7 +8,8 @@ use super::agent::{AgentPhase, describe};
 use super::{Asked, Effect, LaunchPlan, Life, SessionState, SlotOutcome, error};
 use crate::agent::{Exit, control};
 use crate::converter::Converter;
-use crate::protocol::{ErrorCode, EventSink, SessionStatus, TurnErrorCode, WarningCode};
+use crate::protocol::{ErrorCode, EventSink, PermissionMode, SessionStatus, TurnErrorCode, WarningCode};
+use crate::session::words;
 
 /// Starts that may fail in a row before the next one is held back.
 const FREE_FAILURES: u32 = 3;
@@ -116,6 +117,10 @@ impl SessionState {
         if config.model.is_none() {
             config.model.clone_from(&self.limits.default_model);
         }
+        // The doors refuse it; this is behind all of them.
+        if !self.may_have(config.permission_mode) {
+            config.permission_mode = PermissionMode::Manual;
+        }
         LaunchPlan {
             settings: self.rules.settings(&self.config).get().to_owned(),
             config,
@@ -187,6 +192,7 @@ impl SessionState {
             self.agent.not_before = Some(self.now.instant + wait);
         }
         log::warn!("session {}: the agent did not start: {reason}", self.id);
+        let reason = words::for_clients(reason);
         self.no_agent(ErrorCode::AgentUnavailable, &format!("Claude Code did not start: {reason}"));
     }
 

@@ -6,6 +6,7 @@ use super::turns::blank_result;
 use super::{Asked, Asker, Effect, Life, SessionState, error};
 use crate::agent::control;
 use crate::protocol::{Cancelled, ErrorCode, InterruptOutcome, Interrupted, ResultSubtype, ServerMessage};
+use crate::session::words;
 
 /// An interrupt that comes before the turn has begun can get lost in the agent, so it is said again until it is heeded.
 const INTERRUPT_AGAIN: Duration = Duration::from_secs(1);
@@ -37,7 +38,8 @@ impl SessionState {
             self.reply(&asker, nothing_running());
             return;
         }
-        log::info!("session {}: interrupted ({})", self.id, reason.unwrap_or("no reason given"));
+        let reason = reason.map_or("no reason given".into(), words::quoted);
+        log::info!("session {}: interrupted ({reason})", self.id);
         self.stop_turn(Some(asker), StopKind::Interrupt);
     }
 

@@ -6,21 +6,25 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::{AgentLimits, Instance, Spawner};
 use crate::log::{Cursor, Doorbell, Progress};
-use crate::protocol::{Json, ServerInfo, SessionConfig, UserMessage};
+use crate::protocol::{Json, Liveness, ServerInfo, SessionConfig, UserMessage};
 use crate::session::state::{Attach, ReplayFrom};
 use crate::session::warm::WarmAgents;
 use crate::session::{
     Acquired, AgentPool, Answer, Client, ClientId, Command, Found, Launcher, OpenError, Registry,
     SessionHandle, SessionLimits, Shared, Starts,
 };
-use crate::store::{DataDir, SqliteStore, Store};
+use crate::store::{
+    Backlog, Chunk, DataDir, Expired, Pending, Retention, SessionKey, Source, SqliteStore, Store, StoreError,
+    StoreHealth, StoredSession,
+};
 
 const ME: &str = "me";
 
@@ -140,10 +144,10 @@ async fn many_opens_of_one_id_at_once_make_one_session() {
 async fn a_session_of_somebody_else_is_unknown() {
     let lab = Lab::plain().await;
     lab.open("s", ME).await.unwrap();
-    assert!(matches!(lab.registry.find("s", "you"), Found::Unknown));
+    assert!(matches!(lab.registry.find("s", "you").await, Found::Unknown));
     assert_eq!(lab.open("s", "you").await.err(), Some(OpenError::Unknown));
-    assert!(lab.registry.list("you").is_empty());
-    assert_eq!(lab.registry.list(ME).len(), 1);
+    assert!(lab.registry.list("you").await.is_empty());
+    assert_eq!(lab.registry.list(ME).await.len(), 1);
     lab.registry.drain(Instant::now()).await;
 }
 
@@ -158,8 +162,8 @@ async fn an_ended_session_stays_ended() {
     let mut cursor = answer.cursor.unwrap();
     me.read_until(&mut cursor, "session_ended", Some("end")).await;
     handle.mailbox.closed().await;
-    assert!(matches!(lab.registry.find("s", ME), Found::Ended(_)));
-    assert!(matches!(lab.registry.find("s", "you"), Found::Unknown));
+    assert!(matches!(lab.registry.find("s", ME).await, Found::Ended(_)));
+    assert!(matches!(lab.registry.find("s", "you").await, Found::Unknown));
     assert_eq!(lab.open("s", ME).await.err(), Some(OpenError::Ended));
     assert!(handle.command(&me.client, "late".to_owned(), Command::Info).await.is_none());
     lab.registry.drain(Instant::now()).await;
@@ -194,7 +198,7 @@ async fn a_command_that_waits_while_its_session_is_removed_is_told() {
             assert!(answer.cursor.is_some(), "{:?}", answer.frames);
         }
         handle.mailbox.closed().await;
-        assert!(matches!(lab.registry.find("s", ME), Found::Unknown));
+        assert!(matches!(lab.registry.find("s", ME).await, Found::Unknown));
     }
     lab.registry.drain(Instant::now()).await;
 }
@@ -274,8 +278,8 @@ async fn a_session_rests_in_the_store_and_wakes_with_its_log_and_its_ids() {
     let events = me.read_until(&mut cursor, "result", Some("a")).await;
     drop(cursor);
     handle.mailbox.closed().await;
-    let Found::Dormant(summary) = lab.registry.find("s", ME) else {
-        panic!("not dormant: {:?}", lab.registry.find("s", ME))
+    let Found::Dormant(summary) = lab.registry.find("s", ME).await else {
+        panic!("not dormant: {:?}", lab.registry.find("s", ME).await)
     };
     assert_eq!(summary.num_turns, 1);
 
@@ -309,7 +313,7 @@ async fn a_gateway_that_was_killed_gives_every_message_its_result() {
 
     // The next gateway finds what was committed. (The first one is still there and says nothing more.)
     let next = Lab::new(SessionLimits::default(), Some(store)).await;
-    assert!(matches!(next.registry.find("s", ME), Found::Dormant(_)));
+    assert!(matches!(next.registry.find("s", ME).await, Found::Dormant(_)));
     let (handle, created) = next.open("s", ME).await.unwrap();
     assert!(!created);
     let you = client(2);
@@ -346,5 +350,173 @@ async fn sessions_that_have_ended_do_not_count_any_more() {
             me.read_until(cursor, "session_ended", Some("end")).await;
         }
     }
+    lab.registry.drain(Instant::now()).await;
+}
+
+/// They were kept in memory for as long as the store kept them.
+#[tokio::test]
+async fn an_ended_session_is_known_to_the_store_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = sqlite(&dir);
+    let lab = Lab::new(SessionLimits::default(), Some(Arc::clone(&store))).await;
+    let me = client(1);
+    for id in ["a", "b"] {
+        let (handle, _) = lab.open(id, ME).await.unwrap();
+        let _answer = me.attach(&handle, true).await;
+        handle.command(&me.client, "end".to_owned(), Command::End { reason: None }).await.unwrap();
+        handle.mailbox.closed().await;
+    }
+    assert_eq!((lab.registry.census().0.len(), lab.registry.census().1), (0, 0));
+    assert!(matches!(lab.registry.find("a", ME).await, Found::Ended(_)));
+    assert!(matches!(lab.registry.find("a", "you").await, Found::Unknown));
+    let listed: Vec<_> = lab.registry.list(ME).await.into_iter().map(|summary| summary.status).collect();
+    assert_eq!(listed, [Liveness::Ended, Liveness::Ended]);
+    assert!(lab.registry.list("you").await.is_empty());
+    assert_eq!(lab.open("a", ME).await.err(), Some(OpenError::Ended));
+    // Retention finds it there, and then it is as if it had never been.
+    let retention = Retention { now_ms: u64::MAX, max_age_ms: Some(0), max_bytes: None };
+    lab.registry.forget(retention).await.unwrap();
+    assert!(matches!(lab.registry.find("a", ME).await, Found::Unknown));
+    assert!(lab.open("a", ME).await.unwrap().1);
+    lab.registry.drain(Instant::now()).await;
+}
+
+/// A store that hears of nothing while it is shut.
+#[derive(Debug)]
+struct Shut {
+    store: Arc<dyn Store>,
+    open: watch::Sender<bool>,
+    waiting: Mutex<Vec<Arc<dyn Source>>>,
+}
+
+impl Shut {
+    fn open(&self) {
+        for source in self.waiting.lock().drain(..) {
+            self.store.dirty(source);
+        }
+        self.open.send_replace(true);
+    }
+}
+
+impl Store for Shut {
+    fn dirty(&self, source: Arc<dyn Source>) {
+        let mut waiting = self.waiting.lock();
+        if *self.open.borrow() { self.store.dirty(source) } else { waiting.push(source) }
+    }
+
+    fn read<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        epoch: &'a str,
+        after: u64,
+        max_bytes: usize,
+    ) -> Pending<'a, Result<Chunk, StoreError>> {
+        self.store.read(key, epoch, after, max_bytes)
+    }
+
+    fn backlog(&self) -> &Backlog {
+        self.store.backlog()
+    }
+
+    fn health(&self) -> watch::Receiver<StoreHealth> {
+        self.store.health()
+    }
+
+    fn sessions(&self) -> Pending<'_, Result<Vec<StoredSession>, StoreError>> {
+        self.store.sessions()
+    }
+
+    fn message_ids<'a>(
+        &'a self,
+        key: &'a SessionKey,
+        epoch: &'a str,
+    ) -> Pending<'a, Result<Vec<String>, StoreError>> {
+        self.store.message_ids(key, epoch)
+    }
+
+    fn expired(&self, retention: Retention) -> Pending<'_, Result<Vec<Expired>, StoreError>> {
+        self.store.expired(retention)
+    }
+
+    fn delete<'a>(&'a self, key: &'a SessionKey, epoch: &'a str) -> Pending<'a, Result<(), StoreError>> {
+        self.store.delete(key, epoch)
+    }
+
+    fn flush(&self) -> Pending<'_, Result<(), StoreError>> {
+        Box::pin(async {
+            let mut open = self.open.subscribe();
+            open.wait_for(|open| *open).await.unwrap();
+            self.store.flush().await
+        })
+    }
+
+    fn close(&self) -> Pending<'_, Result<(), StoreError>> {
+        self.store.close()
+    }
+}
+
+/// The session was taken up from what the store had before: a false gap, and messages run twice.
+#[tokio::test]
+async fn a_session_that_the_store_has_not_taken_yet_is_not_woken_up_without_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let shut = Shut { store: sqlite(&dir), open: watch::Sender::new(false), waiting: Mutex::default() };
+    let store = Arc::new(shut);
+    let limits = SessionLimits { session_grace: Duration::ZERO, ..SessionLimits::default() };
+    let lab = Lab::new(limits, Some(Arc::clone(&store) as Arc<dyn Store>)).await;
+    let (handle, _) = lab.open("s", ME).await.unwrap();
+    let me = client(1);
+    let mut cursor = me.attach(&handle, true).await.cursor.unwrap();
+    handle.command(&me.client, "a".to_owned(), say()).await.unwrap();
+    let events = me.read_until(&mut cursor, "result", Some("a")).await;
+    // What the store would be waited for passes at once.
+    tokio::time::pause();
+    drop(cursor);
+    handle.mailbox.closed().await;
+    assert!(matches!(lab.registry.find("s", ME).await, Found::Dormant(_)));
+    assert_eq!(lab.open("s", ME).await.err(), Some(OpenError::Store));
+    tokio::time::resume();
+    store.open();
+    // Without any grace it may be gone to rest again before the command comes.
+    let (handle, mut cursor) = loop {
+        let handle = lab.open("s", ME).await.unwrap().0;
+        if let Some(answer) = handle.command(&me.client, "attach".to_owned(), attach(false)).await {
+            break (handle, answer.cursor.unwrap());
+        }
+    };
+    assert_eq!(code(&handle.command(&me.client, "a".to_owned(), say()).await.unwrap()), "duplicate_message");
+    handle.command(&me.client, "b".to_owned(), say()).await.unwrap();
+    let again = me.read_until(&mut cursor, "result", Some("b")).await;
+    assert_eq!(again[..events.len()], events);
+    drop(cursor);
+    lab.registry.drain(Instant::now()).await;
+}
+
+/// They got nothing at all: events go to those who are attached.
+#[tokio::test]
+async fn who_is_not_attached_gets_the_answer_as_a_reply() {
+    let lab = Lab::plain().await;
+    let (handle, _) = lab.open("s", ME).await.unwrap();
+    let me = client(1);
+    let mut cursor = me.attach(&handle, true).await.cursor.unwrap();
+    let mut other = client(2);
+    let first = |answer: Answer| serde_json::from_str::<Value>(&answer.frames[0]).unwrap();
+    let answer = first(handle.command(&other.client, "a".to_owned(), say()).await.unwrap());
+    assert_eq!((&answer["type"], &answer["request_id"]), (&"user_message".into(), &"a".into()));
+    assert!(answer.get("seq").is_none() && answer.get("timestamp").is_none(), "{answer}");
+    let result: Value = serde_json::from_str(&other.notices.recv().await.unwrap()).unwrap();
+    assert_eq!((&result["type"], &result["request_id"]), (&"result".into(), &"a".into()));
+    let interrupt = Command::Interrupt { reason: None };
+    let answer = first(handle.command(&other.client, "i".to_owned(), interrupt).await.unwrap());
+    assert_eq!(answer["outcome"], "nothing_running");
+    let end = Command::End { reason: None };
+    let answer = first(handle.command(&other.client, "end".to_owned(), end).await.unwrap());
+    assert_eq!((&answer["type"], &answer["reason"]), (&"session_ended".into(), &"client".into()));
+    assert!(other.notices.try_recv().is_err(), "each once");
+    // The one that is attached sees the same as events, once.
+    let events = me.read_until(&mut cursor, "session_ended", Some("end")).await;
+    assert_eq!(
+        events.iter().filter(|event| event["request_id"] == "a" && event["type"] == "result").count(),
+        1
+    );
     lab.registry.drain(Instant::now()).await;
 }

@@ -1,6 +1,5 @@
 //! Starts warm agents, and ends those that nobody took: one loop, one event at a time.
 
-use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +15,8 @@ use crate::protocol::SessionConfig;
 use crate::session::journal::Position;
 use crate::session::pool::Slot;
 use crate::session::record::{Record, Seen};
-use crate::session::state::{Birth, LaunchPlan, SessionState};
-use crate::session::{Shared, task};
+use crate::session::state::{Birth, LaunchPlan, SessionState, describe};
+use crate::session::{Shared, task, words};
 
 /// How long the keeper leaves the machine to the session that took an agent, before it starts the next.
 const BREATH: Duration = Duration::from_secs(2);
@@ -203,13 +202,13 @@ async fn greeted(output: &mut AgentOutput) -> Result<(), String> {
                     if let Ok(wire::Message::ControlResponse(answer)) = wire::parse(line)
                         && answer.request_id == GREETING
                     {
-                        return answer.outcome.map(drop).map_err(Cow::into_owned);
+                        return answer.outcome.map(drop).map_err(|said| words::quoted(&said));
                     }
                 }
             }
             Some(Output::Skipped { .. }) => {}
             Some(Output::Exited(exit)) => {
-                return Err(format!("it ended: code {:?}, {}", exit.code, exit.stderr.trim_end()));
+                return Err(format!("it {}", describe(&exit)));
             }
             None => return Err("it ended".to_owned()),
         }

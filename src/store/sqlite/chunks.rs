@@ -160,12 +160,14 @@ impl<'a> Run<'a> {
 
 /// Seq of the session's first event; 0 when it has none.
 pub(super) fn first_seq(conn: &Connection, session: i64) -> rusqlite::Result<u64> {
-    let mut select =
-        conn.prepare_cached("SELECT events FROM runs WHERE session = ?1 ORDER BY last_seq LIMIT 1")?;
+    // Only the number that stands first: a run of many megabytes is not read for it.
+    let mut select = conn.prepare_cached(
+        "SELECT substr(events, 1, 10) FROM runs WHERE session = ?1 ORDER BY last_seq LIMIT 1",
+    )?;
     let mut rows = select.query([session])?;
     let Some(row) = rows.next()? else { return Ok(0) };
-    let run = row.get_ref(0)?.as_blob()?;
-    Ok(Run { rest: run, seq: 0 }.next().ok_or_else(damaged)??.0)
+    let mut begin = row.get_ref(0)?.as_blob()?;
+    take_number(&mut begin).ok_or_else(damaged)
 }
 
 /// Seq of the session's last event; 0 when it has none.

@@ -14,6 +14,8 @@ mod schema;
 mod tables;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upkeep_test;
 mod writer;
 
 pub use schema::OpenError;
@@ -131,6 +133,16 @@ impl Store for SqliteStore {
 
     fn sessions(&self) -> Pending<'_, Result<Vec<StoredSession>, StoreError>> {
         Box::pin(self.readers.run(tables::sessions))
+    }
+
+    fn session<'a>(&'a self, key: &'a SessionKey) -> Pending<'a, Result<Option<StoredSession>, StoreError>> {
+        let key = key.clone();
+        Box::pin(self.readers.run(move |conn| tables::session(conn, &key)))
+    }
+
+    fn ended<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<Vec<StoredSession>, StoreError>> {
+        let owner = owner.to_owned();
+        Box::pin(self.readers.run(move |conn| tables::ended(conn, &owner)))
     }
 
     fn message_ids<'a>(

@@ -1,11 +1,13 @@
 //! The file: opening it, its tables, and what is wrong with it when it cannot be used.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// `user_version` of the files that this program writes.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// How far a restored session's next seq is from the last one stored, when the gateway did not end in order. Clients may have seen
 /// events that were never committed: none of their seqs may be given to another event of the same epoch, or a client that comes back
@@ -66,7 +68,7 @@ impl OpenError {
 /// steps (`doomed`), are never taken for another's.
 ///
 /// `runs` holds the events, see `chunks`. `lost_through`: the events before this run, up to that seq, were lost while the disk was
-/// full; `NULL` almost always. `sessions.bytes` lags behind a little.
+/// full; `NULL` almost always. `sessions.bytes` lags behind a little. `message_ids.number` grows in the order in which they came.
 const TABLES: &str = "
     CREATE TABLE sessions (
         key INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -89,17 +91,34 @@ const TABLES: &str = "
     );
     CREATE INDEX runs_by_session ON runs (session, last_seq);
     CREATE TABLE message_ids (
+        number INTEGER PRIMARY KEY,
         session INTEGER NOT NULL,
         id TEXT NOT NULL,
-        PRIMARY KEY (session, id)
-    ) WITHOUT ROWID;
+        UNIQUE (session, id)
+    );
     CREATE TABLE doomed (session INTEGER PRIMARY KEY, bytes INTEGER NOT NULL);
     CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// From version 1, whose message ids were in no order.
+const FROM_1: &str = "
+    ALTER TABLE message_ids RENAME TO old_ids;
+    CREATE TABLE message_ids (
+        number INTEGER PRIMARY KEY,
+        session INTEGER NOT NULL,
+        id TEXT NOT NULL,
+        UNIQUE (session, id)
+    );
+    INSERT INTO message_ids (session, id) SELECT session, id FROM old_ids;
+    DROP TABLE old_ids;
 ";
 
 /// Opens the file for the writer, makes the tables if need be, and notes that it is in use.
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let failed = |source| OpenError::of(path, source);
+    // What people say to their agents is for nobody else's eyes, also where the directory is open to others. `SQLite` gives the files
+    // beside it the same mode. Should it fail, opening the file says why.
+    let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut conn = Connection::open(path).map_err(failed)?;
     // The version comes before anything that writes: a file that is not ours or is newer stays as it is.
     let found = version(&conn).map_err(failed)?;
@@ -128,6 +147,8 @@ fn settings(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(std::time::Duration::from_secs(5))?;
     // Checkpoints have a thread of their own, so that no commit waits for the disk.
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // A checkpoint leaves the log as large as it is, and its size is what wakes the next one: it is cut when it begins anew.
+    conn.pragma_update(None, "journal_size_limit", 1 << 20)?;
     // A commit is in the operating system's hands: the death of the process loses nothing of it, a power cut may lose the last ones,
     // never the file.
     conn.pragma_update(None, "synchronous", "NORMAL")?;
@@ -144,10 +165,14 @@ fn prepare(conn: &mut Connection, found: i64) -> rusqlite::Result<()> {
     let _: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     settings(conn)?;
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    if found == 0 {
-        tx.execute_batch(TABLES)?;
-        tx.pragma_update(None, "user_version", VERSION)?;
+    match found {
+        0 => tx.execute_batch(TABLES)?,
+        1 => tx.execute_batch(FROM_1)?,
+        _ => {}
     }
+    tx.pragma_update(None, "user_version", VERSION)?;
+    // Older programs know nothing of it and need not.
+    tx.execute_batch("CREATE INDEX IF NOT EXISTS ended_sessions ON sessions (owner) WHERE status = 2")?;
     let clean: i64 =
         tx.query_row("SELECT coalesce(max(value), 0) FROM meta WHERE name = 'clean'", [], |row| row.get(0))?;
     if clean == 0 {

@@ -5,10 +5,13 @@ use std::collections::HashMap;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::chunks;
-use crate::store::{Batch, Record, SessionKey, Status, StoredSession};
+use crate::store::{Batch, KEPT_MESSAGE_IDS, Record, SessionKey, Status, StoredSession};
 
 /// After this much, a session's size is written to its row, also without a record that is written anyway.
 const UNSAVED_BYTES: u64 = 1 << 20;
+
+/// How often a session's oldest message ids are looked for, in ids that were written.
+const PRUNE_EVERY: usize = 1024;
 
 /// Session rows that the writer knows. Forgotten whenever a transaction is rolled back.
 #[derive(Debug, Default)]
@@ -25,6 +28,8 @@ struct Known {
     row: i64,
     /// Stored, and not yet counted in the row: a row holds the session's state, so it is not written at every commit.
     unsaved_bytes: u64,
+    /// Ids that may be written before the oldest are looked for.
+    until_prune: usize,
 }
 
 impl Rows {
@@ -53,7 +58,8 @@ impl Rows {
             conn.prepare_cached("INSERT INTO sessions (id, epoch) VALUES (?1, ?2)")?
                 .insert(params![key.as_str(), epoch])?
         };
-        self.known.insert(key.clone(), Known { epoch: epoch.to_owned(), row, unsaved_bytes: 0 });
+        let known = Known { epoch: epoch.to_owned(), row, unsaved_bytes: 0, until_prune: 0 };
+        self.known.insert(key.clone(), known);
         Ok(())
     }
 }
@@ -65,6 +71,21 @@ impl Known {
                 .execute(params![self.row, int(self.unsaved_bytes)])?;
             self.unsaved_bytes = 0;
         }
+        Ok(())
+    }
+
+    /// `written` more ids are in the table: now and then those are deleted that are too many.
+    fn prune_ids(&mut self, conn: &Connection, written: usize) -> rusqlite::Result<()> {
+        if let Some(left) = self.until_prune.checked_sub(written) {
+            self.until_prune = left;
+            return Ok(());
+        }
+        self.until_prune = PRUNE_EVERY;
+        conn.prepare_cached(
+            "DELETE FROM message_ids WHERE session = ?1 AND number <= (
+                SELECT number FROM message_ids WHERE session = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
+        )?
+        .execute(params![self.row, int(KEPT_MESSAGE_IDS as u64)])?;
         Ok(())
     }
 }
@@ -95,11 +116,18 @@ pub(super) fn write(
         conn.prepare_cached("INSERT OR IGNORE INTO message_ids (session, id) VALUES (?1, ?2)")?
             .execute(params![known.row, id])?;
     }
+    if !batch.message_ids.is_empty() {
+        known.prune_ids(conn, batch.message_ids.len())?;
+    }
     if let Some(record) = &batch.record {
         write_record(conn, known.row, record)?;
     }
     if batch.record.is_some() || known.unsaved_bytes > UNSAVED_BYTES {
         known.save(conn)?;
+    }
+    // It rests or is over: most are never heard of again.
+    if batch.record.as_ref().is_some_and(|record| record.status != Status::Active) {
+        rows.forget(key);
     }
     Ok(())
 }
@@ -139,38 +167,59 @@ fn doom(conn: &Connection, which: &str, params: impl rusqlite::Params + Copy) ->
 
 /// All sessions, in the order in which they were made.
 pub(super) fn sessions(conn: &Connection) -> rusqlite::Result<Vec<StoredSession>> {
-    let mut select = conn.prepare(
-        "SELECT key, id, epoch, next_seq, owner, created_at, last_active_at, status, state FROM sessions ORDER BY key",
-    )?;
-    let stored = select.query_map([], |row| {
-        let key = row.get(0)?;
-        let last_seq = chunks::last_seq(conn, key)?;
-        let mut record = None;
-        if let Some(state) = row.get(8)? {
-            record = Some(Record {
-                owner: row.get(4)?,
-                created_at: uint(row, 5)?,
-                last_active_at: uint(row, 6)?,
-                status: status(row, 7)?,
-                state,
-            });
-        }
-        Ok(StoredSession {
-            key: SessionKey::from(row.get::<_, String>(1)?),
-            epoch: row.get(2)?,
-            first_seq: chunks::first_seq(conn, key)?.max(1),
-            last_seq,
-            next_seq: uint(row, 3)?.max(last_seq + 1),
-            record,
-        })
-    })?;
+    select(conn, "TRUE", [])
+}
+
+/// One session.
+pub(super) fn session(conn: &Connection, key: &str) -> rusqlite::Result<Option<StoredSession>> {
+    Ok(select(conn, "id = ?1", [key])?.pop())
+}
+
+/// An owner's ended sessions, in the order in which they were made.
+pub(super) fn ended(conn: &Connection, owner: &str) -> rusqlite::Result<Vec<StoredSession>> {
+    select(conn, "owner = ?1 AND status = 2", [owner])
+}
+
+fn select(
+    conn: &Connection,
+    which: &str,
+    params: impl rusqlite::Params,
+) -> rusqlite::Result<Vec<StoredSession>> {
+    let mut select = conn.prepare_cached(&format!(
+        "SELECT key, id, epoch, next_seq, owner, created_at, last_active_at, status, state FROM sessions
+         WHERE {which} ORDER BY key"
+    ))?;
+    let stored = select.query_map(params, |row| stored(conn, row))?;
     stored.collect()
 }
 
-/// Every message id that the session has seen.
+fn stored(conn: &Connection, row: &Row<'_>) -> rusqlite::Result<StoredSession> {
+    let key = row.get(0)?;
+    let last_seq = chunks::last_seq(conn, key)?;
+    let mut record = None;
+    if let Some(state) = row.get(8)? {
+        record = Some(Record {
+            owner: row.get(4)?,
+            created_at: uint(row, 5)?,
+            last_active_at: uint(row, 6)?,
+            status: status(row, 7)?,
+            state,
+        });
+    }
+    Ok(StoredSession {
+        key: SessionKey::from(row.get::<_, String>(1)?),
+        epoch: row.get(2)?,
+        first_seq: chunks::first_seq(conn, key)?.max(1),
+        last_seq,
+        next_seq: uint(row, 3)?.max(last_seq + 1),
+        record,
+    })
+}
+
+/// The message ids that are kept of the session, oldest first.
 pub(super) fn message_ids(conn: &Connection, key: &str, epoch: &str) -> rusqlite::Result<Vec<String>> {
     let Some(row) = find(conn, key, epoch)? else { return Ok(Vec::new()) };
-    let mut select = conn.prepare_cached("SELECT id FROM message_ids WHERE session = ?1")?;
+    let mut select = conn.prepare_cached("SELECT id FROM message_ids WHERE session = ?1 ORDER BY number")?;
     select.query_map([row], |row| row.get(0))?.collect()
 }
 

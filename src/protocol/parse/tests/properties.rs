@@ -82,12 +82,7 @@ fn names() -> impl Strategy<Value = Vec<String>> {
 }
 
 fn mode() -> impl Strategy<Value = PermissionMode> {
-    proptest::sample::select(vec![
-        PermissionMode::Manual,
-        PermissionMode::Auto,
-        PermissionMode::Plan,
-        PermissionMode::Bypass,
-    ])
+    proptest::sample::select(PermissionMode::ALL.to_vec())
 }
 
 fn object() -> impl Strategy<Value = Json<'static>> {
@@ -198,9 +193,7 @@ fn update() -> impl Strategy<Value = RuleUpdate> {
 
 fn response() -> impl Strategy<Value = PermissionResponse> {
     let decision = proptest::sample::select(vec![Decision::Allow, Decision::Deny, Decision::AllowAlways]);
-    let typed = any_json()
-        .prop_map(|x| Json::of(&json!({"type": "addRules", "x": x})).expect("JSON values serialise"));
-    let permissions = option::of(vec(typed, 0..3));
+    let permissions = option::of(vec(update(), 0..3));
     (name(), decision, option::of(".{0,20}"), option::of(object()), permissions, option::of(any::<bool>()))
         .prop_map(|(request_id, decision, explanation, updated_input, updated_permissions, interrupt)| {
             PermissionResponse {

@@ -211,7 +211,7 @@ fn fields_are_named_by_their_path() {
         ),
         (
             "permission_response",
-            r#""request_id":"p","decision":"allow","updated_permissions":[{"type":"addRules"},{}]"#,
+            r#""request_id":"p","decision":"allow","updated_permissions":[{"type":"addRules","rules":[]},{}]"#,
             "`updated_permissions[1].type` is missing",
         ),
         ("permission_update", r#""updates":[]"#, "`updates` is empty"),

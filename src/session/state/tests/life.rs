@@ -7,7 +7,7 @@ use serde_json::json;
 use super::world::{Slots, World};
 use crate::agent::Exit;
 use crate::protocol::EndReason;
-use crate::session::state::{Closing, Command, Input, SessionLimits, Standing};
+use crate::session::state::{Attach, Closing, Command, Input, ReplayFrom, SessionLimits, Standing};
 
 fn end() -> Command {
     Command::End { reason: None }
@@ -183,6 +183,33 @@ fn a_session_that_nobody_ever_attached_to_goes_after_the_grace() {
     let mut world = World::new();
     world.pass(Duration::from_secs(601));
     assert_eq!(world.closed, Some(Closing::Removed));
+}
+
+/// The deadline and the word of the new connection may both be there; whichever is taken first, the session stays.
+#[test]
+fn who_attaches_at_the_end_of_the_grace_finds_the_session_up() {
+    for ran in [false, true] {
+        let mut world = stored();
+        world.attach(true);
+        world.settle();
+        if ran {
+            world.say("x");
+            world.settle();
+            world.input(Input::Attached(0));
+        } else {
+            world = stored();
+        }
+        let deadline = world.state.deadline().unwrap();
+        world.instant = deadline;
+        let attach = Attach { from: ReplayFrom::default(), options: None, created: false };
+        world.command(Command::Attach(attach));
+        let agent = world.agent.is_some();
+        world.input(Input::Tick);
+        world.input(Input::Attached(1));
+        assert!(world.closed.is_none() && !world.state.is_leaving(), "it went to rest under its client");
+        assert_eq!(json!(world.state.summary().status), "active");
+        assert_eq!(agent, ran);
+    }
 }
 
 #[test]

@@ -8,9 +8,11 @@ use super::agent::Step;
 use super::world::World;
 use crate::protocol::{
     ClientToolResult, ConfigUpdateFields, Decision, Json, PermissionMode, PermissionResponse,
-    PermissionUpdate,
+    PermissionUpdate, SessionConfig,
 };
-use crate::session::state::{Command, SessionLimits};
+use crate::session::Position;
+use crate::session::record::{Record, Seen};
+use crate::session::state::{Birth, Command, SessionLimits};
 
 /// A session whose agent asks about `tools` in its turn, all at once.
 fn asking(tools: &[(&str, Value, Value)]) -> (World, String) {
@@ -51,6 +53,17 @@ fn answer(request_id: &str, decision: Decision) -> PermissionResponse {
         updated_permissions: None,
         interrupt: None,
     }
+}
+
+/// Another turn, in which the agent makes that call.
+fn again(world: &mut World, tool: &str, input: &Value) {
+    world.say("again");
+    world.step();
+    let agent = world.agent.as_mut().unwrap();
+    let mut steps = agent.tool(tool, input, &json!([]));
+    steps.push(Step::End);
+    agent.script(steps);
+    world.settle();
 }
 
 fn prompts(world: &World) -> Vec<String> {
@@ -154,20 +167,95 @@ fn a_mode_that_was_allowed_always_outlives_the_process() {
 
 #[test]
 fn bypass_is_refused_by_every_door() {
+    for mode in ["bypass", "bypassPermissions"] {
+        let (mut world, _) = asking(&[bash()]);
+        for decision in ["allow", "allow_always"] {
+            let bypass = json!({"request_id": prompts(&world)[0], "decision": decision,
+                "updated_permissions": [{"type":"setMode","mode":mode,"destination":"session"}]});
+            let bypass = serde_json::from_value(bypass).unwrap();
+            let id = world.command(Command::PermissionResponse(bypass));
+            assert_eq!(world.reply_to(&id)["code"], "forbidden");
+        }
+        assert_eq!(world.checker.prompts.len(), 1);
+        let updates = serde_json::from_value(json!([{"type":"setMode","mode":mode}])).unwrap();
+        let id = world.command(Command::PermissionUpdate(PermissionUpdate { updates }));
+        assert_eq!(world.reply_to(&id)["code"], "forbidden");
+        let fields = serde_json::from_value(json!({"permission_mode": mode})).unwrap();
+        let id = world.command(Command::ConfigUpdate(fields));
+        assert_eq!(world.reply_to(&id)["code"], "forbidden");
+        // What the agent says it has is no door either.
+        world.line(&json!({"type":"system","subtype":"init","permissionMode":"bypassPermissions"}));
+        assert_eq!(world.state.config().permission_mode, PermissionMode::Manual);
+        assert_eq!(world.heard().last().unwrap(), "set_permission_mode");
+        assert_eq!(world.state.launch_plan().config.permission_mode, PermissionMode::Manual);
+    }
+}
+
+#[test]
+fn bypass_that_the_operator_took_back_is_not_woken_up_with_the_session() {
+    let config = SessionConfig { permission_mode: PermissionMode::Bypass, ..SessionConfig::default() };
+    let record = Record { config, ..Record::default() };
+    let birth = Birth { id: "s".into(), record, position: Position::default(), seen: Seen::default() };
+    let mut world = World::of(birth, SessionLimits::default(), 1);
+    assert_eq!(world.state.config().permission_mode, PermissionMode::Manual);
+    world.attach(true);
+    assert_eq!(world.plans[0].config.permission_mode, PermissionMode::Manual);
+}
+
+#[test]
+fn a_mode_reaches_the_agent_under_the_name_that_was_understood() {
     let (mut world, _) = asking(&[bash()]);
-    let mut bypass = answer(&prompts(&world)[0], Decision::Allow);
-    let update = json!({"type":"setMode","mode":"bypassPermissions","destination":"session"});
-    bypass.updated_permissions = Some(vec![Json::of(&update).unwrap()]);
-    let id = world.command(Command::PermissionResponse(bypass));
-    assert_eq!(world.reply_to(&id)["code"], "forbidden");
-    assert_eq!(world.checker.prompts.len(), 1);
-    let updates = serde_json::from_str(&json!([update]).to_string()).unwrap();
-    let id = world.command(Command::PermissionUpdate(PermissionUpdate { updates }));
-    assert_eq!(world.reply_to(&id)["code"], "forbidden");
-    let mode = Some(PermissionMode::Bypass);
-    let fields = ConfigUpdateFields { permission_mode: mode, ..ConfigUpdateFields::default() };
-    let id = world.command(Command::ConfigUpdate(fields));
-    assert_eq!(world.reply_to(&id)["code"], "forbidden");
+    let auto = json!({"request_id": prompts(&world)[0], "decision": "allow",
+        "updated_permissions": [{"type":"setMode","mode":"auto","destination":"userSettings"}]});
+    world.command(Command::PermissionResponse(serde_json::from_value(auto).unwrap()));
+    let update = json!({"type":"setMode","mode":"acceptEdits","destination":"session"});
+    assert_eq!(answers(&world)[0]["updatedPermissions"], json!([update]));
+    assert_eq!(world.state.config().permission_mode, PermissionMode::Auto);
+    for unknown in ["dontAsk", "default ", "BypassPermissions"] {
+        let update = json!({"request_id":"p","decision":"allow","updated_permissions":[{"type":"setMode","mode":unknown}]});
+        serde_json::from_value::<PermissionResponse>(update).unwrap_err();
+    }
+}
+
+#[test]
+fn a_mode_that_is_not_known_here_is_not_taken_from_a_suggestion() {
+    for mode in ["auto", "dontAsk", "bypassPermissions"] {
+        let suggestion = json!([{"type":"setMode","mode":mode,"destination":"session"}]);
+        let (mut world, _) = asking(&[("Edit", json!({}), suggestion)]);
+        world.command(Command::PermissionResponse(answer(&prompts(&world)[0], Decision::AllowAlways)));
+        assert_eq!(answers(&world)[0]["updatedPermissions"], Value::Null);
+        assert_eq!(world.state.config().permission_mode, PermissionMode::Manual);
+    }
+}
+
+#[test]
+fn always_with_an_edited_input_is_for_the_edited_call_only() {
+    let rule = json!([{"type":"addRules","behavior":"allow","destination":"session",
+        "rules":[{"toolName":"Bash","ruleContent":"rm:*"}]}]);
+    let (mut world, _) = asking(&[("Bash", json!({"command":"rm -r /"}), rule)]);
+    let mut edited = answer(&prompts(&world)[0], Decision::AllowAlways);
+    edited.updated_input = Some(Json::of(&json!({"command":"ls"})).unwrap());
+    world.command(Command::PermissionResponse(edited));
+    assert_eq!(answers(&world)[0]["updatedPermissions"], Value::Null);
+    assert!(world.state.config().allowed_tools.is_empty());
+    world.settle();
+    again(&mut world, "Bash", &json!({"command":"ls"}));
+    assert_eq!(prompts(&world).len(), 1, "what was approved");
+    again(&mut world, "Bash", &json!({"command":"rm -r /"}));
+    assert_eq!(prompts(&world).len(), 2, "what was not");
+}
+
+#[test]
+fn questions_and_plans_are_asked_about_every_time() {
+    for tool in ["AskUserQuestion", "ExitPlanMode"] {
+        let rule = json!([{"type":"addRules","behavior":"allow","rules":[{"toolName":tool}]}]);
+        let (mut world, _) = asking(&[(tool, json!({"plan":"p"}), rule)]);
+        world.command(Command::PermissionResponse(answer(&prompts(&world)[0], Decision::AllowAlways)));
+        world.settle();
+        assert!(world.state.config().allowed_tools.is_empty());
+        again(&mut world, tool, &json!({"plan":"p"}));
+        assert_eq!(prompts(&world).len(), 2);
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use super::agent::Manners;
 use super::world::{Slots, World, message};
 use crate::agent::Exit;
 use crate::protocol::UserMessage;
-use crate::session::state::{Command, Input, SessionLimits};
+use crate::session::RunningTurn;
+use crate::session::state::{Command, Input, Leftover, SessionLimits};
 
 fn interrupt() -> Command {
     Command::Interrupt { reason: None }
@@ -52,6 +53,22 @@ fn a_message_id_is_run_once() {
     world.settle();
     assert_eq!(world.reply_to(&id)["code"], "duplicate_message");
     assert_eq!(world.all("result").len(), 1);
+}
+
+/// The turn was in the log, its id in a piece that was not committed any more: sent again, it was run a second time.
+#[test]
+fn a_message_whose_turn_was_running_when_the_gateway_died_is_not_run_again() {
+    let mut world = World::new();
+    world.checker.accepted("a");
+    let turn = Some(RunningTurn { id: Some("a".to_owned()) });
+    let now = world.now();
+    world.state.take_up(Leftover { turn, ..Leftover::default() }, now);
+    world.run_effects();
+    assert_eq!(world.result_of("a")["error_code"], "agent_exited");
+    world.command_as("a", Command::UserMessage(message("x")));
+    world.settle();
+    assert_eq!(world.reply_to("a")["code"], "duplicate_message");
+    assert!(world.told.is_empty());
 }
 
 #[test]

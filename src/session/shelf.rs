@@ -1,0 +1,182 @@
+//! Sessions without a task: dormant ones stand here, ended ones are looked up in the store.
+//!
+//! A dormant session can be woken up at any time and is few in number beside those that have ended, which nobody asks for but by
+//! accident: of these nothing stays in memory once the store has it all.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::record::Record;
+use super::registry::{Found, OpenError};
+use crate::protocol::{Liveness, SessionSummary};
+use crate::store::{Status, Store, StoreError, StoredSession};
+
+/// Ended sessions that are remembered where there is no store, so that late commands get `session_ended`.
+const MAX_ENDED: usize = 1024;
+/// How long the store may take for a session's last events before others go on without waiting for it.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// What is at rest.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    resting: HashMap<Arc<str>, Resting>,
+    /// Ended sessions without a store, oldest first.
+    ended: VecDeque<Arc<str>>,
+}
+
+/// A session without a task.
+#[derive(Debug, Clone)]
+pub(super) struct Resting {
+    pub(super) owner: Arc<str>,
+    pub(super) summary: SessionSummary,
+    /// Where it can be taken up from; none without a store.
+    pub(super) place: Option<Place>,
+}
+
+/// A session's place in the store.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) epoch: String,
+    /// Where its log goes on.
+    pub(super) next_seq: u64,
+    /// The store has everything. Otherwise it still holds the log's last events in its hands.
+    pub(super) settled: bool,
+}
+
+impl Shelf {
+    /// Of what a store lists, that which can be woken up.
+    pub(super) fn of(stored: Vec<StoredSession>) -> Self {
+        let dormant = stored.into_iter().filter(|stored| stored.ended().is_none());
+        let resting = dormant.map(|stored| (Arc::from(stored.key.as_str()), Resting::of(stored))).collect();
+        Self { resting, ended: VecDeque::new() }
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<&Resting> {
+        self.resting.get(id)
+    }
+
+    pub(super) fn remove(&mut self, id: &str) -> Option<Resting> {
+        self.resting.remove(id)
+    }
+
+    /// How many are here.
+    pub(super) fn len(&self) -> usize {
+        self.resting.len()
+    }
+
+    /// Those of one owner.
+    pub(super) fn of_owner(&self, owner: &str) -> impl Iterator<Item = &Resting> {
+        self.resting.values().filter(move |resting| *resting.owner == *owner)
+    }
+
+    /// How many of them have not ended.
+    pub(super) fn count_of(&self, owner: &str) -> usize {
+        self.of_owner(owner).filter(|resting| !resting.has_ended()).count()
+    }
+
+    /// Puts a session here whose task is done, if memory is its place.
+    pub(super) fn put(&mut self, id: Arc<str>, resting: Resting) {
+        match (&resting.place, resting.has_ended()) {
+            // The store knows it.
+            (Some(Place { settled: true, .. }), true) => return,
+            (None, _) => {
+                self.ended.push_back(Arc::clone(&id));
+                if self.ended.len() > MAX_ENDED
+                    && let Some(oldest) = self.ended.pop_front()
+                {
+                    self.resting.remove(&oldest);
+                }
+            }
+            _ => {}
+        }
+        self.resting.insert(id, resting);
+    }
+
+    /// The session turned out to be over.
+    pub(super) fn has_ended(&mut self, id: &str) {
+        if let Some(resting) = self.resting.get_mut(id) {
+            resting.summary.status = Liveness::Ended;
+        }
+    }
+
+    /// Those of which the store does not have everything.
+    pub(super) fn unsettled(&self) -> Vec<Arc<str>> {
+        let unsettled = |(id, resting): (&Arc<str>, &Resting)| {
+            resting.place.as_ref().is_some_and(|place| !place.settled).then(|| Arc::clone(id))
+        };
+        self.resting.iter().filter_map(unsettled).collect()
+    }
+
+    /// The store has everything of these now.
+    pub(super) fn settled(&mut self, ids: &[Arc<str>]) {
+        for id in ids {
+            let Some(mut resting) = self.resting.remove(id) else { continue };
+            if let Some(place) = &mut resting.place {
+                place.settled = true;
+            }
+            self.put(Arc::clone(id), resting);
+        }
+    }
+}
+
+impl Resting {
+    fn of(stored: StoredSession) -> Self {
+        let record = stored.record.unwrap_or_default();
+        let status = if record.status == Status::Ended { Liveness::Ended } else { Liveness::Dormant };
+        let state: Record = serde_json::from_str(&record.state).unwrap_or_default();
+        Self {
+            owner: record.owner.into(),
+            summary: state.summary(stored.key.as_str(), status),
+            place: Some(Place { epoch: stored.epoch, next_seq: stored.next_seq, settled: true }),
+        }
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.summary.status == Liveness::Ended
+    }
+
+    /// What its owner finds, or somebody else.
+    pub(super) fn found_by(&self, owner: &str) -> Found {
+        if *self.owner != *owner {
+            Found::Unknown
+        } else if self.has_ended() {
+            Found::Ended(self.summary.clone())
+        } else {
+            Found::Dormant(self.summary.clone())
+        }
+    }
+}
+
+/// Waits until the store has all that was appended before. False: it takes too long, or fails.
+pub(super) async fn settle(store: &dyn Store) -> bool {
+    matches!(tokio::time::timeout(SETTLE, store.flush()).await, Ok(Ok(())))
+}
+
+/// A session that is not in memory.
+pub(super) async fn look_up(store: &dyn Store, id: &Arc<str>, owner: &str) -> Result<Found, StoreError> {
+    let stored = store.session(&Arc::clone(id).into()).await?;
+    // One that has not ended and was not in memory is just being made or deleted.
+    let ended = stored.filter(|stored| stored.ended().is_some());
+    Ok(ended.map_or(Found::Unknown, |stored| Resting::of(stored).found_by(owner)))
+}
+
+/// An owner's ended sessions that are in the store.
+pub(super) async fn ended(store: &dyn Store, owner: &str) -> Result<Vec<SessionSummary>, StoreError> {
+    let stored = store.ended(owner).await?;
+    Ok(stored.into_iter().map(|stored| Resting::of(stored).summary).collect())
+}
+
+/// What the store has of a session that rests; waits for it where it does not have everything yet.
+pub(super) async fn fetch(
+    store: &dyn Store,
+    id: &Arc<str>,
+    place: &Place,
+) -> Result<StoredSession, OpenError> {
+    if !place.settled && !settle(store).await {
+        return Err(OpenError::Store);
+    }
+    let stored = store.session(&Arc::clone(id).into()).await?;
+    let stored = stored.filter(|stored| stored.epoch == place.epoch).ok_or(OpenError::Unknown)?;
+    Ok(StoredSession { next_seq: place.next_seq, ..stored })
+}

@@ -1,0 +1,146 @@
+//! The session's agent: its slot, its start, and what it is told.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{SessionTask, now};
+use crate::agent::{Agent, AgentOutput, SpawnError};
+use crate::session::pool::{Acquired, Slot};
+use crate::session::state::{Input, LaunchPlan, Now, SlotOutcome, Standing};
+use crate::session::warm::WarmAgent;
+use crate::store::StoreHealth;
+
+pub(super) type Starting = Pin<Box<dyn Future<Output = Result<(Agent, AgentOutput), SpawnError>> + Send>>;
+
+pub(super) type Committing = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// How long a line waits for the store: one that takes longer does not hold up the agent.
+const COMMIT: Duration = Duration::from_secs(1);
+/// Lines that wait for it at most.
+const MAX_HELD: usize = 256;
+
+/// A warm agent, what it says, and its conversation.
+pub(super) type Adoptable = (Agent, AgentOutput, Uuid);
+
+pub(super) enum SlotState {
+    None,
+    InLine(oneshot::Receiver<Slot>),
+    Held(#[expect(dead_code, reason = "held for its drop, which gives the slot back")] Slot),
+}
+
+impl SessionTask {
+    pub(super) fn started(&mut self, outcome: Result<(Agent, AgentOutput), SpawnError>, now: Now) {
+        self.starting = None;
+        let outcome = match outcome {
+            Ok((agent, output)) => {
+                log::info!("session {}: agent started, pid {}", self.handle.id, agent.pid());
+                self.agent = Some(agent);
+                self.output = Some(output);
+                Ok(())
+            }
+            Err(problem) => {
+                log::error!("session {}: {problem}", self.handle.id);
+                Err(problem.for_clients())
+            }
+        };
+        self.state.handle(Input::Spawned(outcome), now);
+    }
+
+    pub(super) fn forget_agent(&mut self) {
+        self.agent = None;
+        self.output = None;
+        self.committing = None;
+        self.held.clear();
+        // The next line comes from another process, if ever: a session at rest holds no more memory than it needs.
+        self.log.compact();
+    }
+
+    /// Holds back what the agent is told from now on, until the store has what the log has.
+    pub(super) fn commit(&mut self) {
+        let Some(store) =
+            self.shared.store.clone().filter(|store| *store.health().borrow() == StoreHealth::Good)
+        else {
+            return;
+        };
+        self.committing = Some(Box::pin(async move {
+            // Late or failing: the message is worth more than the certainty that it does not come twice after a kill.
+            let _ = tokio::time::timeout(COMMIT, store.flush()).await;
+        }));
+    }
+
+    pub(super) fn release_held(&mut self) {
+        self.committing = None;
+        for line in std::mem::take(&mut self.held) {
+            self.tell_agent(line);
+        }
+    }
+
+    pub(super) fn tell_agent(&mut self, line: bytes::Bytes) {
+        if self.committing.is_some() {
+            self.held.push(line);
+            if self.held.len() > MAX_HELD {
+                self.release_held();
+            }
+            return;
+        }
+        let Some(agent) = &self.agent else { return };
+        // Closed: the exit is on its way and says more.
+        if let Err(crate::agent::SendError::Full) = agent.send(line) {
+            self.state.handle(Input::Unresponsive, now());
+        }
+    }
+
+    pub(super) fn standing(&self, standing: Standing) {
+        let (pool, id) = (&self.shared.pool, &self.handle.id);
+        match standing {
+            Standing::Busy => pool.is_busy(id),
+            Standing::Resting => pool.rests(id, Arc::clone(&self.bedtime)),
+            Standing::Leaving => pool.leaves(id),
+        }
+    }
+
+    pub(super) fn spawn(&mut self, plan: &LaunchPlan) {
+        if let Some((agent, output, conversation)) = self.warm.take() {
+            log::info!("session {}: took a warm agent, pid {}", self.handle.id, agent.pid());
+            self.agent = Some(agent);
+            self.output = Some(output);
+            self.state.handle(Input::Adopted { conversation }, now());
+            return;
+        }
+        let launch = self.shared.launcher.launch(plan);
+        let spawner = Arc::clone(&self.shared.launcher.spawner);
+        self.starting = Some(Box::pin(async move { spawner.spawn(launch).await }));
+    }
+
+    pub(super) fn acquire_slot(&mut self, wait: bool) {
+        let warm = self.shared.warm.take(&self.shared.pool, &self.handle.id, || self.state.launch_plan());
+        if let Some(WarmAgent { agent, output, slot, plan, .. }) = warm {
+            self.warm = Some((agent, output, plan.conversation));
+            self.slot = SlotState::Held(slot);
+            self.state.handle(Input::Slot(SlotOutcome::Granted), now());
+            return;
+        }
+        let pool = &self.shared.pool;
+        let acquired = if wait {
+            pool.acquire(&self.handle.id)
+        } else {
+            pool.try_acquire(&self.handle.id).map_or(Acquired::Refused, Acquired::Slot)
+        };
+        match acquired {
+            Acquired::Slot(slot) => {
+                self.slot = SlotState::Held(slot);
+                self.state.handle(Input::Slot(SlotOutcome::Granted), now());
+            }
+            Acquired::InLine { ahead, slot } => {
+                self.slot = SlotState::InLine(slot);
+                self.state.handle(Input::Waiting { ahead }, now());
+            }
+            Acquired::Refused => self.state.handle(Input::Slot(SlotOutcome::Refused), now()),
+        }
+    }
+}
