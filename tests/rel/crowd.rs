@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Lab, Raw, frame, peak_memory};
+use crate::harness::{Gateway, Lab, Raw, frame, peak_memory, wait};
 
 const MESSAGE: usize = 256 << 10;
 
@@ -207,32 +207,29 @@ impl Crowd<'_> {
 
     /// Ends what is there, so that the next round finds the same.
     fn tidy(&self) {
-        let mut peer = loop {
-            if let Ok(peer) = Raw::upgraded(self.gateway, "") {
-                break peer;
-            }
-        };
-        peer.say(&text(&json!({"type": "session_list", "id": "1"})));
-        while let Some((first, payload)) = peer.next() {
-            if first == 0x89 {
-                peer.say(&frame(0x8A, &payload));
-            }
-            let Ok(message) = serde_json::from_slice::<Value>(&payload) else { continue };
-            if message["type"] != "session_list" {
-                continue;
-            }
-            let sessions = message["sessions"].as_array().unwrap();
-            let open = sessions.iter().filter(|session| session["status"] != "ended");
-            let open: Vec<_> = open.map(|session| session["session_id"].clone()).collect();
-            if open.is_empty() {
-                break;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(100));
-            for session in open {
-                peer.say(&text(&json!({"type": "session_end", "id": "e", "session_id": session})));
-            }
+        wait("no session to be open", || {
+            let mut peer = Raw::upgraded(self.gateway, "")?;
             peer.say(&text(&json!({"type": "session_list", "id": "1"})));
-        }
+            while let Some((_, payload)) = peer.next() {
+                let Ok(message) = serde_json::from_slice::<Value>(&payload) else { continue };
+                if message["type"] != "session_list" {
+                    continue;
+                }
+                let sessions = message["sessions"].as_array().unwrap();
+                let open: Vec<_> = sessions.iter().filter(|session| session["status"] != "ended").collect();
+                if open.is_empty() {
+                    return Ok(());
+                }
+                for session in &open {
+                    let id = &session["session_id"];
+                    peer.say(&text(&json!({"type": "session_end", "id": "e", "session_id": id})));
+                }
+                // Until the server closes for silence: by then they are taken.
+                while peer.next().is_some() {}
+                return Err(format!("{} sessions", open.len()));
+            }
+            Err("closed".to_owned())
+        });
     }
 }
 

@@ -108,7 +108,7 @@ fn depth_ids_and_metadata() {
 #[test]
 fn frames_a_second() {
     let lab = Lab::new();
-    let gateway = lab.gateway(&["--max-frame-rate", "20"]);
+    let gateway = lab.gateway(&["--max-frame-rate", "2"]);
     let mut client = gateway.client();
     let sent: Vec<_> = (0..60).map(|_| client.send(json!({"type": "session_list"}))).collect();
     let mut refused = 0;
@@ -209,7 +209,8 @@ fn bytes_that_come_in_from_all_together() {
     const SIZE: usize = 1 << 20;
     let lab = Lab::new();
     let size = SIZE.to_string();
-    let gateway = lab.gateway(&["--max-message-bytes", &size, "--max-inbound-bytes", "3500000"]);
+    let gateway =
+        lab.gateway(&["--max-message-bytes", &size, "--max-inbound-bytes", "3500000", "--heartbeat", "1h"]);
     let message =
         frame(0x81, format!("{{\"type\":\"heartbeat\",\"x\":\"{}\"}}", "x".repeat(SIZE - 100)).as_bytes());
     let (most, end) = message.split_at(SIZE - 1000);

@@ -264,12 +264,16 @@ impl Gateway {
 
     /// The body of the answer to a GET.
     pub(crate) fn body(&self, path: &str) -> String {
-        let mut socket = self.socket();
         let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address);
-        socket.write_all(head.as_bytes()).unwrap();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
+        wait(path, || {
+            let mut socket = self.socket();
+            // Where the header's time is short and this side was slow, the socket is closed by now.
+            let _ = socket.write_all(head.as_bytes());
+            let mut answer = String::new();
+            let _ = socket.read_to_string(&mut answer);
+            let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+            body.ok_or(answer)
+        })
     }
 
     /// What `/metrics` says under this name, with its labels; 0 for what has not happened yet.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// How long anything that is waited for may take before the test fails. Generous: it only bounds a failing test.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The variable by which everything that a laboratory's gateways start is found again.
 pub(crate) const MARK: &str = "REL_TEST_LAB";
