@@ -111,7 +111,7 @@ impl Checker {
             match (block["type"].as_str(), block["id"].as_str(), block["tool_use_id"].as_str()) {
                 (Some("tool_use"), Some(id), _) => assert!(self.tools.contains(id), "no tool_use: {line}"),
                 (Some("tool_result"), _, Some(id)) => {
-                    assert!(self.done.contains(id), "no tool_result: {line}")
+                    assert!(self.done.contains(id), "no tool_result: {line}");
                 }
                 _ => {}
             }

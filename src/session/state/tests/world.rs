@@ -253,7 +253,9 @@ impl World {
                 let line: Value = serde_json::from_slice(&line).unwrap();
                 if line["type"] == "user" {
                     let text = line["message"]["content"].as_str();
-                    text.into_iter().for_each(|text| self.checker.told(text));
+                    if let Some(text) = text {
+                        self.checker.told(text);
+                    }
                     self.told.extend(text.map(str::to_owned));
                 }
                 self.agent.as_mut().unwrap_or_else(|| panic!("told to nobody: {line}")).hear(&line);
