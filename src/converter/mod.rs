@@ -59,6 +59,8 @@ pub enum Outcome<'a> {
     Converted,
     /// A turn begins; the agent tells what it is.
     Init(Box<wire::Init<'a>>),
+    /// A task in the background is done, which the agent will want to talk about.
+    TaskDone,
     /// A turn is over. What was open on the main thread has been closed.
     Result(Box<wire::ResultMessage<'a>>),
     /// The agent wants something. Before a question about a tool, the tool's `tool_use` has been emitted.
@@ -174,6 +176,7 @@ impl Converter {
             }
             Message::System(system) => {
                 self.tools.system(&system);
+                let done = notice::is_of_task_done(&system);
                 if system.subtype.text().is_some_and(|subtype| subtype == "task_notification") {
                     self.streams.subagent_done(&system.tool_use_id.text().unwrap_or_default(), cut_off, sink);
                 }
@@ -181,6 +184,12 @@ impl Converter {
                 let subtype = system.subtype.text().unwrap_or_default();
                 if !told && !notice::is_passed_over(&subtype) {
                     self.unknown(format!("system/{subtype}"));
+                }
+                if done {
+                    if self.options.agent_events {
+                        hand_on(line, sink);
+                    }
+                    return Outcome::TaskDone;
                 }
                 told
             }

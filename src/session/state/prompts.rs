@@ -18,6 +18,7 @@ use crate::session::record::fingerprint;
 const QUESTION: &str = "AskUserQuestion";
 const DENIED: &str = "The user does not allow this.";
 const CANCELLED: &str = "The user cancelled this request.";
+const STOPPED: &str = "The user has stopped this turn.";
 const TURN_OVER: &str = "The turn is over.";
 const TIMED_OUT: &str = "Nobody answered the permission request in time.";
 
@@ -113,7 +114,10 @@ impl SessionState {
         let input =
             ask.input.object().map_or_else(Json::empty_object, |raw| Json::borrowed(raw).into_owned());
         let tool_name = ask.tool_name.text().unwrap_or_default();
-        if self.client_tools.owns(&tool_name) {
+        if self.turn.as_ref().is_some_and(|turn| turn.is_stopping() && !turn.is_pending()) {
+            // It has missed the interrupt, or not come to it. Whoever wanted the turn to stop has answered this, too.
+            self.tell(control::deny(agent_id, STOPPED, true));
+        } else if self.client_tools.owns(&tool_name) {
             // The front end that offered the tool is the one that runs it: it decides by running it or not.
             self.tell(control::allow(agent_id, input.raw(), &[]));
         } else if self.prompts.covers(&tool_name, &input) {
