@@ -18,7 +18,7 @@ mod turn;
 use crate::agent::wire::{self, BadLine, Message};
 use crate::protocol::{AgentEvent, EventSink, Json, ServerMessage};
 
-pub use input::{SdkInput, agent_mode, protocol_to_sdk_input, user_content};
+pub use input::{SdkInput, agent_mode, protocol_to_sdk_input, user_content, user_content_within};
 pub use sdk::sdk_to_protocol;
 pub use tools::CLIENT_TOOL_PREFIX;
 pub use turn::turn_result;

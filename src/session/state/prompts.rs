@@ -235,7 +235,8 @@ impl SessionState {
             let input = with_answers(&prompt.tool_input, answers);
             (Verdict::Allow { input, updates: Vec::new() }, Resolution::Allow)
         } else {
-            let message = result.content.to::<String>().unwrap_or_else(|_| result.content.get().to_owned());
+            let text = text_of(&result.content);
+            let message = text.unwrap_or_else(|| result.content.get().to_owned());
             (Verdict::Deny { message, interrupt: false }, Resolution::Deny)
         };
         self.answer(&prompt, verdict);
@@ -360,10 +361,10 @@ fn risk(tool: &str, input: &Json<'_>) -> RiskLevel {
 
 type Object = serde_json::Map<String, serde_json::Value>;
 
-/// The answers in a `tool_result`: an object, or a string that holds one.
+/// The answers in a `tool_result`: an object, or a string or text blocks that hold one.
 fn answers_in(content: &Json<'_>) -> Result<Object, String> {
-    let inner = content.to::<String>();
-    let text = inner.as_deref().unwrap_or_else(|_| content.get());
+    let inner = text_of(content);
+    let text = inner.as_deref().unwrap_or_else(|| content.get());
     let object: Object = serde_json::from_str(text).map_err(|_| {
         "content: the answers to a question are a JSON object, {\"<question>\": \"<answer>\"}".to_owned()
     })?;
@@ -371,6 +372,20 @@ fn answers_in(content: &Json<'_>) -> Result<Object, String> {
         Some(serde_json::Value::Object(answers)) => Ok(answers.clone()),
         _ => Ok(object),
     }
+}
+
+/// A content block, where it is text.
+#[derive(serde::Deserialize)]
+struct TextBlock {
+    text: String,
+}
+
+/// What a string or text blocks say.
+fn text_of(content: &Json<'_>) -> Option<String> {
+    let blocks = || content.to::<Vec<TextBlock>>().ok();
+    let joined =
+        |blocks: Vec<TextBlock>| blocks.into_iter().map(|block| block.text).collect::<Vec<_>>().join("\n");
+    content.to::<String>().ok().or_else(|| blocks().map(joined))
 }
 
 fn with_answers(input: &Json<'_>, answers: Object) -> Option<Json<'static>> {

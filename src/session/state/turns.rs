@@ -48,9 +48,14 @@ pub struct TurnInput {
 }
 
 impl TurnInput {
-    /// What the agent gets of a message's content.
-    pub(in crate::session) fn of(content: &Json<'static>, parent_tool_use_id: Option<String>) -> Self {
-        let content = converter::user_content(content).map_or_else(|| content.clone(), Json::into_owned);
+    /// What the agent gets of a message's content; `depth` is [`SessionLimits::max_json_depth`](super::SessionLimits).
+    pub(in crate::session) fn of(
+        content: &Json<'static>,
+        parent_tool_use_id: Option<String>,
+        depth: usize,
+    ) -> Self {
+        let content =
+            converter::user_content_within(content, depth).map_or_else(|| content.clone(), Json::into_owned);
         Self { content, parent_tool_use_id }
     }
 }
@@ -136,7 +141,7 @@ impl SessionState {
             parent_tool_use_id: message.parent_tool_use_id.as_deref().map(Into::into),
         };
         self.journal.event_for(Some(&asker.id), &ServerMessage::UserMessage(event));
-        let input = TurnInput::of(&message.content, message.parent_tool_use_id);
+        let input = TurnInput::of(&message.content, message.parent_tool_use_id, self.limits.max_json_depth);
         self.queue.push_back(Queued { id: asker.id, input, after_seq, recorded: false });
         self.effects.push(Effect::Persist);
         self.next_turn();
