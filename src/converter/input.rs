@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 
 use claude_agent_sdk::types::PermissionMode as AgentMode;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::agent::wire::{Block, Raw, blocks};
+use crate::agent::wire::Raw;
+use crate::protocol::parse::{FrameLimits, is_users_block, within_depth};
 use crate::protocol::{ClientMessage, Decision, Json, PermissionMode, RuleUpdate};
 
 /// A client's message in the agent's terms. The agent room writes the lines; the session adds what only it knows.
@@ -129,28 +131,62 @@ pub fn agent_mode(mode: PermissionMode) -> AgentMode {
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 pub fn user_content<'a>(content: &'a Json<'_>) -> Option<Json<'a>> {
+    user_content_within(content, FrameLimits::default().depth)
+}
+
+/// [`user_content`] with a bound of its own for how deep the JSON in a string may nest; what is deeper stays text.
+pub fn user_content_within<'a>(content: &'a Json<'_>, depth: usize) -> Option<Json<'a>> {
     let raw: &'a RawValue = serde_json::from_str(content.get()).ok()?;
     match raw.get().as_bytes().first()? {
-        b'"' => Some(blocks_in(raw).unwrap_or_else(|| Json::borrowed(raw))),
+        b'"' => Some(blocks_in(raw, depth).unwrap_or_else(|| Json::borrowed(raw))),
         b'[' => Some(Json::borrowed(raw)),
         _ => None,
     }
 }
 
 /// The blocks that a string holds, if it holds nothing else.
-fn blocks_in(token: &RawValue) -> Option<Json<'static>> {
+fn blocks_in(token: &RawValue, depth: usize) -> Option<Json<'static>> {
     let text = Raw(Some(token)).text().filter(|text| text.trim_start().starts_with('['))?;
-    let blocks = blocks(&text)?;
-    let all = !blocks.is_empty() && blocks.iter().all(is_content_block);
+    if !within_depth(&text, depth) {
+        return None;
+    }
+    let blocks: Vec<Value> = serde_json::from_str(&text).ok()?;
+    let all = !blocks.is_empty() && blocks.iter().all(is_users_block);
     if all { Json::parse(Cow::into_owned(text)).ok() } else { None }
 }
 
-/// Whether it is a block that the API takes from a user.
-fn is_content_block(block: &Block<'_>) -> bool {
-    match block.kind.get() {
-        "text" => block.text.string().is_some(),
-        "image" | "document" | "search_result" => true,
-        "tool_result" => block.tool_use_id.as_deref().is_some(),
-        _ => false,
+#[cfg(test)]
+mod tests {
+    use super::{user_content, user_content_within};
+    use crate::protocol::Json;
+
+    #[test]
+    fn a_string_that_holds_what_is_no_content_stays_text() {
+        for text in [
+            r#"[{"type":"text"}]"#,
+            r#"[{"type":"text","text":5}]"#,
+            r#"[{"type":"text","text":"x"},{"type":"image","source":{}}]"#,
+            r#"[{"type":"zzz"}]"#,
+            "[]",
+        ] {
+            let content = Json::of(text).unwrap();
+            assert_eq!(user_content(&content).unwrap().get(), content.get(), "{text}");
+        }
+    }
+
+    /// What nests deeper than a frame may is no content in a string either.
+    #[test]
+    fn a_string_that_holds_deep_blocks_stays_text() {
+        let deep = |levels: usize| {
+            let text = format!(
+                r#"[{{"type":"text","text":"x","citations":{}{}}}]"#,
+                "[".repeat(levels),
+                "]".repeat(levels)
+            );
+            Json::of(&text).unwrap()
+        };
+        assert!(user_content_within(&deep(6), 8).unwrap().get().starts_with('['));
+        assert!(user_content_within(&deep(7), 8).unwrap().get().starts_with('"'));
+        assert!(user_content(&deep(100_000)).unwrap().get().starts_with('"'));
     }
 }

@@ -20,7 +20,7 @@ use std::borrow::Cow;
 use crate::agent::wire::{self, BadLine, Message};
 use crate::protocol::{AgentEvent, EventSink, Json, ServerMessage};
 
-pub use input::{SdkInput, agent_mode, protocol_to_sdk_input, user_content};
+pub use input::{SdkInput, agent_mode, protocol_to_sdk_input, user_content, user_content_within};
 pub use sdk::sdk_to_protocol;
 pub use tools::CLIENT_TOOL_PREFIX;
 pub use turn::turn_result;
@@ -63,6 +63,8 @@ pub enum Outcome<'a> {
     Init(Box<wire::Init<'a>>),
     /// The agent's permission mode, by its own name: it has changed within a turn.
     Mode(Cow<'a, str>),
+    /// A task in the background is done, which the agent will want to talk about.
+    TaskDone,
     /// A turn is over. What was open on the main thread has been closed.
     Result(Box<wire::ResultMessage<'a>>),
     /// The agent wants something. Before a question about a tool, the tool's `tool_use` has been emitted.
@@ -179,6 +181,7 @@ impl Converter {
             }
             Message::System(system) => {
                 self.tools.system(&system);
+                let done = notice::is_of_task_done(&system);
                 if system.subtype.text().is_some_and(|subtype| subtype == "task_notification") {
                     self.streams.subagent_done(&system.tool_use_id.text().unwrap_or_default(), cut_off, sink);
                 }
@@ -187,6 +190,12 @@ impl Converter {
                 mode = system.permission_mode.text().filter(|_| subtype == "status");
                 if !told && !notice::is_passed_over(&subtype) {
                     self.unknown(format!("system/{subtype}"));
+                }
+                if done {
+                    if self.options.agent_events {
+                        hand_on(line, sink);
+                    }
+                    return Outcome::TaskDone;
                 }
                 told
             }

@@ -31,6 +31,13 @@ pub(super) fn is_passed_over(subtype: &str) -> bool {
     PASSED_OVER.contains(&subtype)
 }
 
+/// Whether a task that ran in the background came to its own end.
+pub(super) fn is_of_task_done(message: &SystemMessage<'_>) -> bool {
+    let is = |raw: Raw<'_>, text: &str| raw.text().is_some_and(|said| said == text);
+    is(message.subtype, "task_notification")
+        && (is(message.status, "completed") || is(message.status, "failed"))
+}
+
 /// Emits a warning where the message has that form; tells whether it had.
 pub(super) fn system(message: &SystemMessage<'_>, sink: &mut impl EventSink) -> bool {
     let subtype = message.subtype.text().unwrap_or_default();

@@ -170,6 +170,7 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, B
     let run = Uuid::new_v4().simple().to_string();
     Ok(Shared {
         limits: Arc::new(SessionLimits {
+            max_json_depth: limits.max_json_depth,
             max_queue: limits.max_queue,
             max_queue_bytes: limits.max_queue_bytes,
             max_prompts: limits.max_prompts,

@@ -19,8 +19,10 @@ use crate::protocol::{AgentState, SessionStatus};
 use crate::session::{self, Vitals};
 use crate::store::{Store, StoreHealth};
 
-/// What `/metrics` says it is.
-pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// What `/metrics` says it is to those who ask for `OpenMetrics`.
+pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// To all others.
+pub(super) const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Before every name but those of the process.
 const PREFIX: &str = "claude_ws";
 

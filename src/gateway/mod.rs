@@ -6,6 +6,7 @@
 mod build;
 pub mod check;
 mod demo;
+mod exposition;
 mod metrics;
 mod routes;
 mod service;

@@ -2,13 +2,14 @@
 
 use http_body_util::Full;
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY,
+    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH,
+    REFERRER_POLICY, VARY,
 };
 use hyper::http::request::Parts;
 use hyper::{Response, StatusCode};
 
 use super::GatewayService;
-use super::metrics::CONTENT_TYPE as METRICS_TYPE;
+use super::{exposition, metrics::OPEN_METRICS, metrics::PLAIN};
 use crate::console;
 use crate::protocol::schema::PROTOCOL_SCHEMA;
 use crate::server::{Body, Reply};
@@ -17,15 +18,22 @@ use crate::server::{Body, Reply};
 pub(super) fn answer(request: &Parts, service: &GatewayService) -> Option<Reply> {
     match request.uri.path() {
         "/protocol.schema.json" => Some(Reply { public: false, response: schema() }),
-        "/metrics" => Some(Reply { public: false, response: metrics(service) }),
+        "/metrics" => Some(Reply { public: false, response: metrics(request, service) }),
         path if service.with_console() => console_file(path, request),
         _ => None,
     }
 }
 
-fn metrics(service: &GatewayService) -> Response<Body> {
-    let mut response = Response::new(Full::from(service.metrics()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
+fn metrics(request: &Parts, service: &GatewayService) -> Response<Body> {
+    let accepted = request.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (page, kind) = if exposition::wants_open_metrics(accepted) {
+        (service.metrics(), OPEN_METRICS)
+    } else {
+        (exposition::plain(&service.metrics()), PLAIN)
+    };
+    let mut response = Response::new(Full::from(page));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
     response
 }
 

@@ -45,7 +45,7 @@ impl GatewayService {
         self.unready.clone()
     }
 
-    /// The page at `/metrics`.
+    /// The page at `/metrics`, `OpenMetrics`.
     pub(super) fn metrics(&self) -> String {
         self.exporter.text()
     }

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::journal::Position;
 use super::record::{OpenMessage, Record, RunningTurn, Seen, Unfinished};
 use super::state::{Birth, LeftMessage, Leftover, TurnInput};
+use crate::protocol::parse::FrameLimits;
 use crate::protocol::{Json, MessageId, SessionStatus};
 use crate::store::{Chunk, Entry, Store, StoreError, StoredSession};
 
@@ -171,7 +172,7 @@ impl Scan {
         let Some(id) = head.request_id.as_deref() else { return };
         let input = || {
             let said = serde_json::from_str::<Said>(&entry.frame).ok()?;
-            Some(TurnInput::of(&said.content, said.parent_tool_use_id))
+            Some(TurnInput::of(&said.content, said.parent_tool_use_id, FrameLimits::default().depth))
         };
         if let Some(message) = self.leftover.queued.iter_mut().find(|message| message.id == id) {
             message.input = input();

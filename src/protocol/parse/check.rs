@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::value::RawValue;
-
 use super::FrameLimits;
+use super::blocks::content_blocks;
 use super::path::{Invalid, quoted, read};
 use crate::protocol::Json;
 
@@ -117,7 +116,7 @@ pub(super) fn user_content(content: &Json<'_>) -> Result<(), Invalid> {
     match json.as_bytes().first() {
         Some(b'"') if json == "\"\"" => Err(Invalid::new("content", "is empty")),
         Some(b'"') => characters(json),
-        Some(b'[') if blocks(json)? == 0 => Err(Invalid::new("content", "is empty")),
+        Some(b'[') if content_blocks("content", json)? == 0 => Err(Invalid::new("content", "is empty")),
         Some(b'[') => Ok(()),
         _ => Err(Invalid::new("content", "is neither a string nor an array of content blocks")),
     }
@@ -128,7 +127,7 @@ pub(super) fn tool_content(content: &Json<'_>) -> Result<(), Invalid> {
     let json = content.get();
     match json.as_bytes().first() {
         Some(b'"') => characters(json),
-        Some(b'[') => blocks(json).map(|_| ()),
+        Some(b'[') => content_blocks("content", json).map(|_| ()),
         Some(b'{') => Ok(()),
         _ => Err(Invalid::new("content", "is neither a string nor an array of content blocks nor an object")),
     }
@@ -142,17 +141,7 @@ fn characters(token: &str) -> Result<(), Invalid> {
     Err(Invalid::new("content", "holds an escape that is no character"))
 }
 
-/// Counts content blocks, each an object with a `type`.
-fn blocks(json: &str) -> Result<usize, Invalid> {
-    let blocks: Vec<&RawValue> =
-        serde_json::from_str(json).map_err(|_| Invalid::new("content", "is not an array"))?;
-    for (at, block) in blocks.iter().enumerate() {
-        typed(block.get()).map_err(|invalid| invalid.under(&format!("content[{at}]")))?;
-    }
-    Ok(blocks.len())
-}
-
-fn typed(json: &str) -> Result<(), Invalid> {
+pub(super) fn typed(json: &str) -> Result<(), Invalid> {
     #[derive(serde::Deserialize)]
     struct Typed {
         #[serde(rename = "type")]

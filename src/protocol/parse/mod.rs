@@ -6,6 +6,7 @@
 //! It may assume nothing about the text. It must not know what messages do: whether a session exists, whether a
 //! directory may be used, whether a mode is allowed is for others to say.
 
+mod blocks;
 mod body;
 mod check;
 mod depth;
@@ -19,6 +20,7 @@ mod tests;
 
 use std::fmt;
 
+pub(crate) use blocks::is_users_block;
 pub use body::Body;
 pub use depth::within_depth;
 pub use header::{Header, header};

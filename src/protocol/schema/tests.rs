@@ -90,7 +90,7 @@ fn good_and_bad_client_frames() {
         json!({"type": "session_start", "mcp_servers": [{"name": "a", "type": "sse", "url": "u", "headers": null}]}),
         json!({"type": "new_session", "cwd": "/x", "mcpServers": []}),
         json!({"type": "new_session", "cwd": "/x", "mcp_servers": [{"name": "a", "command": "c", "env": []}]}),
-        json!({"type": "user_message", "session_id": "s", "content": [{"type": "image", "source": {}}]}),
+        json!({"type": "user_message", "session_id": "s", "content": [{"type": "image", "source": {"type": "url", "url": "u"}}]}),
         json!({"type": "permission_response", "session_id": "s", "request_id": "p", "decision": "allow_always", "updated_input": {}}),
         json!({"type": "permission_update", "session_id": "s", "updates": [{"type": "setMode", "mode": "default"}]}),
         json!({"type": "permission_update", "session_id": "s", "updates": [{"type": "addRules", "rules": [{"toolName": "Bash"}]}]}),

@@ -32,6 +32,8 @@ pub(super) struct AgentLife {
     pub(super) idle_since: Option<Instant>,
     /// Lines that this process was sent.
     pub(super) lines_sent: u64,
+    /// A task in the background is done, and this many messages the model had begun by then.
+    pub(super) news: Option<u64>,
     /// The agent's own id of the last `result` line.
     last_result: String,
 }
@@ -70,6 +72,7 @@ impl AgentLife {
             killed_for: None,
             idle_since: None,
             lines_sent: 0,
+            news: None,
             last_result: String::new(),
         }
     }
@@ -118,7 +121,8 @@ impl SessionState {
             return;
         }
         match self.converter.line(line, &mut self.journal) {
-            Ok(Outcome::Converted) => {}
+            Ok(Outcome::Converted) => self.goes_on_though_stopped(false),
+            Ok(Outcome::TaskDone) => self.agent.news = Some(self.journal.answers()),
             Ok(Outcome::Init(init)) => self.turn_init(&init),
             Ok(Outcome::Mode(mode)) => self.sync_config(&mode),
             Ok(Outcome::Result(result)) => self.turn_over(&result),
@@ -137,6 +141,7 @@ impl SessionState {
     /// `system`/`init` comes at the start of every turn.
     fn turn_init(&mut self, init: &wire::Init<'_>) {
         self.turn_began();
+        self.goes_on_though_stopped(true);
         let model = init.model.text().map(Into::into);
         let changed = self.info.update(init) || (model != self.model_in_use);
         self.model_in_use = model;
@@ -259,6 +264,7 @@ impl SessionState {
         self.agent.idle_since = None;
         self.cost.process_ended();
         self.asked.clear();
+        self.agent.news = None;
         self.settings_lost();
     }
 

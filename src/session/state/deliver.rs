@@ -11,6 +11,8 @@ use crate::agent::{Exit, control};
 
 /// Agents that may die in a row without having read of a turn; then it has failed.
 const MAX_RETURNED: u32 = 3;
+/// Agents that may have read of it and die before they begin it. It may be the message that they die of.
+const MAX_RETURNED_READ: u32 = 1;
 
 impl SessionState {
     /// Writes one line to the agent's stdin.
@@ -45,12 +47,14 @@ impl SessionState {
         self.tell(line);
     }
 
-    /// The agent is gone. True: it had not read of the turn that it was sent, which waits for the next agent now.
+    /// The agent is gone. True: it had not begun the turn that it was sent (that is the first that it says of one, before it asks
+    /// the model or runs anything), which waits for the next agent now.
     pub(super) fn take_back(&mut self, exit: &Exit) -> bool {
         let read = self.agent.lines_sent.saturating_sub(exit.unread_lines);
         let Some(turn) = &mut self.turn else { return false };
-        let unread = matches!(turn.phase, Phase::Sent { line, .. } if line > read);
-        if !unread || turn.is_stopping() || turn.returned >= MAX_RETURNED {
+        let Phase::Sent { line, .. } = turn.phase else { return false };
+        let most = if line > read { MAX_RETURNED } else { MAX_RETURNED_READ };
+        if turn.is_stopping() || turn.returned >= most {
             return false;
         }
         let Phase::Sent { input, is_first, .. } = std::mem::replace(&mut turn.phase, Phase::Running) else {
@@ -58,10 +62,12 @@ impl SessionState {
         };
         turn.phase = Phase::Pending(input);
         turn.returned += 1;
-        if is_first {
+        // One that it has read may stand in its transcript: the conversation exists then. (If it does not, that is found out.)
+        if is_first && line > read {
             self.agent.conversation_started = false;
         }
-        log::info!("session {}: the agent had not read the last message; the next one gets it", self.id);
+        self.own_turn_over();
+        log::info!("session {}: the agent had not begun the last message; the next one gets it", self.id);
         self.effects.push(Effect::Persist);
         true
     }

@@ -276,6 +276,8 @@ pub struct Birth {
 /// Limits of a session. Each has a flag; see `config`.
 #[derive(Debug, Clone)]
 pub struct SessionLimits {
+    /// How deep JSON in a message's text may nest (`--max-json-depth`) to be taken for content blocks.
+    pub max_json_depth: usize,
     /// User messages that may wait (`--max-queue`); more: `error` `queue_full`.
     pub max_queue: usize,
     /// Bytes that they may hold together (`--max-queue-bytes`); more: `queue_full`. One message always finds room.
@@ -316,6 +318,7 @@ impl SessionLimits {
 impl Default for SessionLimits {
     fn default() -> Self {
         Self {
+            max_json_depth: 64,
             max_queue: 64,
             max_queue_bytes: 32 << 20,
             max_attached: 1_000,

@@ -22,6 +22,7 @@ const QUESTION: &str = "AskUserQuestion";
 const NEVER_ALWAYS: [&str; 2] = [QUESTION, "ExitPlanMode"];
 const DENIED: &str = "The user does not allow this.";
 const CANCELLED: &str = "The user cancelled this request.";
+const STOPPED: &str = "The user has stopped this turn.";
 const TURN_OVER: &str = "The turn is over.";
 const TIMED_OUT: &str = "Nobody answered the permission request in time.";
 
@@ -125,7 +126,10 @@ impl SessionState {
         let input =
             ask.input.object().map_or_else(Json::empty_object, |raw| Json::borrowed(raw).into_owned());
         let tool_name = ask.tool_name.text().unwrap_or_default();
-        if self.client_tools.owns(&tool_name) {
+        if self.turn.as_ref().is_some_and(|turn| turn.is_stopping() && !turn.is_pending()) {
+            // It has missed the interrupt, or not come to it. Whoever wanted the turn to stop has answered this, too.
+            self.tell(control::deny(agent_id, STOPPED, true));
+        } else if self.client_tools.owns(&tool_name) {
             // The front end that offered the tool is the one that runs it: it decides by running it or not.
             self.tell(control::allow(agent_id, input.raw(), &[]));
         } else if self.prompts.covers(&tool_name, &input) {
@@ -258,7 +262,8 @@ impl SessionState {
             let input = with_answers(&prompt.tool_input, answers);
             (Verdict::Allow { input, updates: Vec::new() }, Resolution::Allow)
         } else {
-            let message = result.content.to::<String>().unwrap_or_else(|_| result.content.get().to_owned());
+            let text = text_of(&result.content);
+            let message = text.unwrap_or_else(|| result.content.get().to_owned());
             (Verdict::Deny { message, interrupt: false }, Resolution::Deny)
         };
         self.answer(&prompt, verdict);
@@ -402,10 +407,10 @@ fn risk(tool: &str, input: &Json<'_>) -> RiskLevel {
 
 type Object = serde_json::Map<String, serde_json::Value>;
 
-/// The answers in a `tool_result`: an object, or a string that holds one.
+/// The answers in a `tool_result`: an object, or a string or text blocks that hold one.
 fn answers_in(content: &Json<'_>) -> Result<Object, String> {
-    let inner = content.to::<String>();
-    let text = inner.as_deref().unwrap_or_else(|_| content.get());
+    let inner = text_of(content);
+    let text = inner.as_deref().unwrap_or_else(|| content.get());
     let object: Object = serde_json::from_str(text).map_err(|_| {
         "content: the answers to a question are a JSON object, {\"<question>\": \"<answer>\"}".to_owned()
     })?;
@@ -413,6 +418,20 @@ fn answers_in(content: &Json<'_>) -> Result<Object, String> {
         Some(serde_json::Value::Object(answers)) => Ok(answers.clone()),
         _ => Ok(object),
     }
+}
+
+/// A content block, where it is text.
+#[derive(serde::Deserialize)]
+struct TextBlock {
+    text: String,
+}
+
+/// What a string or text blocks say.
+fn text_of(content: &Json<'_>) -> Option<String> {
+    let blocks = || content.to::<Vec<TextBlock>>().ok();
+    let joined =
+        |blocks: Vec<TextBlock>| blocks.into_iter().map(|block| block.text).collect::<Vec<_>>().join("\n");
+    content.to::<String>().ok().or_else(|| blocks().map(joined))
 }
 
 fn with_answers(input: &Json<'_>, answers: Object) -> Option<Json<'static>> {

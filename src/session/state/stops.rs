@@ -10,19 +10,29 @@ use crate::session::words;
 
 /// An interrupt that comes before the turn has begun can get lost in the agent, so it is said again until it is heeded.
 const INTERRUPT_AGAIN: Duration = Duration::from_secs(1);
-/// Askers that get an answer of their own when several stop the same turn.
+/// The same, for an agent that shows that it goes on.
+const INTERRUPT_AGAIN_ALIVE: Duration = Duration::from_millis(100);
+/// Askers that get an event of their own when several stop the same turn.
 const MAX_STOPPERS: usize = 16;
+/// Askers beyond them that are remembered, and get a reply.
+const MAX_MORE_STOPPERS: usize = 1024;
 
 /// A turn that is being stopped.
 #[derive(Debug)]
 pub(super) struct Stop {
     /// `None`: the gateway itself.
     askers: Vec<(Option<Asker>, StopKind)>,
-    /// When the interrupt is said again.
-    again: Instant,
+    /// When the interrupt was said last.
+    said: Instant,
     /// When the agent is killed.
     deadline: Instant,
     pub(super) killed: bool,
+}
+
+impl Stop {
+    fn new(asker: Option<Asker>, kind: StopKind, now: Instant, timeout: Duration) -> Self {
+        Self { askers: vec![(asker, kind)], said: now, deadline: now + timeout, killed: false }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,17 +54,17 @@ impl SessionState {
     }
 
     fn stop_turn(&mut self, asker: Option<Asker>, kind: StopKind) {
-        let now = self.now.instant;
         let Some(turn) = &mut self.turn else { return };
         if let Some(stop) = &mut turn.stop {
-            if stop.askers.len() < MAX_STOPPERS {
+            if stop.askers.len() < MAX_STOPPERS + MAX_MORE_STOPPERS {
                 stop.askers.push((asker, kind));
+            } else if let Some(asker) = asker {
+                let text = "the turn is being stopped already, and too many have asked for it";
+                self.reply(&asker, error(ErrorCode::RateLimited, text));
             }
             return;
         }
-        let deadline = now + self.limits.interrupt_timeout;
-        let askers = vec![(asker, kind)];
-        turn.stop = Some(Stop { askers, again: now + INTERRUPT_AGAIN, deadline, killed: false });
+        turn.stop = Some(Stop::new(asker, kind, self.now.instant, self.limits.interrupt_timeout));
         if turn.is_pending() {
             self.finish_turn(blank_result(ResultSubtype::Interrupted), Some(InterruptOutcome::Interrupted));
         } else {
@@ -64,16 +74,26 @@ impl SessionState {
 
     /// A denial that also ends the turn, as the agent does it by itself.
     pub(super) fn turn_is_being_stopped(&mut self, asker: Asker) {
-        let now = self.now.instant;
-        let deadline = now + self.limits.interrupt_timeout;
         // One that the agent has not been told of goes on: the prompt was a background's.
         let Some(turn) = self.turn.as_mut().filter(|turn| !turn.is_pending()) else { return };
-        let askers = vec![(Some(asker), StopKind::Interrupt)];
-        turn.stop.get_or_insert(Stop { askers, again: now + INTERRUPT_AGAIN, deadline, killed: false });
+        let (now, timeout) = (self.now.instant, self.limits.interrupt_timeout);
+        turn.stop.get_or_insert_with(|| Stop::new(Some(asker), StopKind::Interrupt, now, timeout));
         self.converter.mark_interrupted();
     }
 
+    /// The agent goes on with a turn that is to stop, so it may have missed the interrupt: it hears it again before it comes to
+    /// run a tool. `begins`: the turn has only now begun, and what was said before was said to nobody.
+    pub(super) fn goes_on_though_stopped(&mut self, begins: bool) {
+        let Some(stop) = self.turn.as_ref().and_then(|turn| turn.stop.as_ref()) else { return };
+        if !stop.killed && (begins || self.now.instant >= stop.said + INTERRUPT_AGAIN_ALIVE) {
+            self.send_interrupt();
+        }
+    }
+
     fn send_interrupt(&mut self) {
+        if let Some(stop) = self.turn.as_mut().and_then(|turn| turn.stop.as_mut()) {
+            stop.said = self.now.instant;
+        }
         self.converter.mark_interrupted();
         let id = self.control_id(Asked::Interrupt);
         self.tell(control::interrupt(&id));
@@ -91,7 +111,7 @@ impl SessionState {
         let stop = self.turn.as_ref().and_then(|turn| turn.stop.as_ref());
         match (stop, self.life) {
             (Some(stop), _) if stop.killed => None,
-            (Some(stop), _) => Some(stop.again.min(stop.deadline)),
+            (Some(stop), _) => Some(stop.deadline.min(stop.said + INTERRUPT_AGAIN)),
             (None, Life::Draining { until }) => Some(until),
             (None, _) => None,
         }
@@ -108,8 +128,7 @@ impl SessionState {
             stop.killed = true;
             log::warn!("session {}: the agent does not heed the interrupt; killing it", self.id);
             self.kill_agent();
-        } else if now >= stop.again {
-            stop.again = now + INTERRUPT_AGAIN;
+        } else if now >= stop.said + INTERRUPT_AGAIN {
             self.send_interrupt();
         }
     }
@@ -129,34 +148,35 @@ impl SessionState {
         }
     }
 
-    /// Tells those who asked what came of it.
+    /// Tells those who asked what came of it. `None`: the turn came to its own end while the interrupt was under way, there was
+    /// nothing left to stop. Called after the turn's `result` then, and an event, since a reply may overtake the events before it.
     pub(super) fn answer_stoppers(
         &mut self,
         stop: Stop,
         turn: Option<&str>,
         outcome: Option<InterruptOutcome>,
     ) {
-        for (asker, kind) in stop.askers {
-            let event = match (kind, outcome) {
+        for (nth, (asker, kind)) in stop.askers.into_iter().enumerate() {
+            let answer = match (kind, outcome) {
                 (StopKind::Interrupt, Some(outcome)) => ServerMessage::Interrupted(Interrupted { outcome }),
-                (StopKind::Cancel, Some(_)) => {
-                    ServerMessage::Cancelled(Cancelled { target_id: turn.unwrap_or_default().into() })
-                }
-                // The turn came to its own end while the interrupt was under way: there was nothing left to stop.
-                (kind, None) => {
-                    if let Some(asker) = asker {
-                        let interrupt = kind == StopKind::Interrupt;
-                        let answer = if interrupt {
-                            nothing_running()
-                        } else {
-                            unknown_target(turn.unwrap_or_default())
-                        };
-                        self.reply(&asker, answer);
-                    }
-                    continue;
-                }
+                (StopKind::Cancel, Some(_)) => ServerMessage::Cancelled(Cancelled {
+                    target_id: turn.unwrap_or_default().to_owned().into(),
+                }),
+                (StopKind::Interrupt, None) => nothing_running(),
+                (StopKind::Cancel, None) => unknown_target(turn.unwrap_or_default()),
             };
-            self.journal.event_for(asker.as_ref().map(|asker| asker.id.as_str()), &event);
+            match asker {
+                // The gateway itself need not be told that there was nothing.
+                None if outcome.is_none() => {}
+                // A storm of them is not for the log.
+                Some(asker) if nth >= MAX_STOPPERS || matches!(answer, ServerMessage::Error(_)) => {
+                    self.reply(&asker, answer);
+                }
+                asker => {
+                    let request_id = asker.as_ref().map(|asker| asker.id.as_str());
+                    self.journal.event_for(request_id, &answer);
+                }
+            }
         }
     }
 }

@@ -48,9 +48,14 @@ pub struct TurnInput {
 }
 
 impl TurnInput {
-    /// What the agent gets of a message's content.
-    pub(in crate::session) fn of(content: &Json<'static>, parent_tool_use_id: Option<String>) -> Self {
-        let content = converter::user_content(content).map_or_else(|| content.clone(), Json::into_owned);
+    /// What the agent gets of a message's content; `depth` is [`SessionLimits::max_json_depth`](super::SessionLimits).
+    pub(in crate::session) fn of(
+        content: &Json<'static>,
+        parent_tool_use_id: Option<String>,
+        depth: usize,
+    ) -> Self {
+        let content =
+            converter::user_content_within(content, depth).map_or_else(|| content.clone(), Json::into_owned);
         Self { content, parent_tool_use_id }
     }
 }
@@ -75,8 +80,10 @@ pub(super) struct Turn {
     pub(super) stored_after: Option<u64>,
     /// Whether a gateway that starts after this one was killed may find it waiting.
     pub(super) recorded: bool,
-    /// Agents that died before they had read of it.
+    /// Agents that died before they had begun it.
     pub(super) returned: u32,
+    /// Whether the agent has first begun a turn of its own, whose events do not stem from this one.
+    pub(super) behind: bool,
 }
 
 #[derive(Debug)]
@@ -134,7 +141,7 @@ impl SessionState {
             parent_tool_use_id: message.parent_tool_use_id.as_deref().map(Into::into),
         };
         self.journal.event_for(Some(&asker.id), &ServerMessage::UserMessage(event));
-        let input = TurnInput::of(&message.content, message.parent_tool_use_id);
+        let input = TurnInput::of(&message.content, message.parent_tool_use_id, self.limits.max_json_depth);
         self.queue.push_back(Queued { id: asker.id, input, after_seq, recorded: false });
         self.effects.push(Effect::Persist);
         self.next_turn();
@@ -193,18 +200,43 @@ impl SessionState {
             stored_after: None,
             recorded: false,
             returned: 0,
+            behind: false,
         });
         self.broken = None;
         self.busy();
         self.effects.push(Effect::Persist);
     }
 
-    /// The agent began a turn by itself (background work reports back, say).
+    /// The agent began a turn: the one that it was sent, or one by itself.
     pub(super) fn turn_began(&mut self) {
+        let has_news = self.agent_has_news();
         match &mut self.turn {
             None => self.begin_turn(None, Phase::Running),
-            Some(turn) if matches!(turn.phase, Phase::Sent { .. }) => turn.phase = Phase::Running,
+            Some(turn) if matches!(turn.phase, Phase::Sent { .. }) => {
+                if has_news {
+                    turn.behind = true;
+                    self.journal.set_turn(None);
+                } else {
+                    turn.phase = Phase::Running;
+                    self.own_turn_over();
+                }
+            }
             Some(_) => {}
+        }
+    }
+
+    /// Whether the turn that begins is most likely the agent's own: a task in the background was done, and the model has not
+    /// answered anything since (what it hears of within a turn, it does not begin another for). The agent does not say so before
+    /// the turn's `result`; where this guess is wrong, events lack a `request_id`, and only until the `result`.
+    fn agent_has_news(&mut self) -> bool {
+        self.agent.news.take().is_some_and(|answers| answers == self.journal.answers())
+    }
+
+    /// What comes now stems from the message that the agent was sent.
+    pub(super) fn own_turn_over(&mut self) {
+        if let Some(turn) = self.turn.as_mut().filter(|turn| turn.behind) {
+            turn.behind = false;
+            self.journal.set_turn(turn.id.clone());
         }
     }
 
@@ -224,12 +256,17 @@ impl SessionState {
             }
             // It had begun by itself just before it got our message.
             Some(turn) if turn.id.is_some() && line.is_of_a_task() => {
-                let result = ServerMessage::Result(Box::new(turn_result(line)));
+                let mut result = turn_result(line);
+                if turn.is_stopping() && line.was_aborted() {
+                    interrupt_result(&mut result);
+                }
                 self.num_turns += 1;
-                self.journal.event_for(None, &result);
+                self.journal.event_for(None, &ServerMessage::Result(Box::new(result)));
+                self.own_turn_over();
             }
             Some(turn) => {
                 let stopped = turn.is_stopping();
+                self.own_turn_over();
                 self.running_turn_over(line, stopped);
             }
             None => log::warn!("session {}: the agent ended a turn that was not running; ignored", self.id),
@@ -242,6 +279,10 @@ impl SessionState {
         }
         let mut result = turn_result(line);
         let by_itself = !result.is_error && !line.was_aborted();
+        if !by_itself {
+            // Whatever ended meanwhile, nobody knows whether the agent will come back to it.
+            self.agent.news = None;
+        }
         let was_stopped = (stopped && !by_itself) || (line.was_aborted() && self.agent.is_stopping());
         if was_stopped {
             interrupt_result(&mut result);
@@ -260,13 +301,19 @@ impl SessionState {
         }
         self.drop_client_calls();
         self.journal.forget_tools();
-        if let Some(stop) = turn.stop {
+        let mut stop = turn.stop;
+        if outcome.is_some()
+            && let Some(stop) = stop.take()
+        {
             self.answer_stoppers(stop, turn.id.as_deref(), outcome);
         }
         self.broken = broken_by(&result, turn.phase);
         self.num_turns += 1;
         self.last_active_at = self.now.unix_ms;
         self.journal.event_for(turn.id.as_deref(), &ServerMessage::Result(Box::new(result)));
+        if let Some(stop) = stop {
+            self.answer_stoppers(stop, turn.id.as_deref(), None);
+        }
         self.journal.set_turn(None);
         self.effects.push(Effect::Persist);
         self.after_turn();

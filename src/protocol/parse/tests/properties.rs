@@ -91,7 +91,7 @@ fn object() -> impl Strategy<Value = Json<'static>> {
 
 fn blocks() -> impl Strategy<Value = Json<'static>> {
     vec(any_json(), 1..4).prop_map(|inner| {
-        let blocks: Vec<_> = inner.into_iter().map(|value| json!({"type": "text", "text": value})).collect();
+        let blocks: Vec<_> = inner.into_iter().map(|value| json!({"type": "any", "text": value})).collect();
         Json::of(&blocks).expect("JSON values serialise")
     })
 }

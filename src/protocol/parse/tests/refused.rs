@@ -113,7 +113,7 @@ fn fields_are_named_by_their_path() {
         ("user_message", r#""content":null"#, "`content` is neither a string nor an array of content blocks"),
         ("user_message", r#""content":"""#, "`content` is empty"),
         ("user_message", r#""content":[]"#, "`content` is empty"),
-        ("user_message", r#""content":[{"type":"text"},"x"]"#, "`content[1]` is not an object"),
+        ("user_message", r#""content":[{"type":"text","text":""},"x"]"#, "`content[1]` is not an object"),
         ("user_message", r#""content":[{"text":"x"}]"#, "`content[0].type` is missing"),
         ("user_message", r#""content":"\ud800""#, "`content` holds an escape that is no character"),
         ("user_message", r#""content":"a","content":"b""#, "`content` is given twice"),
@@ -287,4 +287,40 @@ fn errors_are_bounded_whatever_the_frame_held() {
         assert!(bad("permission_response", &fields).len() < 500);
     }
     assert!(bad("session_start", &format!(r#""metadata":{{"{long}":5}}"#)).len() < 1500);
+}
+
+/// 2.1.330 waited for ever over such a block, 2.1.197 died of it.
+#[test]
+fn a_content_block_without_what_its_type_needs() {
+    for (block, problem) in [
+        (r#"{"type":"text"}"#, "`content[0].text` is missing"),
+        (r#"{"type":"text","text":5}"#, "`content[0].text` is not a string"),
+        (r#"{"type":"text","text":null}"#, "`content[0].text` is missing"),
+        (r#"{"type":"image"}"#, "`content[0].source` is missing"),
+        (r#"{"type":"image","source":5}"#, "`content[0].source` is not an object"),
+        (r#"{"type":"image","source":{}}"#, "`content[0].source.type` is missing"),
+        (
+            r#"{"type":"image","source":{"type":"x"}}"#,
+            "`content[0].source.type` is not one of base64, content, file, text, url",
+        ),
+        (r#"{"type":"image","source":{"type":"url"}}"#, "`content[0].source.url` is missing"),
+        (
+            r#"{"type":"document","source":{"type":"base64","media_type":"application/pdf"}}"#,
+            "`content[0].source.data` is missing",
+        ),
+        (r#"{"type":"tool_result"}"#, "`content[0].tool_use_id` is missing"),
+        (
+            r#"{"type":"tool_result","tool_use_id":"t","content":[{"type":"text"}]}"#,
+            "`content[0].content[0].text` is missing",
+        ),
+        (
+            r#"{"type":"tool_result","tool_use_id":"t","content":[5]}"#,
+            "`content[0].content[0]` is not an object",
+        ),
+        (r#"{"type":"search_result","source":"s","title":"t"}"#, "`content[0].content` is not an array"),
+    ] {
+        assert_eq!(bad("user_message", &format!(r#""content":[{block}]"#)), problem, "{block}");
+        let result = format!(r#""tool_use_id":"t","content":[{block}]"#);
+        assert_eq!(bad("tool_result", &result), problem, "{block}");
+    }
 }

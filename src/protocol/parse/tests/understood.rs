@@ -202,3 +202,23 @@ fn rules_come_in_the_agents_form() {
 fn unknown_fields_are_ignored() {
     assert!(parse(&frame("interrupt", r#""reason":"x","new":{"a":[1,2]},"timestamp":"whatever""#)).is_ok());
 }
+
+#[test]
+fn content_blocks_of_every_kind() {
+    for block in [
+        r#"{"type":"text","text":""}"#,
+        r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AA=="}}"#,
+        r#"{"type":"image","source":{"type":"url","url":"https://example.com/a.png"}}"#,
+        r#"{"type":"image","data":"AA==","mimeType":"image/png"}"#,
+        r#"{"type":"document","source":{"type":"text","media_type":"text/plain","data":"x"},"title":"t"}"#,
+        r#"{"type":"document","source":{"type":"content","content":[{"type":"text","text":"x"}]}}"#,
+        r#"{"type":"document","source":{"type":"file","file_id":"f"}}"#,
+        r#"{"type":"search_result","source":"s","title":"t","content":[{"type":"text","text":"x"}]}"#,
+        r#"{"type":"tool_result","tool_use_id":"t"}"#,
+        r#"{"type":"tool_result","tool_use_id":"t","content":"x","is_error":true}"#,
+        r#"{"type":"tomorrows","text":5}"#,
+    ] {
+        good("user_message", &format!(r#""content":[{block}]"#));
+        good("tool_result", &format!(r#""tool_use_id":"t","content":[{block}]"#));
+    }
+}

@@ -197,8 +197,14 @@ impl ModelAgent {
     pub(super) fn begin_own_turn(&mut self, steps: VecDeque<Step>) {
         if self.turn.is_none() && self.queue.is_empty() && !self.going {
             self.own_turn = true;
+            self.out.push_back(task_done());
             self.begin(steps);
         }
+    }
+
+    /// A task in the background comes to its end in the middle of a turn.
+    pub(super) fn hears_of_a_task(&mut self) {
+        self.out.push_back(task_done());
     }
 
     fn begin(&mut self, steps: VecDeque<Step>) {
@@ -416,6 +422,10 @@ fn init() -> Value {
 
 fn event(event: &Value, parent: Option<&str>) -> Value {
     json!({"type":"stream_event","event":event,"parent_tool_use_id":parent})
+}
+
+fn task_done() -> Value {
+    json!({"type":"system","subtype":"task_notification","task_id":"t","status":"completed"})
 }
 
 fn tool_result(tool_use_id: &str, text: &str, is_error: bool) -> Value {

@@ -326,7 +326,9 @@ fn a_crash_during_a_drain_closes_too() {
     let mut world = stored();
     let id = world.say("x");
     world.spawned(Ok(()));
-    world.step();
+    while !world.agent.as_ref().unwrap().is_in_turn() {
+        world.step();
+    }
     world.input(Input::Drain { until: world.instant + Duration::from_secs(30) });
     world.ends(Exit { signal: Some(11), ..Exit::default() });
     assert_eq!(world.result_of(&id)["is_error"], true);

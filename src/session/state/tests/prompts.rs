@@ -319,6 +319,17 @@ fn a_question_is_answered_by_a_tool_result() {
 }
 
 #[test]
+fn a_question_is_answered_by_text_blocks() {
+    let question = json!({"questions":[{"question":"Which?"}]});
+    let (mut world, _) = asking(&[("AskUserQuestion", question, json!([]))]);
+    let tool_use_id = world.all("tool_use")[0]["tool_use_id"].as_str().unwrap().to_owned();
+    let content =
+        Json::of(&json!([{"type":"text","text":"{\"Which?\":"},{"type":"text","text":"\"That\"}"}])).unwrap();
+    world.command(Command::ToolResult(ClientToolResult { tool_use_id, content, is_error: false }));
+    assert_eq!(answers(&world)[0]["updatedInput"]["answers"], json!({"Which?":"That"}));
+}
+
+#[test]
 fn a_client_tool_is_run_by_the_client_and_its_turn_waits() {
     let (mut world, id) = asking(&[]);
     world.settle();

@@ -153,6 +153,91 @@ fn an_interrupt_that_is_not_heeded_is_said_again_and_then_enforced() {
     assert!(world.plans[1].resume);
 }
 
+/// The agent had the interrupt before it began the turn, and ran all of it.
+#[test]
+fn an_interrupt_that_overtakes_the_turn_is_said_again_when_it_begins() {
+    let mut world = up();
+    let id = world.say("x");
+    world.command(interrupt());
+    world.settle();
+    assert_eq!(world.result_of(&id)["subtype"], "interrupted");
+    assert_eq!(world.all("interrupted")[0]["outcome"], "interrupted");
+    assert!(world.all("assistant_message_start").is_empty());
+}
+
+#[test]
+fn an_agent_that_talks_on_is_interrupted_again_before_a_second_has_passed() {
+    let mut world = World::new();
+    world.manners.heeds_interrupts = false;
+    let id = world.say("x");
+    world.settle_start();
+    while world.all("assistant_message_delta").is_empty() {
+        world.step();
+    }
+    let said = |world: &World| world.heard().iter().filter(|said| *said == "interrupt").count();
+    world.command(interrupt());
+    world.step();
+    assert_eq!(said(&world), 1, "not with every line");
+    world.pass(Duration::from_millis(100));
+    world.step();
+    assert_eq!(said(&world), 2);
+    world.settle();
+    assert_eq!(world.result_of(&id)["subtype"], "success");
+}
+
+#[test]
+fn no_tool_is_asked_about_in_a_turn_that_is_to_stop() {
+    let mut world = World::new();
+    world.manners.heeds_interrupts = false;
+    let id = world.say("x");
+    world.settle_start();
+    world.step();
+    world.command(interrupt());
+    world.agent.as_mut().unwrap().ask_in_background();
+    world.settle();
+    assert!(world.all("permission_request").is_empty());
+    let agent = world.agent.as_ref().unwrap();
+    let denial = agent.heard.iter().find(|line| line["response"]["response"]["behavior"] == "deny").unwrap();
+    assert_eq!(denial["response"]["response"]["interrupt"], true);
+    assert_eq!(world.result_of(&id)["subtype"], "success");
+}
+
+/// It came before the `result`.
+#[test]
+fn that_there_was_nothing_to_stop_any_more_is_said_after_the_result() {
+    let mut world = World::new();
+    world.manners.heeds_interrupts = false;
+    world.say("x");
+    world.settle_start();
+    let asked = world.command(interrupt());
+    world.settle();
+    let kinds = world.kinds();
+    assert_eq!(kinds[kinds.len() - 3..], ["result", "interrupted", "status_update"]);
+    let interrupted = world.all("interrupted")[0];
+    assert_eq!(
+        (&interrupted["outcome"], &interrupted["request_id"]),
+        (&json!("nothing_running"), &json!(asked))
+    );
+}
+
+/// Those after the sixteenth got none.
+#[test]
+fn every_interrupt_of_a_turn_is_answered() {
+    let mut world = up();
+    world.say("x");
+    world.step();
+    let asked: Vec<_> = (0..1_050).map(|_| world.command(interrupt())).collect();
+    world.settle();
+    let events = world.all("interrupted").len();
+    assert_eq!(events, 16);
+    for id in &asked[events..1_040] {
+        assert_eq!(world.reply_to(id)["outcome"], "interrupted");
+    }
+    for id in &asked[1_040..] {
+        assert_eq!(world.reply_to(id)["code"], "rate_limited");
+    }
+}
+
 #[test]
 fn nothing_running_is_a_reply() {
     let mut world = up();
@@ -240,6 +325,41 @@ fn a_turn_of_the_agents_own_has_a_result_of_its_own() {
     assert_eq!(results[1]["request_id"], *id);
 }
 
+/// They carried the `request_id` of the message that waited.
+#[test]
+fn events_of_the_agents_own_turn_do_not_stem_from_the_message_that_waits() {
+    let mut world = up();
+    let agent = world.agent.as_mut().unwrap();
+    let steps = [agent.text("news"), vec![super::agent::Step::End]].concat();
+    agent.begin_own_turn(steps.into());
+    let id = world.say("x");
+    world.settle();
+    let starts = world.all("assistant_message_start");
+    assert_eq!(
+        (starts.len(), &starts[0]["request_id"], &starts[1]["request_id"]),
+        (2, &json!(null), &json!(id))
+    );
+    let own_result = world.events.iter().position(|event| event["type"] == "result").unwrap();
+    let (own, ours) = world.events.split_at(own_result + 1);
+    let of_the_model = |event: &&serde_json::Value| {
+        event["type"].as_str().is_some_and(|kind| kind.starts_with("assistant") || kind == "result")
+    };
+    assert!(own.iter().filter(of_the_model).all(|event| event["request_id"].is_null()), "{own:?}");
+    assert!(ours.iter().filter(of_the_model).all(|event| event["request_id"] == id), "{ours:?}");
+}
+
+#[test]
+fn news_that_the_model_was_told_within_a_turn_begin_no_other() {
+    let mut world = up();
+    world.say("x");
+    world.step();
+    world.agent.as_mut().unwrap().hears_of_a_task();
+    world.settle();
+    let id = world.say("y");
+    world.settle();
+    assert_eq!(world.all("assistant_message_start")[1]["request_id"], id);
+}
+
 #[test]
 fn a_turn_that_the_agent_begins_while_it_goes_to_sleep_ends() {
     let mut world = up();
@@ -323,7 +443,7 @@ fn a_message_that_the_agent_had_not_read_goes_to_the_next_one() {
 }
 
 #[test]
-fn a_message_that_the_agent_may_have_read_is_lost_with_it() {
+fn a_message_that_an_agent_may_have_died_of_gets_one_more_and_is_lost_with_that() {
     let mut world = up();
     let id = world.say("x");
     world.command(interrupt());
@@ -334,6 +454,9 @@ fn a_message_that_the_agent_may_have_read_is_lost_with_it() {
     // It had read the message, and not the line after it.
     world.command(Command::ConfigUpdate(serde_json::from_value(json!({"model":"m"})).unwrap()));
     world.ends(died_before_reading(1));
+    assert_eq!(world.all("result").len(), 1, "it had not begun it");
+    world.settle_start();
+    world.ends(died_before_reading(0));
     assert_eq!(world.result_of(&id)["error_code"], "agent_exited");
 }
 
