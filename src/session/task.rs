@@ -20,10 +20,11 @@ use super::ears::{Ears, Heard};
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
 use super::pool::Slot;
 use super::shelf::Place;
-use super::state::{ClientId, Closing, Effect, Input, Now, SessionState, SlotOutcome};
+use super::state::{ClientId, Closing, Effect, Input, Now, SessionState, SlotOutcome, error};
 use crate::agent::{Agent, AgentOutput, Output, SpawnError, Stop};
-use crate::log::{EventLog, Journal};
-use crate::protocol::encode::Encoder;
+use crate::log::{Entry, EventLog, Journal};
+use crate::protocol::encode::{Encoder, Header};
+use crate::protocol::{EndReason, ErrorCode, ServerMessage, SessionEnded};
 use crate::store::{Status, StoreHealth};
 use outsiders::Outsiders;
 use process::{Adoptable, Committing, SlotState, Starting};
@@ -46,6 +47,8 @@ pub(super) struct SessionTask {
     committing: Option<Committing>,
     /// Lines for the agent that wait for that, in order.
     held: Vec<bytes::Bytes>,
+    /// Ends when the agent may be read again, because the store has caught up.
+    pressed: Option<Committing>,
     /// A warm agent that came with the slot, until the state machine asks for an agent.
     warm: Option<Adoptable>,
     slot: SlotState,
@@ -72,10 +75,12 @@ const MANY_CLIENTS: usize = 32;
 
 /// Everything that can wake a session up.
 enum Event {
-    Mail(Option<Mail>),
+    Mail(Mail),
     Output(Option<Output>),
     Started(Result<(Agent, AgentOutput), SpawnError>),
     Committed,
+    /// The store has caught up, or it took too long.
+    Relieved,
     Slot(Option<Slot>),
     Heard(Heard),
     Deadline,
@@ -107,6 +112,7 @@ impl SessionTask {
             output: None,
             starting: None,
             committing: None,
+            pressed: None,
             held: Vec::new(),
             warm: None,
             slot: SlotState::None,
@@ -140,9 +146,11 @@ impl SessionTask {
             timer.as_mut().reset(deadline);
         }
         tokio::select! {
-            output = receive(&mut self.output) => Event::Output(output),
+            // While the store is behind, the agent waits: what it says piles up in its pipe, and not in memory.
+            output = receive(&mut self.output), if self.pressed.is_none() => Event::Output(output),
+            () = committed(&mut self.pressed) => Event::Relieved,
             // While the session leaves, commands wait: its end drops the mailbox, and they look for what is there then.
-            mail = self.mailbox.recv(), if !self.state.is_leaving() => Event::Mail(mail),
+            Some(mail) = self.mailbox.recv(), if !self.state.is_leaving() => Event::Mail(mail),
             started = start(&mut self.starting) => Event::Started(started),
             () = committed(&mut self.committing) => Event::Committed,
             slot = wait_in_line(&mut self.slot) => Event::Slot(slot),
@@ -158,6 +166,7 @@ impl SessionTask {
                 for line in &lines {
                     self.state.line(line, now);
                 }
+                self.press();
             }
             Event::Output(Some(Output::Skipped { bytes })) => {
                 self.state.handle(Input::Skipped { bytes }, now);
@@ -183,10 +192,11 @@ impl SessionTask {
                 self.slot = SlotState::None;
                 self.state.handle(Input::Slot(SlotOutcome::Refused), now);
             }
-            Event::Mail(Some(Mail::Command(request))) => self.command(*request, now),
-            Event::Mail(Some(Mail::Drain(until))) => self.state.handle(Input::Drain { until }, now),
-            // The registry dropped the session: the gateway is being torn down.
-            Event::Mail(None) => self.state.handle(Input::Drain { until: now.instant }, now),
+            Event::Mail(Mail::Command(request)) => self.command(*request, now),
+            Event::Mail(Mail::Drain(until)) => self.state.handle(Input::Drain { until }, now),
+            #[cfg(test)]
+            Event::Mail(Mail::BreakDown) => panic!("as the test wants it"),
+            Event::Relieved => self.pressed = None,
             Event::Heard(Heard::Bedtime) => self.state.handle(Input::Sleep, now),
             Event::Heard(Heard::Attached(count)) => self.attached_changed(count, now),
             Event::Heard(Heard::Store(health)) => {
@@ -349,4 +359,21 @@ pub(super) struct Finished {
 pub(super) fn now() -> Now {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant: Instant::now(), unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX) }
+}
+
+/// What is said for a session whose task broke down: it `comes_back` from the store, or is over. Then nothing follows.
+pub(super) fn last_words(log: &EventLog, id: &str, comes_back: bool) {
+    let message = if comes_back {
+        let text =
+            "the session broke down by a fault of the gateway; start it again (session_start) to go on";
+        error(ErrorCode::Internal, text)
+    } else {
+        ServerMessage::SessionEnded(SessionEnded { reason: EndReason::Failed })
+    };
+    let seq = log.last_seq() + 1;
+    let name = format!("end-{seq}");
+    let header =
+        Header { id: name.as_str().into(), request_id: None, seq: Some(seq), timestamp: Some(now().unix_ms) };
+    log.append(&mut vec![Entry { seq, frame: Encoder::new(id).encode(&header, &message) }]);
+    log.close();
 }
