@@ -81,11 +81,6 @@ impl Converter {
         Self { options, ..Self::default() }
     }
 
-    /// Changes the options from the next line on.
-    pub fn set_options(&mut self, options: ConverterOptions) {
-        self.options = options;
-    }
-
     /// Converts one line of the agent's stdout (without its newline).
     ///
     /// # Errors

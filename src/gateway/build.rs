@@ -91,9 +91,18 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
         store: home.store.clone(),
         max_agents: limits.max_agents.max(1),
     });
+    let done = CancellationToken::new();
     // Last: a gateway that cannot be put together leaves nothing running.
     if warm.agents > 0 {
-        tasks.spawn(warm::keep(shared, warm, tasks.clone()));
+        let (keeping, gone) = (warm::keep(Arc::clone(&shared), warm, tasks.clone()), done.clone());
+        tasks.spawn(async move {
+            // A gateway that is dropped without having served anybody does not drain.
+            let closing = async {
+                gone.cancelled().await;
+                shared.warm.close();
+            };
+            tokio::join!(keeping, closing);
+        });
     }
     Ok(Gateway {
         service: Arc::new(GatewayService::new(dispatch, exporter, config.console)),
@@ -104,7 +113,7 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
         sweeper: Sweeper { instance: home.instance, scratch_dir: home.scratch_dir },
         retention: super::retention(limits, config.times.retention),
         tasks,
-        done: CancellationToken::new(),
+        done: done.drop_guard(),
     })
 }
 

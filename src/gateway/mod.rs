@@ -15,7 +15,7 @@ pub mod welcome;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 pub use build::{BuildError, Sweeper};
@@ -60,14 +60,14 @@ pub struct Gateway {
     /// Sessions' tasks, agents' tasks, and the gateway's own.
     tasks: TaskTracker,
     /// Ends the gateway's own tasks.
-    done: CancellationToken,
+    done: DropGuard,
 }
 
 impl Gateway {
     /// Puts a gateway together: opens the store, sweeps what an earlier run left, makes ready to start agents.
     ///
-    /// Must be called within a tokio runtime. Does not start an agent and does not check that `claude` can be started; see
-    /// [`Gateway::find_claude`].
+    /// Must be called within a tokio runtime. Does not check that `claude` can be started; see [`Gateway::find_claude`]. Agents
+    /// that are to be kept warm (`Limits::warm_agents`) are started from now on, in the background; they end with the gateway.
     pub async fn new(config: Config) -> Result<Self, BuildError> {
         build::gateway(config).await
     }
@@ -102,7 +102,7 @@ impl Gateway {
 
     /// What is to end with the gateway.
     async fn close(self) {
-        self.done.cancel();
+        self.done.disarm().cancel();
         self.tasks.close();
         self.tasks.wait().await;
         if let Some(store) = &self.store {

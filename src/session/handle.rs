@@ -18,6 +18,9 @@ pub(super) enum Mail {
     Command(Box<Request>),
     /// The server goes down; running turns have until then.
     Drain(Instant),
+    /// The task is to panic.
+    #[cfg(test)]
+    BreakDown,
 }
 
 /// A client's command on its way.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::state::{Broken, RuleBook};
+use super::state::{Books, Broken, RuleBook};
 use crate::protocol::{AgentInfo, Liveness, MessageId, SessionConfig, SessionStatus, SessionSummary};
 
 /// A session's record: JSON in the store, written when something in it changes between turns or a turn begins.
@@ -33,6 +33,8 @@ pub struct Record {
     pub num_turns: u64,
     /// US dollars.
     pub cost_usd: f64,
+    /// The agent's own count.
+    pub books: Books,
     /// The last turn, where it did not come to its end.
     pub broken: Option<Broken>,
     /// What was unfinished when the record was written: a gateway that died gives each its one end.
@@ -60,6 +62,7 @@ impl Default for Record {
             last_active_at: 0,
             num_turns: 0,
             cost_usd: 0.0,
+            books: Books::default(),
             broken: None,
             unfinished: Unfinished::default(),
             status: SessionStatus::Idle,

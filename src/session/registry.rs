@@ -1,9 +1,12 @@
 //! All sessions: the live ones with their tasks, and those that rest.
 
 use std::collections::{HashMap, HashSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
@@ -14,16 +17,17 @@ use super::handle::{Mail, SessionHandle, Vitals};
 use super::journal::Position;
 use super::record::{Record, Seen};
 use super::revive::{self, Revived};
-use super::shelf::{self, Resting, Shelf};
+use super::shelf::{self, Place, Resting, Shelf};
 use super::state::{Birth, Closing, SessionState};
 use super::task::{self, SessionTask};
 use crate::log::EventLog;
-use crate::protocol::{Liveness, SessionConfig, SessionSummary};
+use crate::protocol::{Liveness, SessionConfig, SessionStatus, SessionSummary};
 use crate::store::{Expired, Retention, StoreError, StoredSession};
 
 /// Commands that may wait for one session's task. Full: the handlers that send them wait, and with them the readers of their
 /// connections.
 const MAILBOX: usize = 64;
+
 /// The sessions of one gateway.
 #[derive(Debug)]
 pub struct Registry {
@@ -167,17 +171,24 @@ impl Registry {
         Ok(self.create(id, owner, config)?)
     }
 
-    async fn wake(self: &Arc<Self>, id: &Arc<str>, owner: &Arc<str>) -> Result<SessionHandle, OpenError> {
+    pub(super) async fn wake(
+        self: &Arc<Self>,
+        id: &Arc<str>,
+        owner: &Arc<str>,
+    ) -> Result<SessionHandle, OpenError> {
         let _one_at_a_time = self.reviving.lock().await;
         let place = {
             let sessions = self.sessions.lock();
             if sessions.draining {
                 return Err(OpenError::Draining);
             }
+            // While it waited for its turn, another caller's may have come under the id.
             if let Some(handle) = sessions.live.get(id) {
-                return Ok(handle.clone());
+                let is_own = *handle.owner == **owner;
+                return if is_own { Ok(handle.clone()) } else { Err(OpenError::Unknown) };
             }
-            sessions.shelf.get(id).and_then(|resting| resting.place.clone()).ok_or(OpenError::Unknown)?
+            let resting = sessions.shelf.get(id).filter(|resting| *resting.owner == **owner);
+            resting.and_then(|resting| resting.place.clone()).ok_or(OpenError::Unknown)?
         };
         let store = self.shared.store.clone().ok_or(OpenError::Unknown)?;
         let stored = shelf::fetch(&*store, id, &place).await?;
@@ -268,13 +279,44 @@ impl Registry {
         let task = SessionTask::new(Arc::clone(&self.shared), handle.clone(), mailbox, state, log);
         // Boxed: a future would hold it twice, as what it is given and as what it works with.
         let mut task = Box::new(task);
-        let registry = Arc::clone(self);
+        let (registry, broken) = (Arc::clone(self), handle.clone());
         self.tasks.spawn(async move {
-            let closing = task.run().await;
-            let finished = task.farewell(closing);
-            registry.finished(finished).await;
+            let life = async move {
+                let closing = task.run().await;
+                task.farewell(closing)
+            };
+            match AssertUnwindSafe(life).catch_unwind().await {
+                Ok(finished) => registry.finished(finished).await,
+                Err(_) => registry.broke_down(&broken).await,
+            }
         });
         handle
+    }
+
+    /// A session's task panicked: a bug. Its agent went with it; the session is taken up from the store as after a kill, or is
+    /// over where there is none.
+    async fn broke_down(&self, handle: &SessionHandle) {
+        let id = &handle.id;
+        log::error!("session {id}: broke down by a fault of the gateway; please report it");
+        self.shared.pool.is_busy(id);
+        task::last_words(&handle.log, id, self.shared.store.is_some());
+        let place = match &self.shared.store {
+            Some(store) => Some(Place {
+                epoch: handle.log.epoch().to_owned(),
+                next_seq: handle.log.last_seq() + 1,
+                settled: shelf::settle(&**store).await,
+            }),
+            None => None,
+        };
+        let mut summary = handle.summary();
+        summary.state = SessionStatus::Idle;
+        summary.pending_permissions = 0;
+        if summary.status != Liveness::Ended {
+            summary.status = if place.is_some() { Liveness::Dormant } else { Liveness::Ended };
+        }
+        let mut sessions = self.sessions.lock();
+        sessions.live.remove(id);
+        sessions.shelf.put(Arc::clone(id), Resting { owner: Arc::clone(&handle.owner), summary, place });
     }
 
     /// A session's task is done. Its mailbox is dropped last, so that whoever waits there looks again and finds what is now.
@@ -309,39 +351,56 @@ impl Registry {
             self.shared.warm.close();
             sessions.live.values().cloned().collect()
         };
-        for handle in live {
-            // Closed: it is over already.
-            let _ = handle.mailbox.send(Mail::Drain(until)).await;
-        }
+        // Closed: it is over already. Full: that one takes its time, and the others need not.
+        join_all(live.iter().map(|handle| handle.mailbox.send(Mail::Drain(until)))).await;
+        drop(live);
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    /// Deletes what `retention` gives up of the sessions at rest.
+    /// Deletes what `retention` gives up of the sessions at rest. One that the store fails to delete stays, and is tried again the
+    /// next time.
     pub async fn forget(&self, retention: Retention) -> Result<(), StoreError> {
         let Some(store) = &self.shared.store else { return Ok(()) };
         let unsettled = self.sessions.lock().shelf.unsettled();
         if !unsettled.is_empty() && shelf::settle(&**store).await {
             self.sessions.lock().shelf.settled(&unsettled);
         }
+        let mut outcome = Ok(());
         for expired in store.expired(retention).await? {
-            if self.let_go(&expired) {
-                store.delete(&expired.key, &expired.epoch).await?;
-                log::info!("session {}: deleted from the store", expired.key);
+            let LetGo::Yes(resting) = self.let_go(&expired) else { continue };
+            match store.delete(&expired.key, &expired.epoch).await {
+                Ok(()) => log::info!("session {}: deleted from the store", expired.key),
+                Err(problem) => {
+                    self.put_back(&expired, resting);
+                    outcome = Err(problem);
+                }
             }
         }
-        Ok(())
+        outcome
     }
 
     /// Whether the session rests, so that it may be deleted. If so, nobody finds it any more.
-    fn let_go(&self, expired: &Expired) -> bool {
+    fn let_go(&self, expired: &Expired) -> LetGo {
         let mut sessions = self.sessions.lock();
         let id = expired.key.as_str();
         match sessions.shelf.get(id).map(|resting| &resting.place) {
-            Some(Some(place)) if place.epoch == expired.epoch => sessions.shelf.remove(id).is_some(),
-            Some(_) => false,
+            Some(Some(place)) if place.epoch == expired.epoch => LetGo::Yes(sessions.shelf.remove(id)),
             // Over, and known to the store alone; or its task is about to end.
-            None => expired.ended && !sessions.live.contains_key(id),
+            None if expired.ended && !sessions.live.contains_key(id) => LetGo::Yes(None),
+            Some(_) | None => LetGo::No,
+        }
+    }
+
+    /// It could not be deleted. Unless somebody began another under its id, it is found again.
+    fn put_back(&self, expired: &Expired, resting: Option<Resting>) {
+        let mut sessions = self.sessions.lock();
+        let id = expired.key.as_str();
+        if let Some(resting) = resting
+            && !sessions.live.contains_key(id)
+            && sessions.shelf.get(id).is_none()
+        {
+            sessions.shelf.put(id.into(), resting);
         }
     }
 
@@ -353,11 +412,22 @@ impl Registry {
         (live.iter().map(SessionHandle::vitals).collect(), resting)
     }
 
-    /// Summaries of all live sessions, and the number of those at rest.
-    pub fn census(&self) -> (Vec<SessionSummary>, usize) {
-        let sessions = self.sessions.lock();
-        (sessions.live.values().map(SessionHandle::summary).collect(), sessions.shelf.len())
+    /// What the store has of a session that rests. None where there is no store, or it does not answer.
+    pub async fn stored(&self, id: &str) -> Option<StoredSession> {
+        let place = self.sessions.lock().shelf.get(id).and_then(|resting| resting.place.clone());
+        let store = self.shared.store.as_ref()?;
+        let stored = match place {
+            Some(place) => shelf::fetch(&**store, &id.into(), &place).await.ok(),
+            None => store.session(&Arc::<str>::from(id).into()).await.ok().flatten(),
+        };
+        stored
     }
+}
+
+/// Whether a session may be deleted, and what was on the shelf of it.
+enum LetGo {
+    No,
+    Yes(Option<Resting>),
 }
 
 impl Sessions {

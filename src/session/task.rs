@@ -22,10 +22,11 @@ use super::ears::{Ears, Heard};
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
 use super::pool::Slot;
 use super::shelf::Place;
-use super::state::{ClientId, Closing, Effect, Input, Now, SessionState, SlotOutcome};
+use super::state::{ClientId, Closing, Effect, Input, Now, SessionState, SlotOutcome, error};
 use crate::agent::{Agent, AgentOutput, Output, SpawnError, Stop};
-use crate::log::{EventLog, Journal};
-use crate::protocol::encode::Encoder;
+use crate::log::{Entry, EventLog, Journal};
+use crate::protocol::encode::{Encoder, Header};
+use crate::protocol::{EndReason, ErrorCode, ServerMessage, SessionEnded};
 use crate::store::{Status, StoreHealth};
 use outsiders::Outsiders;
 use process::{Adoptable, Committing, SlotState, Starting};
@@ -48,6 +49,8 @@ pub(super) struct SessionTask {
     committing: Option<Committing>,
     /// Lines for the agent that wait for that, in order.
     held: Vec<bytes::Bytes>,
+    /// Ends when the agent may be read again, because the store has caught up.
+    pressed: Option<Committing>,
     /// A warm agent that came with the slot, until the state machine asks for an agent.
     warm: Option<Adoptable>,
     slot: SlotState,
@@ -74,10 +77,12 @@ const MANY_CLIENTS: usize = 32;
 
 /// Everything that can wake a session up.
 enum Event {
-    Mail(Option<Mail>),
+    Mail(Mail),
     Output(Option<Output>),
     Started(Result<(Agent, AgentOutput), SpawnError>),
     Committed,
+    /// The store has caught up, or it took too long.
+    Relieved,
     Slot(Option<Slot>),
     Heard(Heard),
     Deadline,
@@ -109,6 +114,7 @@ impl SessionTask {
             output: None,
             starting: None,
             committing: None,
+            pressed: None,
             held: Vec::new(),
             warm: None,
             slot: SlotState::None,
@@ -154,9 +160,11 @@ impl SessionTask {
             timer.as_mut().reset(deadline);
         }
         tokio::select! {
-            output = receive(&mut self.output) => Event::Output(output),
+            // While the store is behind, the agent waits: what it says piles up in its pipe, and not in memory.
+            output = receive(&mut self.output), if self.pressed.is_none() => Event::Output(output),
+            () = committed(&mut self.pressed) => Event::Relieved,
             // While the session leaves, commands wait: its end drops the mailbox, and they look for what is there then.
-            mail = self.mailbox.recv(), if !self.state.is_leaving() => Event::Mail(mail),
+            Some(mail) = self.mailbox.recv(), if !self.state.is_leaving() => Event::Mail(mail),
             started = start(&mut self.starting) => Event::Started(started),
             () = committed(&mut self.committing) => Event::Committed,
             slot = wait_in_line(&mut self.slot) => Event::Slot(slot),
@@ -174,6 +182,7 @@ impl SessionTask {
                 }
                 // Here, because a large buffer takes its time to be given back, too.
                 drop(lines);
+                self.press();
             }),
             Event::Output(Some(Output::Skipped { bytes })) => {
                 self.state.handle(Input::Skipped { bytes }, now);
@@ -199,10 +208,11 @@ impl SessionTask {
                 self.slot = SlotState::None;
                 self.state.handle(Input::Slot(SlotOutcome::Refused), now);
             }
-            Event::Mail(Some(Mail::Command(request))) => self.command(*request, now),
-            Event::Mail(Some(Mail::Drain(until))) => self.state.handle(Input::Drain { until }, now),
-            // The registry dropped the session: the gateway is being torn down.
-            Event::Mail(None) => self.state.handle(Input::Drain { until: now.instant }, now),
+            Event::Mail(Mail::Command(request)) => self.command(*request, now),
+            Event::Mail(Mail::Drain(until)) => self.state.handle(Input::Drain { until }, now),
+            #[cfg(test)]
+            Event::Mail(Mail::BreakDown) => panic!("as the test wants it"),
+            Event::Relieved => self.pressed = None,
             Event::Heard(Heard::Bedtime) => self.state.handle(Input::Sleep, now),
             Event::Heard(Heard::Attached(count)) => self.attached_changed(count, now),
             Event::Heard(Heard::Store(health)) => {
@@ -383,4 +393,21 @@ fn at_length(bytes: usize, work: impl FnOnce()) {
     let workers =
         || Handle::try_current().is_ok_and(|here| here.runtime_flavor() == RuntimeFlavor::MultiThread);
     if bytes >= LONG_LINES && workers() { block_in_place(work) } else { work() }
+}
+
+/// What is said for a session whose task broke down: it `comes_back` from the store, or is over. Then nothing follows.
+pub(super) fn last_words(log: &EventLog, id: &str, comes_back: bool) {
+    let message = if comes_back {
+        let text =
+            "the session broke down by a fault of the gateway; start it again (session_start) to go on";
+        error(ErrorCode::Internal, text)
+    } else {
+        ServerMessage::SessionEnded(SessionEnded { reason: EndReason::Failed })
+    };
+    let seq = log.last_seq() + 1;
+    let name = format!("end-{seq}");
+    let header =
+        Header { id: name.as_str().into(), request_id: None, seq: Some(seq), timestamp: Some(now().unix_ms) };
+    log.append(&mut vec![Entry { seq, frame: Encoder::new(id).encode(&header, &message) }]);
+    log.close();
 }

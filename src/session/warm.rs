@@ -78,7 +78,7 @@ impl WarmAgents {
     }
 
     /// There will be no more; the keeper ends those that are left.
-    pub(super) fn close(&self) {
+    pub fn close(&self) {
         self.parked.lock().closed = true;
         self.news.notify_one();
     }

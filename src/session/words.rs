@@ -81,7 +81,9 @@ fn may_be_key(word: &str) -> bool {
     }
     let known = ["sk-", "sk_", "ghp_", "gho_", "github_pat_", "xox", "eyJ", "AKIA"];
     let word = word.trim_matches(|char: char| ".:!".contains(char));
-    if uuid::Uuid::try_parse(word).is_ok() || path_in(word).is_some() {
+    // With its hyphens: 32 hexadecimal digits may be anything.
+    let is_uuid = word.len() == 36 && uuid::Uuid::try_parse(word).is_ok();
+    if is_uuid || path_in(word).is_some() {
         return false;
     }
     // `name:value` and `name:value:more`.

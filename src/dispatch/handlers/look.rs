@@ -3,40 +3,46 @@
 use crate::dispatch::Context;
 use crate::protocol::parse::FrameError;
 use crate::protocol::{
-    AgentInfo, Empty, Liveness, PermissionMode, Replay, ServerMessage, SessionInfo, SessionList,
-    SessionSummary,
+    AgentInfo, Empty, Liveness, Replay, ServerMessage, SessionInfo, SessionList, SessionSummary,
 };
-use crate::session::{Answer, Command, Found};
+use crate::session::{Answer, Command, Found, Record};
+use crate::store::StoredSession;
 
 pub(in crate::dispatch) async fn session_info(context: &Context<'_>) -> Result<Answer, FrameError> {
     let Empty {} = context.body()?;
     match context.dispatch.registry.find(context.session_id(), context.owner).await {
         Found::Live(_) => context.command(|| Command::Info).await,
-        Found::Dormant(summary) | Found::Ended(summary) => Ok(at_rest(context, &summary)),
+        Found::Dormant(summary) | Found::Ended(summary) => {
+            let stored = context.dispatch.registry.stored(context.session_id()).await;
+            Ok(at_rest(context, &summary, stored.as_ref()))
+        }
         Found::Unknown => Err(context.unknown_session()),
     }
 }
 
-/// What is known of a session that has no task.
-fn at_rest(context: &Context<'_>, summary: &SessionSummary) -> Answer {
+/// What is known of a session that has no task. One that ended and was never stored is known by its summary alone.
+fn at_rest(context: &Context<'_>, summary: &SessionSummary, stored: Option<&StoredSession>) -> Answer {
+    let record = stored.and_then(|stored| stored.record.as_ref());
+    let record: Record =
+        record.and_then(|record| serde_json::from_str(&record.state).ok()).unwrap_or_default();
     let info = SessionInfo {
         status: summary.status,
         state: summary.state,
         created: false,
         cwd: summary.cwd.as_str().into(),
-        model: None,
-        permission_mode: PermissionMode::default(),
+        model: record.config.model.map(Into::into),
+        permission_mode: record.config.permission_mode,
         metadata: summary.metadata.clone(),
         num_turns: summary.num_turns,
         total_cost_usd: summary.total_cost_usd,
         created_at: summary.created_at,
-        epoch: "".into(),
-        first_seq: 1,
-        last_seq: 0,
+        epoch: stored.map_or("", |stored| stored.epoch.as_str()).into(),
+        first_seq: stored.map_or(1, |stored| stored.first_seq),
+        last_seq: stored.map_or(0, |stored| stored.last_seq),
         replay: Replay::None,
         pending_permissions: Vec::new(),
         queued: Vec::new(),
-        agent: AgentInfo::default(),
+        agent: AgentInfo { state: AgentInfo::default().state, ..record.agent },
         server: context.dispatch.registry.shared().server.clone(),
     };
     debug_assert!(info.status != Liveness::Active, "a session at rest");

@@ -229,7 +229,7 @@ impl SessionState {
         let phase = std::mem::replace(&mut self.agent.phase, AgentPhase::Stopped);
         self.effects.push(Effect::ReleaseSlot);
         self.effects.push(Effect::Standing(Standing::Busy));
-        self.forget_process();
+        self.forget_process(exit);
         if matches!(self.life, Life::Closing(_)) {
             self.closed();
             return;
@@ -255,14 +255,18 @@ impl SessionState {
     }
 
     /// What a process leaves behind: open messages, prompts, questions to it.
-    fn forget_process(&mut self) {
+    fn forget_process(&mut self, exit: &Exit) {
         let stopping = self.turn.as_ref().is_some_and(super::Turn::is_stopping);
         self.converter.close_open(Some("interrupted"), &mut self.journal);
         self.close_prompts(if stopping { ResolvedBy::Interrupt } else { ResolvedBy::Agent });
         self.client_tools.forget_calls();
         self.journal.forget_tools();
         self.agent.idle_since = None;
-        self.cost.process_ended();
+        self.cost.process_ended(exit.code.is_some());
+        if exit.code.is_none() {
+            // What it did not write down any more is on record before the next one counts.
+            self.effects.push(Effect::Persist);
+        }
         self.asked.clear();
         self.agent.news = None;
         self.settings_lost();

@@ -1,76 +1,187 @@
 //! What a session has cost, from what its agents' processes say.
 //!
-//! A process counts what it spent itself. One that resumes a conversation goes on from the conversation's total (2.1.330) or
-//! begins at zero (2.1.197).
+//! A process says what its conversation has cost as far as it knows. One that resumes it begins at zero (2.1.197), or at the total
+//! that the last process wrote down when it ended in order (2.1.330): what a process spent that was killed is missing there. So
+//! what counts is how much a process says more than where it began.
+
+use serde::{Deserialize, Serialize};
+
+/// The last version that is known to begin at zero.
+const BEGINS_AT_ZERO: [u64; 3] = [2, 1, 197];
 
 /// US dollars.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cost {
-    /// Of processes that are gone.
-    earlier: f64,
-    /// What the running process said last.
-    current: f64,
-    /// It may have taken over `earlier`; its first word tells.
-    may_include_earlier: bool,
+    /// Of the session.
+    total: f64,
+    /// Where the running process began; `None`: its first word tells.
+    began_at: Option<f64>,
+    books: Books,
+}
+
+/// What the agent's own count is known to be; kept with the session.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Books {
+    /// What the last process that ended in order wrote down.
+    written: f64,
+    /// What the last process said last.
+    said: f64,
+    /// It was killed, and wrote nothing down. (Not while it runs: should the gateway die, it may still end in order.)
+    killed: bool,
 }
 
 impl Cost {
-    pub(super) fn new(earlier: f64) -> Self {
-        Self { earlier, current: 0.0, may_include_earlier: false }
+    pub(super) fn new(total: f64, mut books: Books) -> Self {
+        if books == Books::default() {
+            // A record from before there were any.
+            books.said = total;
+        }
+        Self { total, began_at: None, books }
     }
 
     pub(super) fn total(&self) -> f64 {
-        self.earlier + self.current
+        self.total
+    }
+
+    pub(super) fn books(&self) -> Books {
+        self.books
     }
 
     /// A process is started; `resumes`: with the conversation of those before it.
     pub(super) fn process_starts(&mut self, resumes: bool) {
-        self.may_include_earlier = resumes;
+        self.began_at = None;
+        if !resumes {
+            self.books = Books::default();
+            self.began_at = Some(0.0);
+        }
     }
 
-    /// What the process says that it has cost so far.
-    pub(super) fn process_says(&mut self, cost: f64) {
-        // One that goes on counting is never below what there was. One that begins at zero and is not below either has spent
-        // more in its first turn than all before it; that is taken for the former, and the session looks cheaper than it was.
-        if std::mem::take(&mut self.may_include_earlier) && cost >= self.earlier {
-            self.earlier = 0.0;
-        }
-        self.current = cost;
+    /// What a process of this version says that it has cost so far.
+    pub(super) fn process_says(&mut self, cost: f64, version: Option<&str>) {
+        let before = match self.began_at {
+            Some(_) => self.books.said,
+            None => self.books.begin(cost, version),
+        };
+        self.began_at.get_or_insert(before);
+        self.total += (cost - before).max(0.0);
+        self.books.said = cost;
+        self.books.killed = false;
     }
 
     /// The process is gone.
-    pub(super) fn process_ended(&mut self) {
-        self.earlier = self.total();
-        self.current = 0.0;
+    pub(super) fn process_ended(&mut self, in_order: bool) {
+        // One that said nothing has written down where it began, if anything.
+        if self.began_at.take().is_some() {
+            self.books.killed = !in_order;
+            if in_order {
+                self.books.written = self.books.said;
+            }
+        }
     }
+}
+
+impl Books {
+    /// Where a process began whose first word is `cost`.
+    fn begin(&self, cost: f64, version: Option<&str>) -> f64 {
+        if version.and_then(numbers).is_some_and(|version| version <= BEGINS_AT_ZERO) {
+            return 0.0;
+        }
+        let known = if self.killed { [self.written, 0.0] } else { [self.said, self.written] };
+        known.into_iter().find(|begin| *begin <= cost).unwrap_or_default()
+    }
+}
+
+fn numbers(version: &str) -> Option<[u64; 3]> {
+    let mut numbers = version.split(['.', '-', '+', ' ']).map(str::parse);
+    Some([numbers.next()?.ok()?, numbers.next()?.ok()?, numbers.next()?.ok()?])
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Cost;
+    use super::{Books, Cost};
+
+    const OLD: &str = "2.1.197";
+    const NEW: &str = "2.1.330";
+
+    /// A process that says these, one after the other, and how it ends.
+    fn process(cost: &mut Cost, version: &str, resumes: bool, says: &[f64], in_order: bool) {
+        cost.process_starts(resumes);
+        says.iter().for_each(|said| cost.process_says(*said, Some(version)));
+        cost.process_ended(in_order);
+    }
+
+    /// The gateway is stopped or killed, and started again.
+    fn restarted(cost: Cost) -> Cost {
+        let books = serde_json::to_string(&cost.books()).unwrap();
+        Cost::new(cost.total(), serde_json::from_str(&books).unwrap())
+    }
+
+    fn assert_is(cost: &Cost, total: f64) {
+        assert!((cost.total() - total).abs() < 1e-9, "{} instead of {total}", cost.total());
+    }
+
+    // The figures are what the two versions said of turns of 0.05 and 0.1 dollars.
 
     #[test]
-    fn a_resumed_process_that_goes_on_counting_is_not_counted_twice() {
-        let mut cost = Cost::new(0.0);
-        cost.process_starts(false);
-        cost.process_says(0.25);
-        cost.process_says(0.5);
-        cost.process_ended();
-        cost.process_starts(true);
-        cost.process_says(0.75);
-        assert!((cost.total() - 0.75).abs() < 1e-9);
-        cost.process_ended();
-        cost.process_starts(true);
-        cost.process_says(1.0);
-        assert!((cost.total() - 1.0).abs() < 1e-9);
+    fn a_process_that_goes_on_counting_is_not_counted_twice() {
+        let mut cost = Cost::new(0.0, Books::default());
+        process(&mut cost, NEW, false, &[0.049_704, 0.099_596], true);
+        process(&mut cost, NEW, true, &[0.149_68, 0.199_952], true);
+        assert_is(&cost, 0.199_952);
+        let mut cost = restarted(cost);
+        process(&mut cost, NEW, true, &[0.250_416], true);
+        assert_is(&cost, 0.250_416);
+    }
+
+    /// It counted double from then on, for the agent's count and the session's no longer agreed.
+    #[test]
+    fn what_a_killed_process_spent_is_not_in_the_next_ones_count() {
+        let mut cost = Cost::new(0.0, Books::default());
+        process(&mut cost, NEW, false, &[0.049_704, 0.099_596], false);
+        process(&mut cost, NEW, true, &[0.050_084, 0.100_356], true);
+        assert_is(&cost, 0.099_596 + 0.100_356);
+        let mut cost = restarted(cost);
+        process(&mut cost, NEW, true, &[0.150_82], false);
+        assert_is(&cost, 0.099_596 + 0.150_82);
+        let mut cost = restarted(cost);
+        process(&mut cost, NEW, true, &[0.151_008], true);
+        assert_is(&cost, 0.099_596 + 0.150_82 + (0.151_008 - 0.100_356));
+    }
+
+    /// Its first turn was taken for the total where it was not cheaper than all before.
+    #[test]
+    fn a_process_that_begins_at_zero_is_added() {
+        let mut cost = Cost::new(0.0, Books::default());
+        process(&mut cost, OLD, false, &[0.095_975], true);
+        let mut cost = restarted(cost);
+        process(&mut cost, OLD, true, &[0.096_44, 0.193_12], true);
+        assert_is(&cost, 0.095_975 + 0.193_12);
+        process(&mut cost, OLD, true, &[0.194], false);
+        assert_is(&cost, 0.095_975 + 0.193_12 + 0.194);
+    }
+
+    /// The gateway was killed: the process may have ended in order all the same, or not.
+    #[test]
+    fn of_a_process_whose_end_nobody_saw_the_next_ones_first_word_tells() {
+        for (first_word, spent) in [(0.15, 0.05), (0.05, 0.05)] {
+            let mut cost = Cost::new(0.0, Books::default());
+            cost.process_starts(false);
+            cost.process_says(0.1, Some(NEW));
+            let mut cost = restarted(cost);
+            process(&mut cost, NEW, true, &[first_word], true);
+            assert_is(&cost, 0.1 + spent);
+        }
     }
 
     #[test]
-    fn a_resumed_process_that_begins_at_zero_is_added() {
-        let mut cost = Cost::new(0.5);
-        cost.process_starts(true);
-        cost.process_says(0.25);
-        cost.process_says(0.6);
-        assert!((cost.total() - 1.1).abs() < 1e-9);
+    fn versions_that_nobody_can_read_are_taken_for_new() {
+        for version in [None, Some(""), Some("2.1"), Some("x.y.z"), Some("2.1.198"), Some("3.0.0-beta")] {
+            let mut cost = Cost::new(0.0, Books::default());
+            process(&mut cost, NEW, false, &[0.1], true);
+            cost.process_starts(true);
+            cost.process_says(0.15, version);
+            assert_is(&cost, 0.15);
+        }
     }
 }

@@ -100,6 +100,7 @@ impl SessionState {
             last_active_at: self.last_active_at,
             num_turns: self.num_turns,
             cost_usd: self.cost.total(),
+            books: self.cost.books(),
             broken: self.broken.clone(),
             clean: matches!(self.life, Life::Closed(_)) && unfinished.is_empty(),
             unfinished,

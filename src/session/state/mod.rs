@@ -54,6 +54,7 @@ use super::record::Seen;
 use agent::AgentLife;
 pub use agent::describe;
 use client_tools::ClientTools;
+pub use cost::Books;
 use cost::Cost;
 pub use info::Snapshot;
 pub use model::*;
@@ -177,7 +178,7 @@ impl SessionState {
             created_at: record.created_at,
             last_active_at: record.last_active_at,
             num_turns: record.num_turns,
-            cost: Cost::new(record.cost_usd),
+            cost: Cost::new(record.cost_usd, record.books),
             limits,
             effects: vec![Effect::Persist],
         }

@@ -247,7 +247,7 @@ impl SessionState {
             return;
         }
         if let Some(cost) = line.total_cost_usd.number() {
-            self.cost.process_says(cost);
+            self.cost.process_says(cost, self.info.version.as_deref());
         }
         match &self.turn {
             // What the agent has not been told it cannot have done (a failed `--resume` gives a result, for one).

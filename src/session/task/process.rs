@@ -21,6 +21,8 @@ pub(super) type Committing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// How long a line waits for the store: one that takes longer does not hold up the agent.
 const COMMIT: Duration = Duration::from_secs(1);
+/// How long the agent waits for a store that is behind, between two pieces that it says.
+const PRESSED: Duration = Duration::from_secs(1);
 /// Lines that wait for it at most.
 const MAX_HELD: usize = 256;
 
@@ -55,6 +57,7 @@ impl SessionTask {
         self.agent = None;
         self.output = None;
         self.committing = None;
+        self.pressed = None;
         self.held.clear();
     }
 
@@ -68,6 +71,20 @@ impl SessionTask {
         self.committing = Some(Box::pin(async move {
             // Late or failing: the message is worth more than the certainty that it does not come twice after a kill.
             let _ = tokio::time::timeout(COMMIT, store.flush()).await;
+        }));
+    }
+
+    /// Has the agent wait while more waits for the store than is good, as long as the store is merely slow: read on, it would end
+    /// in lost events. A store that fails is not waited for.
+    pub(super) fn press(&mut self) {
+        let Some(store) = &self.shared.store else { return };
+        if !store.backlog().is_high() || *store.health().borrow() != StoreHealth::Good {
+            return;
+        }
+        let store = Arc::clone(store);
+        self.pressed = Some(Box::pin(async move {
+            // So that the end of the process, or a failing store, is heard of.
+            let _ = tokio::time::timeout(PRESSED, store.backlog().fallen()).await;
         }));
     }
 

@@ -78,8 +78,11 @@ impl SessionTask {
             return;
         }
         let frame = self.session_info(None, Verdict::None, false, None);
-        for known in self.clients.values().filter(|known| known.attached) {
-            let _ = known.client.notices.try_send(frame.clone());
+        let attached = self.clients.iter().filter(|(_, known)| known.attached);
+        let attached: Vec<_> = attached.map(|(client, _)| *client).collect();
+        for client in attached {
+            // Behind the answer, for the client whose command is being answered.
+            self.send_reply(client, frame.clone());
         }
     }
 

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::agent::{AgentLimits, Instance, Spawner};
 use crate::log::{Cursor, Doorbell, Progress};
 use crate::protocol::{Json, Liveness, ServerInfo, SessionConfig, UserMessage};
+use crate::session::handle::Mail;
 use crate::session::state::{Attach, ReplayFrom};
 use crate::session::warm::WarmAgents;
 use crate::session::{
@@ -35,6 +36,15 @@ struct Lab {
 
 impl Lab {
     async fn new(limits: SessionLimits, store: Option<Arc<dyn Store>>) -> Self {
+        Self::with(limits, store, PathBuf::from("/nonexistent/claude"), 1 << 20).await
+    }
+
+    async fn with(
+        limits: SessionLimits,
+        store: Option<Arc<dyn Store>>,
+        program: PathBuf,
+        log_window: usize,
+    ) -> Self {
         let tasks = TaskTracker::new();
         let limits = SessionLimits { stored: store.is_some(), ..limits };
         let stored = match &store {
@@ -54,7 +64,7 @@ impl Lab {
             warm: WarmAgents::default(),
             launcher: Launcher {
                 spawner: Arc::new(Spawner::new(tasks.clone()).unwrap()),
-                program: PathBuf::from("/nonexistent/claude"),
+                program,
                 env: Vec::new(),
                 env_remove: Vec::new(),
                 instance: Instance::new("registry-tests").unwrap(),
@@ -62,7 +72,7 @@ impl Lab {
                 limits: AgentLimits::default(),
             },
             store,
-            log_window: 1 << 20,
+            log_window,
             metrics: Arc::default(),
             starts: Starts::default(),
             run: "r".to_owned(),
@@ -366,7 +376,8 @@ async fn an_ended_session_is_known_to_the_store_alone() {
         handle.command(&me.client, "end".to_owned(), Command::End { reason: None }).await.unwrap();
         handle.mailbox.closed().await;
     }
-    assert_eq!((lab.registry.census().0.len(), lab.registry.census().1), (0, 0));
+    let (live, resting) = lab.registry.vitals();
+    assert_eq!((live.len(), resting), (0, 0));
     assert!(matches!(lab.registry.find("a", ME).await, Found::Ended(_)));
     assert!(matches!(lab.registry.find("a", "you").await, Found::Unknown));
     let listed: Vec<_> = lab.registry.list(ME).await.into_iter().map(|summary| summary.status).collect();
@@ -512,5 +523,127 @@ async fn who_is_not_attached_is_told_when_it_is_done() {
     assert_eq!((&answer["request_id"], &answer["status"]), (&"end".into(), &"ended".into()));
     assert!(other.notices.try_recv().is_err(), "each once");
     me.read_until(&mut cursor, "session_ended", Some("end")).await;
+    lab.registry.drain(Instant::now()).await;
+}
+
+/// Its id was lost: found at work, without anybody who answered.
+#[tokio::test]
+async fn a_session_whose_task_panics_comes_back_from_the_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = Lab::new(SessionLimits::default(), Some(sqlite(&dir))).await;
+    let (handle, _) = lab.open("s", ME).await.unwrap();
+    let me = client(1);
+    let mut cursor = me.attach(&handle, true).await.cursor.unwrap();
+    handle.command(&me.client, "a".to_owned(), say()).await.unwrap();
+    me.read_until(&mut cursor, "result", Some("a")).await;
+    handle.mailbox.send(Mail::BreakDown).await.unwrap();
+    let events = me.read_until(&mut cursor, "error", None).await;
+    assert_eq!(events.last().unwrap()["code"], "internal");
+    while !matches!(lab.registry.find("s", ME).await, Found::Dormant(_)) {
+        tokio::task::yield_now().await;
+    }
+    let (handle, created) = lab.open("s", ME).await.unwrap();
+    assert!(!created);
+    let mut cursor = me.attach(&handle, false).await.cursor.unwrap();
+    handle.command(&me.client, "b".to_owned(), say()).await.unwrap();
+    let events = me.read_until(&mut cursor, "result", Some("b")).await;
+    let seqs: Vec<_> = events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
+    assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
+    lab.registry.drain(Instant::now()).await;
+}
+
+#[tokio::test]
+async fn a_session_whose_task_panics_is_over_where_there_is_no_store() {
+    let lab = Lab::plain().await;
+    let (handle, _) = lab.open("s", ME).await.unwrap();
+    let me = client(1);
+    let mut cursor = me.attach(&handle, true).await.cursor.unwrap();
+    handle.mailbox.send(Mail::BreakDown).await.unwrap();
+    let events = me.read_until(&mut cursor, "session_ended", None).await;
+    assert_eq!(events.last().unwrap()["reason"], "failed");
+    while !matches!(lab.registry.find("s", ME).await, Found::Ended(_)) {
+        tokio::task::yield_now().await;
+    }
+    lab.registry.drain(Instant::now()).await;
+}
+
+/// It was not found any more, and never deleted; those after it were not looked at.
+#[tokio::test]
+async fn a_deletion_that_fails_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = SessionLimits { session_grace: Duration::from_millis(1), ..SessionLimits::default() };
+    let lab = Lab::new(limits, Some(sqlite(&dir))).await;
+    let me = client(1);
+    for id in ["a", "b"] {
+        let (handle, _) = lab.open(id, ME).await.unwrap();
+        let mut cursor = me.attach(&handle, true).await.cursor.unwrap();
+        handle.command(&me.client, format!("m-{id}"), say()).await.unwrap();
+        me.read_until(&mut cursor, "result", None).await;
+        drop(cursor);
+        handle.mailbox.closed().await;
+    }
+    let all = Retention { now_ms: u64::MAX / 4, max_age_ms: Some(1), max_bytes: None };
+    let file = rusqlite::Connection::open(dir.path().join("sessions.db")).unwrap();
+    file.execute_batch("ALTER TABLE doomed RENAME TO elsewhere").unwrap();
+    assert!(lab.registry.forget(all).await.is_err());
+    for id in ["a", "b"] {
+        assert!(matches!(lab.registry.find(id, ME).await, Found::Dormant(_)), "{id} is hidden");
+    }
+    file.execute_batch("ALTER TABLE elsewhere RENAME TO doomed").unwrap();
+    lab.registry.forget(all).await.unwrap();
+    for id in ["a", "b"] {
+        assert!(matches!(lab.registry.find(id, ME).await, Found::Unknown), "{id} is still there");
+    }
+    lab.registry.drain(Instant::now()).await;
+}
+
+/// Who waits for its turn to wake a session may find that the id is somebody else's by then.
+#[tokio::test]
+async fn a_wake_gives_nobody_the_session_of_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = Lab::new(SessionLimits::default(), Some(sqlite(&dir))).await;
+    let (_handle, _) = lab.open("s", ME).await.unwrap();
+    let woken = lab.registry.wake(&"s".into(), &"you".into()).await;
+    assert_eq!(woken.err(), Some(OpenError::Unknown));
+    assert!(lab.registry.wake(&"s".into(), &ME.into()).await.is_ok());
+    lab.registry.drain(Instant::now()).await;
+}
+
+/// The events of an agent that outran the disk were dropped, although nothing was wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_waits_for_a_store_that_is_slow() {
+    let dir = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> =
+        Arc::new(SqliteStore::open(DataDir::open(dir.path()).unwrap(), 8 << 20).unwrap());
+    let program = crate::agent::locate::fake_claude().to_owned();
+    let lab = Lab::with(SessionLimits::default(), Some(Arc::clone(&store)), program, 1 << 16).await;
+    let config = || {
+        Ok::<_, OpenError>(SessionConfig {
+            cwd: Some(dir.path().to_str().unwrap().to_owned()),
+            ..SessionConfig::default()
+        })
+    };
+    let (handle, created) = lab.registry.open(&"s".into(), &ME.into(), config).await.unwrap();
+    let me = client(1);
+    let mut cursor = me.attach(&handle, created).await.cursor.unwrap();
+    // Somebody else writes to the file again and again: the store's commits wait for it, and none fails.
+    let file = rusqlite::Connection::open(dir.path().join("sessions.db")).unwrap();
+    store.flush().await.unwrap();
+    let content = Json::of("deltas 60000 1000 0").unwrap();
+    let say = Command::UserMessage(UserMessage { content, parent_tool_use_id: None });
+    handle.command(&me.client, "a".to_owned(), say).await.unwrap();
+    let mut was_high = false;
+    while !was_high {
+        file.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let until = Instant::now() + Duration::from_secs(2);
+        while !store.backlog().has_lost() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            was_high |= store.backlog().is_high();
+        }
+        file.execute_batch("COMMIT").unwrap();
+    }
+    assert!(!store.backlog().has_lost(), "events were dropped unstored");
+    me.read_until(&mut cursor, "result", Some("a")).await;
+    assert!(!store.backlog().has_lost(), "events were dropped unstored");
     lab.registry.drain(Instant::now()).await;
 }

@@ -47,7 +47,7 @@ pub async fn keep(shared: Arc<Shared>, warm: Warm, tasks: TaskTracker) {
 }
 
 /// What a session without options of its own starts its agent with.
-fn default_plan(shared: &Shared, cwd: &str) -> LaunchPlan {
+pub(super) fn default_plan(shared: &Shared, cwd: &str) -> LaunchPlan {
     let config = SessionConfig { cwd: Some(cwd.to_owned()), ..SessionConfig::default() };
     let record = Record { config, ..Record::default() };
     let birth = Birth { id: "".into(), record, position: Position::default(), seen: Seen::default() };

@@ -126,8 +126,12 @@ async fn a_new_session_takes_a_warm_agent_and_its_slot() {
     let client = Client { id: ClientId(1), notices, doorbell: Doorbell::new() };
     let attach = Attach { from: ReplayFrom::default(), options: None, created };
     let answer = session.command(&client, "1".into(), Command::Attach(attach)).await.unwrap();
+    // The answer, and behind it the notice that the agent is there: it came before the answer, by another way.
     let running = |frame: &str| frame.contains(r#""agent":{"state":"running""#);
-    while !running(inbox.recv().await.unwrap().as_str()) {}
+    let frames: Vec<_> = answer.frames.iter().map(|frame| frame.as_str()).collect();
+    assert!(frames[0].contains(r#""request_id":"1""#), "{frames:?}");
+    assert!(frames.len() == 2 && running(frames[1]) && !frames[1].contains("request_id"), "{frames:?}");
+    assert!(inbox.try_recv().is_err());
     // The one slot is the session's now, and the process is still there.
     assert_eq!((room.parked(), room.shared.pool.load()), (0, (0, 0)));
     assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
@@ -167,6 +171,23 @@ async fn old_and_dead_ones_are_replaced() {
     let pid = Pid::from_raw(i32::try_from(first[0]).unwrap()).unwrap();
     kill_process(pid, Signal::KILL).unwrap();
     until("another one", || room.parked() == 1 && room.pids() != first).await;
+    room.close().await;
+}
+
+/// It went to the next session, while who was promised its slot waited on.
+#[tokio::test]
+async fn one_whose_slot_is_promised_is_not_taken() {
+    let room = Room::new(1);
+    room.keep(1, LONG);
+    until("a warm agent", || room.parked() == 1).await;
+    let Acquired::InLine { slot, .. } = room.shared.pool.acquire(&"other".into()) else {
+        panic!("a slot was free")
+    };
+    // Nothing ran in between: the keeper has not seen it off yet.
+    assert_eq!(room.parked(), 1);
+    let plan = || keeper::default_plan(&room.shared, &room.cwd());
+    assert!(room.shared.warm.take(&room.shared.pool, &"next".into(), plan).is_none());
+    drop(slot.await.unwrap());
     room.close().await;
 }
 

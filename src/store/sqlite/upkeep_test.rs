@@ -76,8 +76,11 @@ async fn the_oldest_message_ids_are_pruned() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());
     let log = log(&store);
-    ids(&log, (0..KEPT_MESSAGE_IDS + 10).map(|n| format!("m{n}")));
-    store.flush().await.unwrap();
+    let all: Vec<_> = (0..KEPT_MESSAGE_IDS + 10).map(|n| format!("m{n}")).collect();
+    for some in all.chunks(4000) {
+        ids(&log, some.iter().cloned());
+        store.flush().await.unwrap();
+    }
     ids(&log, ["last".to_owned()]);
     store.close().await.unwrap();
     // Looked for when the session is written to anew.
