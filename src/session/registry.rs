@@ -84,6 +84,11 @@ pub enum OpenError {
     /// The server goes down.
     #[error("the server is going down")]
     Draining,
+    /// It would work where it may not.
+    #[error(
+        "the session's directory is gone, or is not under the server's workspace roots now (--workspace-root)"
+    )]
+    Directory,
     /// The store does not answer.
     #[error("the session store does not answer")]
     Store,
@@ -149,23 +154,31 @@ impl Registry {
     }
 
     /// The session `id` of `owner`'s: at work, woken up, or made with what `config` gives. The flag tells whether it is new.
+    ///
+    /// `directory` resolves a directory if sessions may work there: what was allowed when a session was stored need not be now.
     pub async fn open<E: From<OpenError>>(
         self: &Arc<Self>,
         id: &Arc<str>,
         owner: &Arc<str>,
+        directory: &(dyn Fn(&str) -> Option<String> + Sync),
         config: impl FnOnce() -> Result<SessionConfig, E>,
     ) -> Result<(SessionHandle, bool), E> {
         match self.find(id, owner) {
             Found::Live(handle) => return Ok((handle, false)),
             Found::Ended(_) => return Err(OpenError::Ended.into()),
-            Found::Dormant(_) => return Ok((self.wake(id, owner).await?, false)),
+            Found::Dormant(_) => return Ok((self.wake(id, owner, directory).await?, false)),
             Found::Unknown => {}
         }
         let config = config()?;
         Ok(self.create(id, owner, config)?)
     }
 
-    async fn wake(self: &Arc<Self>, id: &Arc<str>, owner: &Arc<str>) -> Result<SessionHandle, OpenError> {
+    async fn wake(
+        self: &Arc<Self>,
+        id: &Arc<str>,
+        owner: &Arc<str>,
+        directory: &(dyn Fn(&str) -> Option<String> + Sync),
+    ) -> Result<SessionHandle, OpenError> {
         let _one_at_a_time = self.reviving.lock().await;
         let stored = {
             let sessions = self.sessions.lock();
@@ -178,13 +191,14 @@ impl Registry {
             sessions.resting.get(id).and_then(|resting| resting.stored.clone()).ok_or(OpenError::Unknown)?
         };
         let store = self.shared.store.clone().ok_or(OpenError::Unknown)?;
-        let Revived { birth, leftover, ended } = revive::revive(&stored, &*store).await?;
+        let Revived { mut birth, leftover, ended } = revive::revive(&stored, &*store).await?;
         if ended {
             if let Some(resting) = self.sessions.lock().resting.get_mut(id) {
                 resting.summary.status = Liveness::Ended;
             }
             return Err(OpenError::Ended);
         }
+        hold_to_roots(&mut birth, directory)?;
         let log = EventLog::restore(
             stored.key.clone(),
             stored.epoch.clone(),
@@ -376,6 +390,30 @@ impl Sessions {
             self.resting.remove(&oldest);
         }
     }
+}
+
+/// The directories of a stored session, held to what the operator allows now and to where symlinks lead now.
+fn hold_to_roots(birth: &mut Birth, directory: &dyn Fn(&str) -> Option<String>) -> Result<(), OpenError> {
+    let Record { config, rules, .. } = &mut birth.record;
+    if let Some(cwd) = &mut config.cwd {
+        *cwd = directory(cwd).ok_or_else(|| {
+            log::warn!("session {}: not woken up: {cwd:?} is gone or not under a workspace root", birth.id);
+            OpenError::Directory
+        })?;
+    }
+    for list in [&mut config.add_dirs, &mut rules.directories] {
+        list.retain_mut(|path| match directory(path) {
+            Some(resolved) => {
+                *path = resolved;
+                true
+            }
+            None => {
+                log::warn!("session {}: {path:?} is gone or not under a workspace root; dropped", birth.id);
+                false
+            }
+        });
+    }
+    Ok(())
 }
 
 fn resting(stored: StoredSession) -> Resting {

@@ -72,7 +72,10 @@ impl Lab {
     }
 
     async fn open(&self, id: &str, owner: &str) -> Result<(SessionHandle, bool), OpenError> {
-        self.registry.open(&id.into(), &owner.into(), || Ok::<_, OpenError>(SessionConfig::default())).await
+        let anywhere = |path: &str| Some(path.to_owned());
+        self.registry
+            .open(&id.into(), &owner.into(), &anywhere, || Ok::<_, OpenError>(SessionConfig::default()))
+            .await
     }
 }
 
@@ -289,6 +292,38 @@ async fn a_session_rests_in_the_store_and_wakes_with_its_log_and_its_ids() {
     let again = me.read_until(&mut cursor, "result", Some("b")).await;
     assert_eq!(again[..events.len()], events);
     drop(cursor);
+    lab.registry.drain(Instant::now()).await;
+}
+
+/// The operator has other workspace roots by now, or a directory has become a symlink to elsewhere.
+#[tokio::test]
+async fn a_session_wakes_only_where_it_may_work_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = sqlite(&dir);
+    let lab = Lab::new(SessionLimits::default(), Some(Arc::clone(&store))).await;
+    let config = || {
+        let cwd = Some("/roots/work".to_owned());
+        let add_dirs = vec!["/roots/more".to_owned(), "/elsewhere".to_owned()];
+        Ok::<_, OpenError>(SessionConfig { cwd, add_dirs, ..SessionConfig::default() })
+    };
+    let never = |_: &str| None;
+    let (handle, _) = lab.registry.open(&"s".into(), &ME.into(), &never, config).await.unwrap();
+    let me = client(1);
+    let _answer = me.attach(&handle, true).await;
+    store.flush().await.unwrap();
+
+    let next = Lab::new(SessionLimits::default(), Some(store)).await;
+    let refused = next.registry.open(&"s".into(), &ME.into(), &never, config).await;
+    assert_eq!(refused.err(), Some(OpenError::Directory));
+    assert!(matches!(next.registry.find("s", ME), Found::Dormant(_)), "it can be tried again");
+    let resolve = |path: &str| path.strip_prefix("/roots").map(|rest| format!("/new{rest}"));
+    let (handle, created) = next.registry.open(&"s".into(), &ME.into(), &resolve, config).await.unwrap();
+    assert!(!created);
+    let answer = handle.command(&me.client, "q".to_owned(), Command::ConfigQuery).await.unwrap();
+    let shown: Value = serde_json::from_str(answer.frames.last().unwrap()).unwrap();
+    assert_eq!(shown["config"]["cwd"], "/new/work");
+    assert_eq!(shown["config"]["add_dirs"], serde_json::json!(["/new/more"]));
+    next.registry.drain(Instant::now()).await;
     lab.registry.drain(Instant::now()).await;
 }
 
