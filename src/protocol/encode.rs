@@ -104,6 +104,13 @@ impl Encoder {
         })
     }
 
+    /// Gives back the memory that is kept for frames to come; for sessions that go to sleep.
+    pub fn release(&mut self) {
+        self.buffer = BytesMut::new();
+        self.chunk = FIRST_CHUNK / 2;
+        self.ids = Ids::default();
+    }
+
     /// Makes room for a frame of about `size` bytes.
     fn reserve(&mut self, size: usize) {
         if self.buffer.capacity() >= size {

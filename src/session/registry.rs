@@ -75,6 +75,11 @@ pub enum OpenError {
     /// The server goes down.
     #[error("the server is going down")]
     Draining,
+    /// It would work where it may not.
+    #[error(
+        "the session's directory is gone, or is not under the server's workspace roots now (--workspace-root)"
+    )]
+    Directory,
     /// The store does not answer.
     #[error("the session store does not answer")]
     Store,
@@ -155,16 +160,19 @@ impl Registry {
     }
 
     /// The session `id` of `owner`'s: at work, woken up, or made with what `config` gives. The flag tells whether it is new.
+    ///
+    /// `directory` resolves a directory if sessions may work there: what was allowed when a session was stored need not be now.
     pub async fn open<E: From<OpenError>>(
         self: &Arc<Self>,
         id: &Arc<str>,
         owner: &Arc<str>,
+        directory: &(dyn Fn(&str) -> Option<String> + Sync),
         config: impl FnOnce() -> Result<SessionConfig, E>,
     ) -> Result<(SessionHandle, bool), E> {
         match self.look(id, owner).await? {
             Found::Live(handle) => return Ok((handle, false)),
             Found::Ended(_) => return Err(OpenError::Ended.into()),
-            Found::Dormant(_) => return Ok((self.wake(id, owner).await?, false)),
+            Found::Dormant(_) => return Ok((self.wake(id, owner, directory).await?, false)),
             Found::Unknown => {}
         }
         let config = config()?;
@@ -175,6 +183,7 @@ impl Registry {
         self: &Arc<Self>,
         id: &Arc<str>,
         owner: &Arc<str>,
+        directory: &(dyn Fn(&str) -> Option<String> + Sync),
     ) -> Result<SessionHandle, OpenError> {
         let _one_at_a_time = self.reviving.lock().await;
         let place = {
@@ -192,11 +201,12 @@ impl Registry {
         };
         let store = self.shared.store.clone().ok_or(OpenError::Unknown)?;
         let stored = shelf::fetch(&*store, id, &place).await?;
-        let Revived { birth, leftover, ended } = revive::revive(&stored, &*store).await?;
+        let Revived { mut birth, leftover, ended } = revive::revive(&stored, &*store).await?;
         if ended {
             self.sessions.lock().shelf.has_ended(id);
             return Err(OpenError::Ended);
         }
+        hold_to_roots(&mut birth, directory)?;
         let log = EventLog::restore(
             stored.key.clone(),
             stored.epoch.clone(),
@@ -437,6 +447,30 @@ impl Sessions {
         let live = self.live.values().filter(|handle| *handle.owner == *owner).filter(goes_on).count();
         live + self.shelf.count_of(owner)
     }
+}
+
+/// The directories of a stored session, held to what the operator allows now and to where symlinks lead now.
+fn hold_to_roots(birth: &mut Birth, directory: &dyn Fn(&str) -> Option<String>) -> Result<(), OpenError> {
+    let Record { config, rules, .. } = &mut birth.record;
+    if let Some(cwd) = &mut config.cwd {
+        *cwd = directory(cwd).ok_or_else(|| {
+            log::warn!("session {}: not woken up: {cwd:?} is gone or not under a workspace root", birth.id);
+            OpenError::Directory
+        })?;
+    }
+    for list in [&mut config.add_dirs, &mut rules.directories] {
+        list.retain_mut(|path| match directory(path) {
+            Some(resolved) => {
+                *path = resolved;
+                true
+            }
+            None => {
+                log::warn!("session {}: {path:?} is gone or not under a workspace root; dropped", birth.id);
+                false
+            }
+        });
+    }
+    Ok(())
 }
 
 fn describe(closing: Closing) -> &'static str {

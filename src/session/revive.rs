@@ -32,8 +32,13 @@ pub(super) struct Revived {
 
 /// Reads what the store knows of a session.
 pub(super) async fn revive(stored: &StoredSession, store: &dyn Store) -> Result<Revived, StoreError> {
-    let record = stored.record.as_ref().and_then(|record| serde_json::from_str::<Record>(&record.state).ok());
-    let mut record = record.unwrap_or_default();
+    let mut record = match &stored.record {
+        // With a default in its place the session would go on with other rights, in another directory.
+        Some(record) => serde_json::from_str::<Record>(&record.state).map_err(|problem| {
+            StoreError::Database(format!("the record of session {} is unreadable: {problem}", stored.key))
+        })?,
+        None => Record::default(),
+    };
     let seen: Seen = store.message_ids(&stored.key, &stored.epoch).await?.into_iter().collect();
     let unfinished = std::mem::take(&mut record.unfinished);
     let mut scan = Scan::new(unfinished, record.status, record.last_seq);

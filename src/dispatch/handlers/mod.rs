@@ -61,7 +61,10 @@ impl Context<'_> {
             return Ok(());
         };
         let none = || Err(OpenError::Unknown);
-        let opened = self.dispatch.registry.open(&self.session_id().into(), self.owner, none).await;
+        // It is not to work: where it would is of no concern.
+        let anywhere = |path: &str| Some(path.to_owned());
+        let id = self.session_id().into();
+        let opened = self.dispatch.registry.open(&id, self.owner, &anywhere, none).await;
         opened.map(drop).map_err(|problem| self.not_opened(&problem))
     }
 
@@ -71,6 +74,7 @@ impl Context<'_> {
             OpenError::Ended => ErrorCode::SessionEnded,
             OpenError::TooMany(_) => ErrorCode::Capacity,
             OpenError::Draining => ErrorCode::AgentUnavailable,
+            OpenError::Directory => ErrorCode::InvalidCwd,
             OpenError::Store => ErrorCode::Internal,
         };
         self.error(code, problem.to_string())

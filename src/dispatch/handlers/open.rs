@@ -52,7 +52,8 @@ async fn attach(
 ) -> Result<(Answer, u64), FrameError> {
     for _ in 0..TRIES {
         let config = || config(context, options);
-        let opened = context.dispatch.registry.open(id, context.owner, config).await;
+        let directory = |path: &str| context.dispatch.roots.resolve(path).ok();
+        let opened = context.dispatch.registry.open(id, context.owner, &directory, config).await;
         let (handle, created) = opened.map_err(|refused: Refused| refused.for_client(context))?;
         let options = (!created && !options.is_empty()).then(|| Box::new(options.clone()));
         let attach = Attach { from: from.clone(), options, created };

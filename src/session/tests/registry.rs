@@ -86,7 +86,9 @@ impl Lab {
     }
 
     async fn open(&self, id: &str, owner: &str) -> Result<(SessionHandle, bool), OpenError> {
-        self.registry.open(&id.into(), &owner.into(), || Ok::<_, OpenError>(SessionConfig::default())).await
+        self.registry
+            .open(&id.into(), &owner.into(), &anywhere, || Ok::<_, OpenError>(SessionConfig::default()))
+            .await
     }
 }
 
@@ -303,6 +305,38 @@ async fn a_session_rests_in_the_store_and_wakes_with_its_log_and_its_ids() {
     let again = me.read_until(&mut cursor, "result", Some("b")).await;
     assert_eq!(again[..events.len()], events);
     drop(cursor);
+    lab.registry.drain(Instant::now()).await;
+}
+
+/// The operator has other workspace roots by now, or a directory has become a symlink to elsewhere.
+#[tokio::test]
+async fn a_session_wakes_only_where_it_may_work_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = sqlite(&dir);
+    let lab = Lab::new(SessionLimits::default(), Some(Arc::clone(&store))).await;
+    let config = || {
+        let cwd = Some("/roots/work".to_owned());
+        let add_dirs = vec!["/roots/more".to_owned(), "/elsewhere".to_owned()];
+        Ok::<_, OpenError>(SessionConfig { cwd, add_dirs, ..SessionConfig::default() })
+    };
+    let never = |_: &str| None;
+    let (handle, _) = lab.registry.open(&"s".into(), &ME.into(), &never, config).await.unwrap();
+    let me = client(1);
+    let _answer = me.attach(&handle, true).await;
+    store.flush().await.unwrap();
+
+    let next = Lab::new(SessionLimits::default(), Some(store)).await;
+    let refused = next.registry.open(&"s".into(), &ME.into(), &never, config).await;
+    assert_eq!(refused.err(), Some(OpenError::Directory));
+    assert!(matches!(next.registry.find("s", ME).await, Found::Dormant(_)), "it can be tried again");
+    let resolve = |path: &str| path.strip_prefix("/roots").map(|rest| format!("/new{rest}"));
+    let (handle, created) = next.registry.open(&"s".into(), &ME.into(), &resolve, config).await.unwrap();
+    assert!(!created);
+    let answer = handle.command(&me.client, "q".to_owned(), Command::ConfigQuery).await.unwrap();
+    let shown: Value = serde_json::from_str(answer.frames.last().unwrap()).unwrap();
+    assert_eq!(shown["config"]["cwd"], "/new/work");
+    assert_eq!(shown["config"]["add_dirs"], serde_json::json!(["/new/more"]));
+    next.registry.drain(Instant::now()).await;
     lab.registry.drain(Instant::now()).await;
 }
 
@@ -597,15 +631,21 @@ async fn a_deletion_that_fails_is_tried_again() {
     lab.registry.drain(Instant::now()).await;
 }
 
+/// Every directory will do.
+#[expect(clippy::unnecessary_wraps, reason = "what is wanted may refuse")]
+fn anywhere(path: &str) -> Option<String> {
+    Some(path.to_owned())
+}
+
 /// Who waits for its turn to wake a session may find that the id is somebody else's by then.
 #[tokio::test]
 async fn a_wake_gives_nobody_the_session_of_another() {
     let dir = tempfile::tempdir().unwrap();
     let lab = Lab::new(SessionLimits::default(), Some(sqlite(&dir))).await;
     let (_handle, _) = lab.open("s", ME).await.unwrap();
-    let woken = lab.registry.wake(&"s".into(), &"you".into()).await;
+    let woken = lab.registry.wake(&"s".into(), &"you".into(), &anywhere).await;
     assert_eq!(woken.err(), Some(OpenError::Unknown));
-    assert!(lab.registry.wake(&"s".into(), &ME.into()).await.is_ok());
+    assert!(lab.registry.wake(&"s".into(), &ME.into(), &anywhere).await.is_ok());
     lab.registry.drain(Instant::now()).await;
 }
 
@@ -623,7 +663,7 @@ async fn an_agent_waits_for_a_store_that_is_slow() {
             ..SessionConfig::default()
         })
     };
-    let (handle, created) = lab.registry.open(&"s".into(), &ME.into(), config).await.unwrap();
+    let (handle, created) = lab.registry.open(&"s".into(), &ME.into(), &anywhere, config).await.unwrap();
     let me = client(1);
     let mut cursor = me.attach(&handle, created).await.cursor.unwrap();
     // Somebody else writes to the file again and again: the store's commits wait for it, and none fails.

@@ -192,3 +192,16 @@ async fn a_turn_that_no_agent_was_told_of_waits_on() {
     assert_eq!(leftover.turn, Some(RunningTurn { id: Some("b".to_owned()) }));
     assert!(leftover.queued.is_empty());
 }
+
+#[tokio::test]
+async fn an_unreadable_record_is_an_error_and_no_default_session() {
+    let mut stored = Stored::new();
+    stored.events(&[("user_message", Some("a"), said("x"))]);
+    let state = r#"{"config":{"permission_mode":"dontAsk"}}"#.to_owned();
+    let record = crate::store::Record { state, ..crate::store::Record::default() };
+    stored.log.append_with(&mut Vec::new(), Journal { record: Some(record), message_ids: Vec::new() });
+    stored.store.flush().await.unwrap();
+    let found = stored.store.sessions().await.unwrap().remove(0);
+    let Err(error) = revive(&found, &*stored.store).await else { panic!("it was revived") };
+    assert!(error.to_string().contains("unreadable"), "{error}");
+}
