@@ -132,7 +132,7 @@ impl ModelAgent {
             }
             subtype if self.manners.refuses_settings || self.manners.refuses == Some(subtype) => {
                 self.out.push_back(json!({"type":"control_response",
-                "response":{"subtype":"error","request_id":id,"error":"no"}}))
+                "response":{"subtype":"error","request_id":id,"error":"no"}}));
             }
             _ => self.out.push_back(ok),
         }

@@ -546,7 +546,7 @@ fn bypass_comes_with_a_new_process_and_not_where_claude_code_is_root() {
     assert_eq!(world.state.config().permission_mode, PermissionMode::Bypass);
     // What the old process says meanwhile does not count.
     world.line(&json!({"type":"system","subtype":"status","permissionMode":"default"}));
-    while world.all("result").len() < 1 {
+    while world.all("result").is_empty() {
         assert!(world.step());
     }
     assert_eq!(world.result_of(&id)["subtype"], "success");
