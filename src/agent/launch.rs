@@ -35,7 +35,7 @@ pub struct Launch {
     pub env_remove: Vec<OsString>,
     /// The environment marker by which the agent's descendants are found again.
     pub marker: Marker,
-    /// A directory for this agent's private files (MCP configuration and system prompts may hold secrets, so they are
+    /// A directory for this agent's private files (MCP configuration, settings and system prompts may hold secrets, so they are
     /// not on the command line). It is created with mode 0700 if it is missing, the files with 0600; they are removed
     /// when the agent ended, and by [`super::sweep`] after a crash of this process.
     pub scratch_dir: PathBuf,

@@ -459,15 +459,13 @@ fn hold_to_roots(birth: &mut Birth, directory: &dyn Fn(&str) -> Option<String>) 
         })?;
     }
     for list in [&mut config.add_dirs, &mut rules.directories] {
-        list.retain_mut(|path| match directory(path) {
-            Some(resolved) => {
-                *path = resolved;
-                true
-            }
-            None => {
+        list.retain_mut(|path| {
+            let Some(resolved) = directory(path) else {
                 log::warn!("session {}: {path:?} is gone or not under a workspace root; dropped", birth.id);
-                false
-            }
+                return false;
+            };
+            *path = resolved;
+            true
         });
     }
     Ok(())
