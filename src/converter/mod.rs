@@ -65,6 +65,8 @@ pub enum Outcome<'a> {
     Mode(Cow<'a, str>),
     /// A task in the background is done, which the agent will want to talk about.
     TaskDone,
+    /// The model is asked: it hears now of what has happened.
+    Requesting,
     /// A turn is over. What was open on the main thread has been closed.
     Result(Box<wire::ResultMessage<'a>>),
     /// The agent wants something. Before a question about a tool, the tool's `tool_use` has been emitted.
@@ -176,7 +178,7 @@ impl Converter {
             }
             Message::System(system) => {
                 self.tools.system(&system);
-                let done = notice::is_of_task_done(&system);
+                let outcome = notice::outcome(&system);
                 if system.subtype.text().is_some_and(|subtype| subtype == "task_notification") {
                     self.streams.subagent_done(&system.tool_use_id.text().unwrap_or_default(), cut_off, sink);
                 }
@@ -186,11 +188,11 @@ impl Converter {
                 if !told && !notice::is_passed_over(&subtype) {
                     self.unknown(format!("system/{subtype}"));
                 }
-                if done {
+                if let Some(outcome) = outcome {
                     if self.options.agent_events {
                         hand_on(line, sink);
                     }
-                    return Outcome::TaskDone;
+                    return outcome;
                 }
                 told
             }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use super::Outcome;
 use crate::agent::wire::{RateLimit, Raw, SystemMessage};
 use crate::protocol::{EventSink, ServerMessage, Warning, WarningCode};
 
@@ -31,11 +32,15 @@ pub(super) fn is_passed_over(subtype: &str) -> bool {
     PASSED_OVER.contains(&subtype)
 }
 
-/// Whether a task that ran in the background came to its own end.
-pub(super) fn is_of_task_done(message: &SystemMessage<'_>) -> bool {
-    let is = |raw: Raw<'_>, text: &str| raw.text().is_some_and(|said| said == text);
-    is(message.subtype, "task_notification")
-        && (is(message.status, "completed") || is(message.status, "failed"))
+/// What the session wants to know of these messages.
+pub(super) fn outcome(message: &SystemMessage<'_>) -> Option<Outcome<'static>> {
+    let subtype = message.subtype.text().unwrap_or_default();
+    let status = message.status.text().unwrap_or_default();
+    match (&*subtype, &*status) {
+        ("task_notification", "completed" | "failed") => Some(Outcome::TaskDone),
+        ("status", "requesting") => Some(Outcome::Requesting),
+        _ => None,
+    }
 }
 
 /// Emits a warning where the message has that form; tells whether it had.

@@ -23,8 +23,6 @@ pub struct Journal {
     running_tools: HashMap<String, Executor>,
     /// Messages of the model that have begun and not ended, at most one of each subagent.
     open: Vec<OpenMessage>,
-    /// Messages of the model that have begun on the main thread.
-    answers: u64,
     tally: Tally,
 }
 
@@ -56,7 +54,6 @@ impl Journal {
             entries: Vec::new(),
             running_tools: HashMap::new(),
             open: Vec::new(),
-            answers: 0,
             tally: Tally::default(),
         }
     }
@@ -96,11 +93,6 @@ impl Journal {
     /// Messages of the model that have begun and not ended.
     pub fn open_messages(&self) -> &[OpenMessage] {
         &self.open
-    }
-
-    /// How many messages the model has begun on the main thread.
-    pub fn answers(&self) -> u64 {
-        self.answers
     }
 
     /// Whether a tool is running.
@@ -146,7 +138,6 @@ impl Journal {
             }
             ServerMessage::AssistantMessageStart(start) => {
                 let parent_tool_use_id = start.parent_tool_use_id.as_deref().map(str::to_owned);
-                self.answers += u64::from(parent_tool_use_id.is_none());
                 self.open.push(OpenMessage { id, parent_tool_use_id });
             }
             ServerMessage::AssistantMessageComplete(_) => self.open.retain(|open| open.id != id),

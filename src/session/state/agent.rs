@@ -32,8 +32,8 @@ pub(super) struct AgentLife {
     pub(super) idle_since: Option<Instant>,
     /// Lines that this process was sent.
     pub(super) lines_sent: u64,
-    /// A task in the background is done, and this many messages the model had begun by then.
-    pub(super) news: Option<u64>,
+    /// A task in the background is done, and the model has not been asked anything since.
+    pub(super) has_news: bool,
     /// The agent's own id of the last `result` line.
     last_result: String,
 }
@@ -72,7 +72,7 @@ impl AgentLife {
             killed_for: None,
             idle_since: None,
             lines_sent: 0,
-            news: None,
+            has_news: false,
             last_result: String::new(),
         }
     }
@@ -122,7 +122,8 @@ impl SessionState {
         }
         match self.converter.line(line, &mut self.journal) {
             Ok(Outcome::Converted) => self.goes_on_though_stopped(false),
-            Ok(Outcome::TaskDone) => self.agent.news = Some(self.journal.answers()),
+            Ok(Outcome::TaskDone) => self.agent.has_news = true,
+            Ok(Outcome::Requesting) => self.agent.has_news = false,
             Ok(Outcome::Init(init)) => self.turn_init(&init),
             Ok(Outcome::Mode(mode)) => self.sync_config(&mode),
             Ok(Outcome::Result(result)) => self.turn_over(&result),
@@ -268,7 +269,7 @@ impl SessionState {
             self.effects.push(Effect::Persist);
         }
         self.asked.clear();
-        self.agent.news = None;
+        self.agent.has_news = false;
         self.settings_lost();
     }
 

@@ -12,10 +12,8 @@ use crate::session::words;
 const INTERRUPT_AGAIN: Duration = Duration::from_secs(1);
 /// The same, for an agent that shows that it goes on.
 const INTERRUPT_AGAIN_ALIVE: Duration = Duration::from_millis(100);
-/// Askers that get an event of their own when several stop the same turn.
-const MAX_STOPPERS: usize = 16;
-/// Askers beyond them that are remembered, and get a reply.
-const MAX_MORE_STOPPERS: usize = 1024;
+/// Askers that get an answer of their own when several stop the same turn; more are refused.
+const MAX_STOPPERS: usize = 256;
 
 /// A turn that is being stopped.
 #[derive(Debug)]
@@ -56,7 +54,7 @@ impl SessionState {
     fn stop_turn(&mut self, asker: Option<Asker>, kind: StopKind) {
         let Some(turn) = &mut self.turn else { return };
         if let Some(stop) = &mut turn.stop {
-            if stop.askers.len() < MAX_STOPPERS + MAX_MORE_STOPPERS {
+            if stop.askers.len() < MAX_STOPPERS {
                 stop.askers.push((asker, kind));
             } else if let Some(asker) = asker {
                 let text = "the turn is being stopped already, and too many have asked for it";
@@ -156,7 +154,7 @@ impl SessionState {
         turn: Option<&str>,
         outcome: Option<InterruptOutcome>,
     ) {
-        for (nth, (asker, kind)) in stop.askers.into_iter().enumerate() {
+        for (asker, kind) in stop.askers {
             let answer = match (kind, outcome) {
                 (StopKind::Interrupt, Some(outcome)) => ServerMessage::Interrupted(Interrupted { outcome }),
                 (StopKind::Cancel, Some(_)) => ServerMessage::Cancelled(Cancelled {
@@ -168,10 +166,7 @@ impl SessionState {
             match asker {
                 // The gateway itself need not be told that there was nothing.
                 None if outcome.is_none() => {}
-                // A storm of them is not for the log.
-                Some(asker) if nth >= MAX_STOPPERS || matches!(answer, ServerMessage::Error(_)) => {
-                    self.reply(&asker, answer);
-                }
+                Some(asker) if matches!(answer, ServerMessage::Error(_)) => self.reply(&asker, answer),
                 asker => {
                     let request_id = asker.as_ref().map(|asker| asker.id.as_str());
                     self.journal.event_for(request_id, &answer);

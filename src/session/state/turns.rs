@@ -209,7 +209,10 @@ impl SessionState {
 
     /// The agent began a turn: the one that it was sent, or one by itself.
     pub(super) fn turn_began(&mut self) {
-        let has_news = self.agent_has_news();
+        // Most likely, then, the turn is the agent's own (what the model hears of within a turn, the agent does not begin another
+        // for). It does not say so before the turn's `result`. Where this guess is wrong, events lack a `request_id`, but not the
+        // `result`.
+        let has_news = std::mem::take(&mut self.agent.has_news);
         match &mut self.turn {
             None => self.begin_turn(None, Phase::Running),
             Some(turn) if matches!(turn.phase, Phase::Sent { .. }) => {
@@ -223,13 +226,6 @@ impl SessionState {
             }
             Some(_) => {}
         }
-    }
-
-    /// Whether the turn that begins is most likely the agent's own: a task in the background was done, and the model has not
-    /// answered anything since (what it hears of within a turn, it does not begin another for). The agent does not say so before
-    /// the turn's `result`; where this guess is wrong, events lack a `request_id`, and only until the `result`.
-    fn agent_has_news(&mut self) -> bool {
-        self.agent.news.take().is_some_and(|answers| answers == self.journal.answers())
     }
 
     /// What comes now stems from the message that the agent was sent.
@@ -281,7 +277,7 @@ impl SessionState {
         let by_itself = !result.is_error && !line.was_aborted();
         if !by_itself {
             // Whatever ended meanwhile, nobody knows whether the agent will come back to it.
-            self.agent.news = None;
+            self.agent.has_news = false;
         }
         let was_stopped = (stopped && !by_itself) || (line.was_aborted() && self.agent.is_stopping());
         if was_stopped {

@@ -202,9 +202,10 @@ impl ModelAgent {
         }
     }
 
-    /// A task in the background comes to its end in the middle of a turn.
+    /// A task in the background comes to its end in the middle of a turn, before the model is asked something.
     pub(super) fn hears_of_a_task(&mut self) {
         self.out.push_back(task_done());
+        self.out.push_back(json!({"type":"system","subtype":"status","status":"requesting"}));
     }
 
     fn begin(&mut self, steps: VecDeque<Step>) {
