@@ -426,11 +426,10 @@ impl Registry {
     pub async fn stored(&self, id: &str) -> Option<StoredSession> {
         let place = self.sessions.lock().shelf.get(id).and_then(|resting| resting.place.clone());
         let store = self.shared.store.as_ref()?;
-        let stored = match place {
+        match place {
             Some(place) => shelf::fetch(&**store, &id.into(), &place).await.ok(),
             None => store.session(&Arc::<str>::from(id).into()).await.ok().flatten(),
-        };
-        stored
+        }
     }
 }
 

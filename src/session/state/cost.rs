@@ -107,7 +107,9 @@ mod tests {
     /// A process that says these, one after the other, and how it ends.
     fn process(cost: &mut Cost, version: &str, resumes: bool, says: &[f64], in_order: bool) {
         cost.process_starts(resumes);
-        says.iter().for_each(|said| cost.process_says(*said, Some(version)));
+        for said in says {
+            cost.process_says(*said, Some(version));
+        }
         cost.process_ended(in_order);
     }
 

@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -129,7 +130,7 @@ async fn a_new_session_takes_a_warm_agent_and_its_slot() {
     let answer = session.command(&client, "1".into(), Command::Attach(attach)).await.unwrap();
     // The answer, and behind it the notice that the agent is there: it came before the answer, by another way.
     let running = |frame: &str| frame.contains(r#""agent":{"state":"running""#);
-    let frames: Vec<_> = answer.frames.iter().map(|frame| frame.as_str()).collect();
+    let frames: Vec<_> = answer.frames.iter().map(Utf8Bytes::as_str).collect();
     assert!(frames[0].contains(r#""request_id":"1""#), "{frames:?}");
     assert!(frames.len() == 2 && running(frames[1]) && !frames[1].contains("request_id"), "{frames:?}");
     assert!(inbox.try_recv().is_err());
