@@ -70,11 +70,18 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
         }
     }
 
-    /// The reader finds out more, and still handles what the peer said before it left. But a handler may be waiting for room in
-    /// the queue, which nobody empties from here on, and then the reader would never look again.
+    /// The reader finds out more, and still handles what the peer said before it left: a message of a client that is gone is to be
+    /// run all the same. So places in the queue are still given back, and attachments are held, until nothing comes any more.
     async fn broken(&mut self) -> End {
-        self.source.close();
-        sleep(self.settings.close_timeout).await;
+        while let Ok(Some(item)) = timeout(self.settings.close_timeout, self.source.queue.recv()).await {
+            match item {
+                Item::Attach(cursor) => self.cursors.attach(*cursor),
+                Item::Detach(session) => self.cursors.detach(&session),
+                Item::Frame(_) | Item::Binary(_) => {
+                    self.source.shared.release(item.into_message().map_or(0, |message| message.len()));
+                }
+            }
+        }
         End::PeerGone
     }
 

@@ -96,12 +96,14 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
     if warm.agents > 0 {
         let (keeping, gone) = (warm::keep(Arc::clone(&shared), warm, tasks.clone()), done.clone());
         tasks.spawn(async move {
-            // A gateway that is dropped without having served anybody does not drain.
-            let closing = async {
-                gone.cancelled().await;
-                shared.warm.close();
-            };
-            tokio::join!(keeping, closing);
+            let mut keeping = std::pin::pin!(keeping);
+            tokio::select! {
+                // Drained, which waits for this task.
+                () = &mut keeping => return,
+                // Dropped without having served anybody: there was no drain.
+                () = gone.cancelled() => shared.warm.close(),
+            }
+            keeping.await;
         });
     }
     Ok(Gateway {

@@ -422,15 +422,35 @@ impl Registry {
         (live.iter().map(SessionHandle::vitals).collect(), resting)
     }
 
-    /// What the store has of a session that rests. None where there is no store, or it does not answer.
-    pub async fn stored(&self, id: &str) -> Option<StoredSession> {
+    /// What is kept of a session that rests. None where there is no store, or it does not answer.
+    pub async fn at_rest(&self, id: &str) -> Option<AtRest> {
         let place = self.sessions.lock().shelf.get(id).and_then(|resting| resting.place.clone());
         let store = self.shared.store.as_ref()?;
-        match place {
+        let stored = match place {
             Some(place) => shelf::fetch(&**store, &id.into(), &place).await.ok(),
             None => store.session(&Arc::<str>::from(id).into()).await.ok().flatten(),
-        }
+        }?;
+        let record = stored.record.and_then(|record| serde_json::from_str(&record.state).ok());
+        Some(AtRest {
+            record: record.unwrap_or_default(),
+            epoch: stored.epoch,
+            first_seq: stored.first_seq,
+            last_seq: stored.last_seq,
+        })
     }
+}
+
+/// What is kept of a session that rests.
+#[derive(Debug)]
+pub struct AtRest {
+    /// Its state.
+    pub record: Record,
+    /// Its life.
+    pub epoch: String,
+    /// Seq of the first event kept; 1 when there is none.
+    pub first_seq: u64,
+    /// Seq of the last event kept; 0 when there is none.
+    pub last_seq: u64,
 }
 
 /// Whether a session may be deleted, and what was on the shelf of it.

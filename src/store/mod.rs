@@ -15,6 +15,8 @@ mod types;
 
 pub use backlog::Backlog;
 pub use dir::{DataDir, DataDirError};
+#[cfg(test)]
+pub(crate) use sqlite::raw;
 pub use sqlite::{OpenError, SqliteStore};
 pub use types::{
     Batch, Chunk, Entry, Expired, KEPT_MESSAGE_IDS, Record, Retention, SessionKey, Status, StoreCounts,

@@ -48,6 +48,12 @@ fn an_agent_that_dies_in_a_turn_fails_it_honestly_and_is_replaced() {
         let id = say(&mut client, session, way);
         turns.push((session, id, last_word));
     }
+    // What a socket had not sent yet when it was reset never came.
+    let mut on_the_way: Vec<_> = turns.iter().map(|(_, id, _)| id.clone()).collect();
+    while !on_the_way.is_empty() {
+        let message = client.next();
+        on_the_way.retain(|id| message["type"] != "user_message" || message["request_id"] != **id);
+    }
     // Each is looked at on a connection of its own, from the log.
     drop(client);
     for (session, id, last_word) in turns {

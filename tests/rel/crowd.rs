@@ -188,7 +188,12 @@ impl Crowd<'_> {
         let mut open = Vec::new();
         for number in 0..8 {
             let busy = "!deltas 3000 400; giant 200000; hang".to_owned();
-            let content = if number < 2 { busy } else { "hello ".repeat(20_000) };
+            // Those that shall come to wait for an agent, or in vain, are too small for others' half-sent messages to shut them out.
+            let content = match number {
+                0 | 1 => busy,
+                2..6 => "hello ".repeat(2_000),
+                _ => "hello ".repeat(20_000),
+            };
             let mut bytes = start(number);
             for at in 0..8 {
                 bytes.extend(say(number, at.to_string(), &content));

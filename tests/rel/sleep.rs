@@ -71,14 +71,15 @@ fn model_mode_and_rules_survive_sleep() {
     assert_eq!(updated["type"], "config_updated", "{updated}");
     lab.wait_for_no_processes();
     let args = client.hear("!args");
-    for wanted in [
-        &format!("--resume={conversation}"),
-        "--model=claude-other",
-        "--permission-mode=acceptEdits",
-        "Bash(ls:*)",
-    ] {
+    for wanted in
+        [&format!("--resume={conversation}"), "--model=claude-other", "--permission-mode=acceptEdits"]
+    {
         assert!(args.contains(wanted), "{wanted} is not in {args}");
     }
+    // Rules do not stand where everybody on the machine can read them.
+    let settings = args.split("--settings=").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let settings = std::fs::read_to_string(settings).unwrap();
+    assert!(settings.contains("Bash(ls:*)"), "{settings}");
     gateway.stop();
 }
 

@@ -5,26 +5,28 @@ use crate::protocol::parse::FrameError;
 use crate::protocol::{
     AgentInfo, Empty, Liveness, Replay, ServerMessage, SessionInfo, SessionList, SessionSummary,
 };
-use crate::session::{Answer, Command, Found, Record};
-use crate::store::StoredSession;
+use crate::session::{Answer, AtRest, Command, Found, Record};
 
 pub(in crate::dispatch) async fn session_info(context: &Context<'_>) -> Result<Answer, FrameError> {
     let Empty {} = context.body()?;
     match context.dispatch.registry.find(context.session_id(), context.owner).await {
         Found::Live(_) => context.command(|| Command::Info).await,
         Found::Dormant(summary) | Found::Ended(summary) => {
-            let stored = context.dispatch.registry.stored(context.session_id()).await;
-            Ok(at_rest(context, &summary, stored.as_ref()))
+            let kept = context.dispatch.registry.at_rest(context.session_id()).await;
+            Ok(at_rest(context, &summary, kept))
         }
         Found::Unknown => Err(context.unknown_session()),
     }
 }
 
 /// What is known of a session that has no task. One that ended and was never stored is known by its summary alone.
-fn at_rest(context: &Context<'_>, summary: &SessionSummary, stored: Option<&StoredSession>) -> Answer {
-    let record = stored.and_then(|stored| stored.record.as_ref());
-    let record: Record =
-        record.and_then(|record| serde_json::from_str(&record.state).ok()).unwrap_or_default();
+fn at_rest(context: &Context<'_>, summary: &SessionSummary, kept: Option<AtRest>) -> Answer {
+    let AtRest { record, epoch, first_seq, last_seq } = kept.unwrap_or_else(|| AtRest {
+        record: Record::default(),
+        epoch: String::new(),
+        first_seq: 1,
+        last_seq: 0,
+    });
     let info = SessionInfo {
         status: summary.status,
         state: summary.state,
@@ -36,9 +38,9 @@ fn at_rest(context: &Context<'_>, summary: &SessionSummary, stored: Option<&Stor
         num_turns: summary.num_turns,
         total_cost_usd: summary.total_cost_usd,
         created_at: summary.created_at,
-        epoch: stored.map_or("", |stored| stored.epoch.as_str()).into(),
-        first_seq: stored.map_or(1, |stored| stored.first_seq),
-        last_seq: stored.map_or(0, |stored| stored.last_seq),
+        epoch: epoch.into(),
+        first_seq,
+        last_seq,
         replay: Replay::None,
         pending_permissions: Vec::new(),
         queued: Vec::new(),

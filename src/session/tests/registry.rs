@@ -617,7 +617,7 @@ async fn a_deletion_that_fails_is_tried_again() {
         handle.mailbox.closed().await;
     }
     let all = Retention { now_ms: u64::MAX / 4, max_age_ms: Some(1), max_bytes: None };
-    let file = rusqlite::Connection::open(dir.path().join("sessions.db")).unwrap();
+    let file = crate::store::raw(dir.path());
     file.execute_batch("ALTER TABLE doomed RENAME TO elsewhere").unwrap();
     assert!(lab.registry.forget(all).await.is_err());
     for id in ["a", "b"] {
@@ -671,7 +671,7 @@ async fn an_agent_waits_for_a_store_that_is_slow() {
     let me = client(1);
     let mut cursor = me.attach(&handle, created).await.cursor.unwrap();
     // Somebody else writes to the file: the store's commit waits for it, and does not fail.
-    let file = rusqlite::Connection::open(dir.path().join("sessions.db")).unwrap();
+    let file = crate::store::raw(dir.path());
     store.flush().await.unwrap();
     let content = Json::of("deltas 20000 1000 0").unwrap();
     let say = Command::UserMessage(UserMessage { content, parent_tool_use_id: None });

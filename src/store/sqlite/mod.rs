@@ -190,3 +190,9 @@ impl Drop for SqliteStore {
         self.shared.urge(true);
     }
 }
+
+/// The file itself, for tests that do to it what others might.
+#[cfg(test)]
+pub(crate) fn raw(dir: &std::path::Path) -> rusqlite::Connection {
+    rusqlite::Connection::open(dir.join("sessions.db")).expect("the store's file")
+}
