@@ -4,12 +4,14 @@
 //! every event. `random` plays thousands of random games with them; the others are games with a moral.
 
 mod agent;
+mod asking;
 mod check;
 mod dice;
 mod life;
 mod prompts;
 mod random;
 mod reader;
+mod rules;
 mod stitch;
 mod store;
 mod turns;
