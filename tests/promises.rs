@@ -1,5 +1,7 @@
 //! `docs/reliability.md` names for each promise the tests that hold it. This one holds that they exist, where it says.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
