@@ -31,6 +31,7 @@ pub(super) const FILES: &[(&str, &[u8])] = &[
     ("vendor/claude-ws-client/ids.js", include_bytes!("../../console/vendor/claude-ws-client/ids.js")),
     ("vendor/claude-ws-client/index.js", include_bytes!("../../console/vendor/claude-ws-client/index.js")),
     ("vendor/claude-ws-client/link.js", include_bytes!("../../console/vendor/claude-ws-client/link.js")),
+    ("vendor/claude-ws-client/listeners.js", include_bytes!("../../console/vendor/claude-ws-client/listeners.js")),
     ("vendor/claude-ws-client/queue.js", include_bytes!("../../console/vendor/claude-ws-client/queue.js")),
     ("vendor/claude-ws-client/requests.js", include_bytes!("../../console/vendor/claude-ws-client/requests.js")),
     ("vendor/claude-ws-client/session.js", include_bytes!("../../console/vendor/claude-ws-client/session.js")),

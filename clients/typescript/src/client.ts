@@ -2,6 +2,7 @@ import {
   ClientClosedError, ClientError, ConnectionLostError, GatewayError, MessageTooBigError, TimeoutError,
 } from './errors.js';
 import { uuid } from './ids.js';
+import { tell } from './listeners.js';
 import { backoffDelay, Link } from './link.js';
 import type { BackoffOptions, ConnectionState, WebSocketConstructor } from './link.js';
 import type {
@@ -261,7 +262,7 @@ export class Client {
     // Before anybody hears of it: what a listener asks for now goes out on this connection, and must not go out again.
     if (state.status === 'open') this.#generation += 1;
     for (const session of [...this.#sessions.values()]) session.connectionChanged(state);
-    for (const listener of [...this.#listeners]) listener(state);
+    tell(this.#listeners, state);
     if (state.status !== 'closed') return;
     const error = new ClientClosedError(state.reason ? `the connection is closed: ${state.reason}` : 'the connection is closed');
     this.#requests.failWhere(() => true, error);

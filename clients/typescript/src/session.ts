@@ -2,6 +2,7 @@ import type { Deferred } from './deferred.js';
 import { deferred } from './deferred.js';
 import { GatewayError, SessionEndedError, SessionLostError } from './errors.js';
 import { uuid } from './ids.js';
+import { tell } from './listeners.js';
 import type { ConnectionState } from './link.js';
 import type {
   AgentRuleUpdate, ClientPayload, Content, ConfigUpdateFields, Decision, Interrupted, JsonObject, PermissionRequest,
@@ -431,7 +432,7 @@ export class Session {
     const state = reduce(this.#state, input);
     if (state === this.#state) return;
     this.#state = state;
-    for (const listener of [...this.#listeners]) listener(state, input);
+    tell(this.#listeners, state, input);
   }
 
   #fail(error: Error): void {

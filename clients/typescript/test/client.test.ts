@@ -446,6 +446,38 @@ describe('when the connection breaks', () => {
   });
 });
 
+describe('a listener that throws', () => {
+  const uncaught: unknown[] = [];
+  let others: NodeJS.UncaughtExceptionListener[];
+
+  // The test runner's own would fail the run.
+  beforeEach(() => {
+    others = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException').on('uncaughtException', (error) => uncaught.push(error.message));
+  });
+  afterEach(() => {
+    process.removeAllListeners('uncaughtException');
+    for (const listener of others) process.on('uncaughtException', listener);
+    uncaught.length = 0;
+  });
+
+  it('is reported, and neither events nor the others suffer', async () => {
+    const client = connect();
+    const stops = [client.onConnection(() => { throw new Error('of the connection'); })];
+    const session = await client.start();
+    stops.push(session.subscribe(() => { throw new Error('of the session'); }));
+    let heard: ConversationState | undefined;
+    session.subscribe((state) => { heard = state; });
+    await session.send('hello').result;
+    gateway.cut();
+    await session.send('again').result;
+    expect(textOf(session.state)).toBe('You said: hello|You said: again');
+    expect(heard).toBe(session.state);
+    for (const stop of stops) stop();
+    expect(new Set(uncaught)).toEqual(new Set(['of the connection', 'of the session']));
+  });
+});
+
 describe('limits', () => {
   it('ends a reader that is too slow, and only that one', async () => {
     const session = await connect().start();

@@ -1,5 +1,6 @@
 import { ClientClosedError, ClientError, ConnectionLostError, GatewayError, MessageTooBigError, TimeoutError, } from './errors.js';
 import { uuid } from './ids.js';
+import { tell } from './listeners.js';
 import { backoffDelay, Link } from './link.js';
 import { Requests } from './requests.js';
 import { Session } from './session.js';
@@ -215,8 +216,7 @@ export class Client {
             this.#generation += 1;
         for (const session of [...this.#sessions.values()])
             session.connectionChanged(state);
-        for (const listener of [...this.#listeners])
-            listener(state);
+        tell(this.#listeners, state);
         if (state.status !== 'closed')
             return;
         const error = new ClientClosedError(state.reason ? `the connection is closed: ${state.reason}` : 'the connection is closed');

@@ -1,6 +1,7 @@
 import { deferred } from './deferred.js';
 import { GatewayError, SessionEndedError, SessionLostError } from './errors.js';
 import { uuid } from './ids.js';
+import { tell } from './listeners.js';
 import { EventQueue } from './queue.js';
 import { initialState, reduce } from './state.js';
 import { ToolRunner } from './tools.js';
@@ -328,8 +329,7 @@ export class Session {
         if (state === this.#state)
             return;
         this.#state = state;
-        for (const listener of [...this.#listeners])
-            listener(state, input);
+        tell(this.#listeners, state, input);
     }
     #fail(error) {
         this.#finish(error);
