@@ -14,8 +14,12 @@ export class NewSessionDialog {
   #form;
   #problem = h('p', { class: 'problem', role: 'alert' });
 
-  constructor(app) {
+  #started;
+
+  /** `started` is called when a session was started and the dialog is closed. */
+  constructor(app, started) {
     this.#app = app;
+    this.#started = started;
     this.#form = h('form', { method: 'dialog', onsubmit: (event) => this.#submit(event) },
       h('h2', {}, 'New session'),
       field('Name', h('input', { name: 'title', maxlength: 80, placeholder: 'Optional', autocomplete: 'off' })),
@@ -46,18 +50,24 @@ export class NewSessionDialog {
 
   async #submit(event) {
     event.preventDefault();
+    // A second click while the first is under way would start a second session.
+    if (this.#form.inert) return;
     const given = Object.fromEntries([...new FormData(this.#form)].map(([name, value]) => [name, value.trim()]).filter(([, value]) => value));
     const { title, ...options } = given;
     if (title) options.metadata = { title };
+    this.#form.inert = true;
     try {
       await this.#app.start(options);
     } catch (error) {
       this.#problem.textContent = error.message;
       return;
+    } finally {
+      this.#form.inert = false;
     }
     localStorage.setItem(CWD, given.cwd ?? '');
     this.#form.reset();
     this.node.close();
+    this.#started();
   }
 }
 

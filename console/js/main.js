@@ -12,7 +12,7 @@ applyTheme();
 
 const app = new App();
 const tokenDialog = new TokenDialog(app);
-const newSession = new NewSessionDialog(app);
+const newSession = new NewSessionDialog(app, () => composer.focus());
 const sidebar = new Sidebar(app, () => newSession.show());
 const header = new Header(app, () => sidebar.toggle());
 const timeline = new Timeline(app);
@@ -64,8 +64,9 @@ function draw() {
   dock.hidden = !session;
   sidebar.update();
   header.update(state);
-  timeline.update(state, other);
+  // First what waits for an answer.
   prompts.update(state, other);
+  timeline.update(state, other);
   composer.update(state);
   drawBanner();
   if (app.needsToken) tokenDialog.show();

@@ -352,6 +352,21 @@ describe('the rest', () => {
     assert.equal(await chat.page.locator('.entry.user').count(), 1);
   });
 
+  test('starts one session, however often the button is pressed, and is ready to be written to', async () => {
+    const chat = await visit();
+    await chat.page.getByRole('button', { name: 'New session' }).last().click();
+    await chat.page.getByLabel('Name').fill('Pressed thrice');
+    await chat.page.evaluate(() => {
+      const form = document.querySelector('dialog form');
+      for (let times = 0; times < 3; times += 1) form.requestSubmit();
+    });
+    await chat.page.getByRole('dialog').waitFor({ state: 'hidden' });
+    await chat.page.keyboard.type('hello');
+    await chat.page.keyboard.press('Enter');
+    await chat.turnEnds(1);
+    assert.equal(await chat.page.locator('.sidebar').getByText('Pressed thrice').count(), 1);
+  });
+
   test('takes an address that names no session', async () => {
     const chat = await visit(`${url}#%`);
     await chat.page.getByRole('heading', { name: 'What shall we work on?' }).waitFor();

@@ -72,7 +72,8 @@ export async function openPage(browser, url, options = {}) {
     viewport: { width: 1200, height: 800 }, colorScheme: 'light', reducedMotion: 'reduce', locale: 'en-GB', timezoneId: 'Europe/Lisbon', ...options,
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(30_000);
+  // It bounds a test that would hang; agents start in it too, on however slow a machine.
+  page.setDefaultTimeout(120_000);
   const errors = [];
   page.on('pageerror', (error) => errors.push(error.message));
   page.on('console', (message) => {
@@ -95,6 +96,8 @@ export class Chat {
     await this.page.getByRole('button', { name: 'New session' }).last().click();
     if (title) await this.page.getByLabel('Name').fill(title);
     await this.page.getByRole('button', { name: 'Start', exact: true }).click();
+    // Until then the page behind it takes no input: what is typed would go to the button.
+    await this.page.getByRole('dialog').waitFor({ state: 'hidden' });
     await this.message.waitFor();
   }
 
