@@ -25,6 +25,8 @@ pub(super) enum Turn {
         session: String,
         first_seq: u64,
     },
+    /// A session goes on elsewhere: its client is to come back.
+    Moved,
 }
 
 impl Cursors {
@@ -82,6 +84,10 @@ impl Cursors {
             Progress::Closed => {
                 self.attached.swap_remove(at);
                 Turn::Read
+            }
+            Progress::Moved => {
+                self.attached.swap_remove(at);
+                Turn::Moved
             }
         }
     }

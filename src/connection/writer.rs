@@ -25,6 +25,8 @@ use crate::{protocol::codes::CloseCode, wake::OnWake};
 
 /// Items of each queue that are written before it is the cursors' turn.
 const QUEUE_TURN: usize = 64;
+/// A session is run by another gateway now: where the client comes back to, it goes on.
+const MOVED: End = End::Ours(CloseCode::ServiceRestart, "session moved; reconnect");
 
 pub(super) struct Writer<'a, S, IO> {
     pub(super) socket: &'a Socket<IO>,
@@ -109,7 +111,8 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
             self.item(item).await?;
         }
         self.cursors.look(&self.source.shared.doorbell);
-        let friendly = matches!(end, End::Ours(CloseCode::Normal | CloseCode::GoingAway, _));
+        let friendly =
+            matches!(end, End::Ours(CloseCode::Normal | CloseCode::GoingAway | CloseCode::ServiceRestart, _));
         while friendly && self.cursors.waiting() > 0 {
             self.turn().await?;
         }
@@ -152,10 +155,14 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
         self.socket.feed_all(&mut batch.drain(..)).await?;
         self.stats.frames_out.fetch_add(count, Ordering::Relaxed);
         self.batch = batch;
-        if let Turn::Gap { session, first_seq } = turn
-            && let Some(notice) = self.service.gap(&session, first_seq)
-        {
-            self.feed(Message::Text(notice)).await?;
+        match turn {
+            Turn::Read => {}
+            Turn::Gap { session, first_seq } => {
+                if let Some(notice) = self.service.gap(&session, first_seq) {
+                    self.feed(Message::Text(notice)).await?;
+                }
+            }
+            Turn::Moved => self.source.shared.end(MOVED),
         }
         Ok(())
     }

@@ -24,6 +24,8 @@ pub enum Progress {
     },
     /// Everything was read, and nothing will follow.
     Closed,
+    /// Nothing will follow here: the session goes on elsewhere.
+    Moved,
 }
 
 /// A place in one session's log. Dropped = detached.

@@ -73,6 +73,15 @@ pub struct Journal {
     pub message_ids: Vec<String>,
 }
 
+/// How a log ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing follows anywhere.
+    Closed,
+    /// What follows stands in a log elsewhere, or in one that is to be made from the store.
+    Moved,
+}
+
 /// A session's events. Shared; appended to by one task only.
 pub struct EventLog {
     key: SessionKey,
@@ -83,7 +92,7 @@ pub struct EventLog {
     /// The bells that an append is ringing; kept for its capacity. Locked before `state`, and by the writer only.
     ringing: Mutex<Vec<Arc<Bell>>>,
     /// Sent under the lock of `state`, so that its values are in the order of what they count.
-    cursors: watch::Sender<usize>,
+    pub(super) cursors: watch::Sender<usize>,
     this: Weak<Self>,
 }
 
@@ -98,7 +107,9 @@ pub(super) struct State {
     pub(super) bells: Vec<Arc<Bell>>,
     /// Size of the largest batch beyond the window that somebody may still be reading; 0: none.
     pub(super) large_batch: usize,
-    closed: bool,
+    /// Those who hold the session without reading; rung at the end.
+    pub(super) holds: Vec<Arc<Bell>>,
+    pub(super) ending: Option<Ending>,
     pub(super) feed: Feed,
 }
 
@@ -148,7 +159,8 @@ impl EventLog {
             armed: Vec::new(),
             bells: Vec::new(),
             large_batch: 0,
-            closed: false,
+            holds: Vec::new(),
+            ending: None,
             feed: Feed::after(last_seq),
         };
         Arc::new_cyclic(|this| Self {
@@ -200,14 +212,14 @@ impl EventLog {
         let mut state = self.state.lock();
         let mut added = 0;
         for entry in batch.drain(..) {
-            if state.closed || entry.seq <= state.window.last() {
+            if state.ending.is_some() || entry.seq <= state.window.last() {
                 let last = state.window.last();
                 ::log::error!(
                     "session {}: event {} after {last} or after the end: dropped",
                     self.key,
                     entry.seq
                 );
-                debug_assert!(state.closed, "seqs increase");
+                debug_assert!(state.ending.is_some(), "seqs increase");
                 continue;
             }
             added += cost(&entry);
@@ -256,15 +268,30 @@ impl EventLog {
         Attached { cursor: Cursor::new(Arc::clone(self), bell, after), verdict, first_seq, last_seq }
     }
 
-    /// Nothing follows: cursors deliver what is left and then say [`Progress::Closed`]. Closing twice is the same as once.
+    /// Nothing follows: cursors deliver what is left and then say [`Progress::Closed`]. Only the first end counts.
     pub fn close(&self) {
+        self.end(Ending::Closed);
+    }
+
+    /// Nothing follows here, but elsewhere: as [`close`](Self::close), and cursors say [`Progress::Moved`].
+    pub fn close_moved(&self) {
+        self.end(Ending::Moved);
+    }
+
+    fn end(&self, ending: Ending) {
         let mut ringing = self.ringing.lock();
         let mut state = self.state.lock();
-        let State { armed, closed, .. } = &mut *state;
-        *closed = true;
+        let State { armed, holds, ending: ended, .. } = &mut *state;
+        ended.get_or_insert(ending);
         Bell::disarm_all(armed, &mut ringing);
+        ringing.append(holds);
         drop(state);
         ringing.drain(..).for_each(Bell::ring);
+    }
+
+    /// How it came to its end, if it did.
+    pub fn ending(&self) -> Option<Ending> {
+        self.state.lock().ending
     }
 
     /// How many cursors there are.
@@ -337,8 +364,11 @@ impl EventLog {
         self.trim_after_reader(&mut state);
         Here::Done(if !all {
             Progress::More
-        } else if state.closed {
-            Progress::Closed
+        } else if let Some(ending) = state.ending {
+            match ending {
+                Ending::Closed => Progress::Closed,
+                Ending::Moved => Progress::Moved,
+            }
         } else {
             bell.arm(&mut state.armed);
             Progress::CaughtUp

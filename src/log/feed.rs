@@ -28,6 +28,8 @@ pub(super) struct Feed {
     delete: Deletion,
     /// The store was told and has not pulled us dry since.
     dirty: bool,
+    /// What is appended came from the store.
+    mirrors: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +55,13 @@ impl Feed {
             message_ids: VecDeque::new(),
             delete: Deletion::No,
             dirty: false,
+            mirrors: false,
         }
+    }
+
+    /// That of a log whose events come out of the store: there is never anything to pull.
+    pub(super) fn of_mirror(last: u64) -> Self {
+        Self { mirrors: true, ..Self::after(last) }
     }
 
     pub(super) fn is_deleted(&self) -> bool {
@@ -63,6 +71,11 @@ impl Feed {
     /// Entries that cost `bytes` were appended; `last` is the log's last seq with them.
     pub(super) fn add(&mut self, bytes: usize, journal: Journal, last: u64, backlog: &Backlog) {
         if self.is_deleted() {
+            return;
+        }
+        if self.mirrors {
+            self.durable = last;
+            self.pulled = last;
             return;
         }
         self.waiting += bytes;
@@ -154,6 +167,11 @@ impl Feed {
         }
         self.dirty = self.pulled < window.last();
         self.dirty
+    }
+
+    /// Committed up to and including this seq.
+    pub(super) fn durable(&self) -> u64 {
+        self.durable
     }
 
     fn committed(&mut self, seq: u64, backlog: &Backlog) {

@@ -24,6 +24,8 @@ mod cursor;
 mod doorbell;
 mod event_log;
 mod feed;
+mod hold;
+mod mirror;
 #[cfg(test)]
 mod tests;
 mod trim;
@@ -32,5 +34,6 @@ mod window;
 pub use crate::store::{Entry, SessionKey};
 pub use cursor::{Cursor, Progress};
 pub use doorbell::{CursorId, Doorbell};
-pub use event_log::{Attached, EventLog, From, Journal, Verdict};
+pub use event_log::{Attached, Ending, EventLog, From, Journal, Verdict};
+pub use hold::Hold;
 pub use window::ENTRY_OVERHEAD;

@@ -109,6 +109,8 @@ pub enum CloseCode {
     TooBig,
     /// 1011: a bug of the server.
     Internal,
+    /// 1012: a session of the connection is run by another gateway now; reconnect.
+    ServiceRestart,
     /// 1013: no place; too much is coming in from all connections together.
     TryAgainLater,
     /// 4000: no sign of life for two heartbeats.
@@ -126,6 +128,7 @@ impl CloseCode {
             Self::Policy => 1008,
             Self::TooBig => 1009,
             Self::Internal => 1011,
+            Self::ServiceRestart => 1012,
             Self::TryAgainLater => 1013,
             Self::HeartbeatTimeout => 4000,
         }

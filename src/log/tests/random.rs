@@ -181,7 +181,7 @@ impl World {
                 assert!(missing.iter().all(|seq| self.store.as_ref().is_none_or(|store| !store.has(*seq))));
                 reader.has = *missing.last().unwrap();
             }
-            Progress::Closed => panic!("nobody closed"),
+            Progress::Closed | Progress::Moved => panic!("nobody closed"),
         }
         reader.armed = progress == Progress::CaughtUp;
         progress

@@ -62,7 +62,7 @@ async fn follow(log: Arc<EventLog>, mut random: Random, may_miss: bool) {
                 bell.wait(&mut news).await;
                 assert!(news.drain(..).eq([cursor.id()]));
             }
-            Progress::Closed => break,
+            Progress::Closed | Progress::Moved => break,
         }
         if random.below(30) == 0 {
             drop(cursor);
