@@ -15,7 +15,7 @@ use super::{
     feed::Feed,
     window::{Window, cost},
 };
-use crate::store::{Entry, Record, SessionKey, Store};
+use crate::store::{Entry, Record, SessionKey, Store, Tenure};
 
 /// Where a new cursor starts.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +79,7 @@ pub struct EventLog {
     epoch: Arc<str>,
     pub(super) window_bytes: usize,
     pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) tenure: Option<Arc<Tenure>>,
     pub(super) state: Mutex<State>,
     /// The bells that an append is ringing; kept for its capacity. Locked before `state`, and by the writer only.
     ringing: Mutex<Vec<Arc<Bell>>>,
@@ -141,6 +142,19 @@ impl EventLog {
         first_seq: u64,
         last_seq: u64,
     ) -> Arc<Self> {
+        Self::restore_held(key, epoch, window_bytes, store, first_seq, last_seq, None)
+    }
+
+    /// As [`restore`](Self::restore), of a session that this node holds in a store that it shares: what is stored names `tenure`.
+    pub fn restore_held(
+        key: SessionKey,
+        epoch: String,
+        window_bytes: usize,
+        store: Option<Arc<dyn Store>>,
+        first_seq: u64,
+        last_seq: u64,
+        tenure: Option<Arc<Tenure>>,
+    ) -> Arc<Self> {
         let state = State {
             window: Window::after(last_seq),
             floor: first_seq.saturating_sub(1).min(last_seq),
@@ -149,13 +163,14 @@ impl EventLog {
             bells: Vec::new(),
             large_batch: 0,
             closed: false,
-            feed: Feed::after(last_seq),
+            feed: Feed::after(last_seq, tenure.is_some()),
         };
         Arc::new_cyclic(|this| Self {
             key,
             epoch: epoch.into(),
             window_bytes,
             store,
+            tenure,
             state: Mutex::new(state),
             ringing: Mutex::default(),
             cursors: watch::Sender::new(0),
