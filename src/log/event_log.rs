@@ -3,6 +3,7 @@
 use std::{
     fmt,
     sync::{Arc, Weak},
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -15,7 +16,7 @@ use super::{
     feed::Feed,
     window::{Window, cost},
 };
-use crate::store::{Entry, Record, SessionKey, Store};
+use crate::store::{Entry, Record, SessionKey, Store, Tenure};
 
 /// Where a new cursor starts.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +89,7 @@ pub struct EventLog {
     epoch: Arc<str>,
     pub(super) window_bytes: usize,
     pub(super) store: Option<Arc<dyn Store>>,
+    pub(super) tenure: Option<Arc<Tenure>>,
     pub(super) state: Mutex<State>,
     /// The bells that an append is ringing; kept for its capacity. Locked before `state`, and by the writer only.
     ringing: Mutex<Vec<Arc<Bell>>>,
@@ -152,6 +154,19 @@ impl EventLog {
         first_seq: u64,
         last_seq: u64,
     ) -> Arc<Self> {
+        Self::restore_held(key, epoch, window_bytes, store, first_seq, last_seq, None)
+    }
+
+    /// As [`restore`](Self::restore), of a session that this node holds in a store that it shares: what is stored names `tenure`.
+    pub fn restore_held(
+        key: SessionKey,
+        epoch: String,
+        window_bytes: usize,
+        store: Option<Arc<dyn Store>>,
+        first_seq: u64,
+        last_seq: u64,
+        tenure: Option<Arc<Tenure>>,
+    ) -> Arc<Self> {
         let state = State {
             window: Window::after(last_seq),
             floor: first_seq.saturating_sub(1).min(last_seq),
@@ -161,13 +176,14 @@ impl EventLog {
             large_batch: 0,
             holds: Vec::new(),
             ending: None,
-            feed: Feed::after(last_seq),
+            feed: Feed::after(last_seq, tenure.is_some()),
         };
         Arc::new_cyclic(|this| Self {
             key,
             epoch: epoch.into(),
             window_bytes,
             store,
+            tenure,
             state: Mutex::new(state),
             ringing: Mutex::default(),
             cursors: watch::Sender::new(0),
@@ -206,8 +222,12 @@ impl EventLog {
     }
 
     /// As [`append`](Self::append), and gives the store what belongs to these entries; `batch` may be empty. After
-    /// [`close`](Self::close) nothing is added any more, but the journal is still kept.
+    /// [`close`](Self::close) nothing is added any more, but the journal is still kept. A log whose tenure is lost takes neither.
     pub fn append_with(&self, batch: &mut Vec<Entry>, journal: Journal) {
+        if !self.is_held() {
+            batch.clear();
+            return;
+        }
         let mut ringing = self.ringing.lock();
         let mut state = self.state.lock();
         let mut added = 0;
@@ -289,6 +309,11 @@ impl EventLog {
         ringing.drain(..).for_each(Bell::ring);
     }
 
+    /// Whether what stands here may still be told to anybody: the tenure holds, if there is one.
+    pub fn is_held(&self) -> bool {
+        self.tenure.as_ref().is_none_or(|tenure| tenure.holds(Instant::now()))
+    }
+
     /// How it came to its end, if it did.
     pub fn ending(&self) -> Option<Ending> {
         self.state.lock().ending
@@ -341,6 +366,10 @@ impl EventLog {
         out: &mut Vec<Utf8Bytes>,
         max_bytes: usize,
     ) -> Here {
+        if !self.is_held() {
+            // Another node may have the session by now: what was not read yet is read there, as far as it was stored.
+            return Here::Done(Progress::Moved);
+        }
         let mut state = self.state.lock();
         let floor = state.window.floor();
         if *after < floor {

@@ -1,12 +1,12 @@
 //! What the store has not got yet: the log's side of [`Source`].
 
-use std::{collections::VecDeque, mem};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use super::{
     event_log::{EventLog, Journal, State},
     window::{Window, cost},
 };
-use crate::store::{Backlog, Batch, Entry, Record, SessionKey, Source};
+use crate::store::{Backlog, Batch, Entry, Record, SessionKey, Source, Tenure};
 
 /// How far the store is. `durable <= pulled <= last`.
 #[derive(Debug)]
@@ -25,11 +25,19 @@ pub(super) struct Feed {
     record: Option<(u64, Record)>,
     /// Message ids, and the seq that each must not overtake.
     message_ids: VecDeque<(u64, String)>,
+    /// What was pulled of these two already, for a store that may lose what it has committed; newest ids last.
+    kept: Option<Kept>,
     delete: Deletion,
     /// The store was told and has not pulled us dry since.
     dirty: bool,
     /// What is appended came from the store.
     mirrors: bool,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    record: Option<Record>,
+    message_ids: VecDeque<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +48,13 @@ enum Deletion {
     Passed,
 }
 
-/// How many message ids of one session wait while the store stalls; the oldest beyond that are forgotten.
+/// How many message ids of one session wait while the store stalls, and how many are kept for one that may lose them; the oldest
+/// beyond that are forgotten.
 const MAX_MESSAGE_IDS: usize = 4096;
 
 impl Feed {
-    pub(super) fn after(last: u64) -> Self {
+    /// `may_rewind`: the store may lose what it has committed, see [`Source::rewind`].
+    pub(super) fn after(last: u64, may_rewind: bool) -> Self {
         Self {
             durable: last,
             pulled: last,
@@ -53,6 +63,7 @@ impl Feed {
             lost_through: None,
             record: None,
             message_ids: VecDeque::new(),
+            kept: may_rewind.then(Kept::default),
             delete: Deletion::No,
             dirty: false,
             mirrors: false,
@@ -61,7 +72,7 @@ impl Feed {
 
     /// That of a log whose events come out of the store: there is never anything to pull.
     pub(super) fn of_mirror(last: u64) -> Self {
-        Self { mirrors: true, ..Self::after(last) }
+        Self { mirrors: true, ..Self::after(last, false) }
     }
 
     pub(super) fn is_deleted(&self) -> bool {
@@ -165,6 +176,9 @@ impl Feed {
         if let Some((_, record)) = self.record.take_if(|(after, _)| *after <= self.pulled) {
             batch.record = Some(record);
         }
+        if let Some(kept) = &mut self.kept {
+            kept.keep(batch);
+        }
         self.dirty = self.pulled < window.last();
         self.dirty
     }
@@ -178,6 +192,48 @@ impl Feed {
         self.durable = self.durable.max(seq);
         while let Some((_, bytes)) = self.in_flight.pop_front_if(|(last, _)| *last <= seq) {
             backlog.sub(bytes);
+        }
+    }
+
+    /// See [`Source::rewind`].
+    fn rewind(&mut self, window: &Window, durable: u64, backlog: &Backlog) {
+        if self.is_deleted() {
+            return;
+        }
+        backlog.sub(
+            mem::take(&mut self.waiting) + self.in_flight.drain(..).map(|(_, bytes)| bytes).sum::<usize>(),
+        );
+        // What the window holds no more was once durable, or was lost and told of then: now it is gone in either case.
+        if window.floor() > durable {
+            self.lost_through = Some(window.floor());
+            backlog.note_loss();
+        }
+        self.durable = durable;
+        self.pulled = durable.max(window.floor());
+        self.waiting = window.after_seq(self.pulled).map(cost).sum();
+        backlog.add(self.waiting);
+        let Some(kept) = &mut self.kept else { return };
+        if let (None, Some(record)) = (&self.record, kept.record.take()) {
+            self.record = Some((durable, record));
+        }
+        for id in mem::take(&mut kept.message_ids).into_iter().rev() {
+            if self.message_ids.len() < MAX_MESSAGE_IDS {
+                self.message_ids.push_front((durable, id));
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, batch: &Batch) {
+        if batch.record.is_some() {
+            self.record.clone_from(&batch.record);
+        }
+        for id in &batch.message_ids {
+            if self.message_ids.len() == MAX_MESSAGE_IDS {
+                self.message_ids.pop_front();
+            }
+            self.message_ids.push_back(id.clone());
         }
     }
 }
@@ -218,6 +274,16 @@ impl Source for EventLog {
         let mut state = self.state.lock();
         state.feed.committed(seq, store.backlog());
         self.trim(&mut state);
+    }
+
+    fn tenure(&self) -> Option<&Arc<Tenure>> {
+        self.tenure.as_ref()
+    }
+
+    fn rewind(&self, durable: u64) {
+        let Some(store) = &self.store else { return };
+        let State { window, feed, .. } = &mut *self.state.lock();
+        feed.rewind(window, durable, store.backlog());
     }
 }
 

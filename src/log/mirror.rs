@@ -5,12 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    cursor::Cursor,
-    doorbell::Doorbell,
-    event_log::EventLog,
-    feed::Feed,
-};
+use super::{cursor::Cursor, doorbell::Doorbell, event_log::EventLog, feed::Feed, window::Window};
 use crate::store::{Entry, SessionKey, Store};
 
 impl EventLog {
@@ -34,6 +29,16 @@ impl EventLog {
         entries.retain(|entry| entry.seq > last);
         if self.ending().is_none() {
             self.append(&mut entries);
+        }
+    }
+
+    /// The owner dropped the events after the last one, up to and including this seq, without storing them. Who has read less finds
+    /// what there is in the store, and that it is not all.
+    pub fn lose(&self, through: u64) {
+        let mut state = self.state.lock();
+        if through > state.window.last() {
+            state.window = Window::after(through);
+            state.feed = Feed::of_mirror(through);
         }
     }
 

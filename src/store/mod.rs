@@ -10,14 +10,18 @@
 
 mod backlog;
 mod dir;
+mod shared;
 mod sqlite;
+mod tenure;
 mod types;
 
 pub use backlog::Backlog;
 pub use dir::{DataDir, DataDirError};
+pub use shared::{Claim, Follow, Follower, NewSession, NodeId, SharedStore, Whereabouts};
 #[cfg(test)]
 pub(crate) use sqlite::raw;
 pub use sqlite::{OpenError, SqliteStore};
+pub use tenure::{Lease, Tenure};
 pub use types::{
     Batch, Chunk, Entry, Expired, KEPT_MESSAGE_IDS, Record, Retention, SessionKey, Status, StoreCounts,
     StoreError, StoreHealth, StoredSession,
@@ -44,6 +48,18 @@ pub trait Source: fmt::Debug + Send + Sync {
 
     /// Everything pulled up to and including `seq` is durable.
     fn committed(&self, seq: u64);
+
+    /// The right under which it writes to a [shared](Store::shared) store; `None`: the store is not shared.
+    fn tenure(&self) -> Option<&Arc<Tenure>> {
+        None
+    }
+
+    /// The store has lost what it had committed of this source: of the events it has those up to and including `durable` (0: none), and
+    /// of records and message ids perhaps none. Everything after it that is still in memory is to be pulled again; what is not is
+    /// lost ([`Batch::lost_through`]). The store goes on pulling; it need not be told.
+    fn rewind(&self, durable: u64) {
+        let _ = durable;
+    }
 }
 
 /// Keeps sessions. Shared by all of them as `Arc<dyn Store>`.
@@ -59,6 +75,11 @@ pub trait Store: fmt::Debug + Send + Sync {
         after: u64,
         max_bytes: usize,
     ) -> Pending<'a, Result<Chunk, StoreError>>;
+
+    /// What it offers where several gateways share it; `None`: it is this gateway's alone.
+    fn shared(&self) -> Option<&dyn SharedStore> {
+        None
+    }
 
     /// How many bytes wait to be stored, over all sessions, and how many may.
     fn backlog(&self) -> &Backlog;

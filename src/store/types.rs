@@ -189,6 +189,18 @@ pub enum StoreError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
+    /// A shared store does not answer: it is away, or this node is cut off from it. The text is for the log.
+    #[error("store: {0}")]
+    Away(String),
+    /// Another node has the session by now.
+    #[error("another node has the session")]
+    Refused,
+    /// The node that was written to is not there any more.
+    #[error("the node is gone")]
+    Gone,
+    /// The node that was written to does not read its messages.
+    #[error("the node's inbox is full")]
+    Full,
 }
 
 impl StoreError {

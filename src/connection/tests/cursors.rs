@@ -131,3 +131,22 @@ async fn a_closed_log_lets_its_cursors_go() {
     assert_eq!(event(&mut link).await, "after");
     assert_eq!(one.cursors(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_moved_closes_the_connection_after_its_last_event() {
+    let (one, other) = (log("one", 1 << 20), log("other", 1 << 20));
+    let logs = vec![Arc::clone(&one), Arc::clone(&other)];
+    let mut link = start(Probe { logs, ..Probe::default() }, Settings::default(), 1 << 20);
+    link.say("attach one").await;
+    link.say("attach other").await;
+    assert_eq!(event(&mut link).await, "attached one");
+    assert_eq!(event(&mut link).await, "attached other");
+    append(&one, [1], 0);
+    one.close_moved();
+    assert_eq!(event(&mut link).await, "one 1");
+    let (opcode, payload) = link.next().await.unwrap();
+    assert_eq!(
+        (opcode, &payload[..2], &payload[2..]),
+        (CLOSE, &1012_u16.to_be_bytes()[..], &b"session moved; reconnect"[..])
+    );
+}

@@ -1,6 +1,7 @@
 //! Unit tests of log, cursors and doorbell without a store.
 
 mod fake;
+mod nodes;
 mod random;
 mod storm;
 
