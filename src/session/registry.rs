@@ -201,7 +201,8 @@ impl Registry {
         };
         let store = self.shared.store.clone().ok_or(OpenError::Unknown)?;
         let stored = shelf::fetch(&*store, id, &place).await?;
-        let Revived { mut birth, leftover, ended } = revive::revive(&stored, &*store).await?;
+        let Revived { mut birth, leftover, ended } =
+            revive::revive(&stored, &*store, self.shared.limits.max_json_depth).await?;
         if ended {
             self.sessions.lock().shelf.has_ended(id);
             return Err(OpenError::Ended);
@@ -309,24 +310,35 @@ impl Registry {
         let id = &handle.id;
         log::error!("session {id}: broke down by a fault of the gateway; please report it");
         self.shared.pool.is_busy(id);
+        if let Some(place) = self.lay_down(handle)
+            && let Some(store) = &self.shared.store
+            && shelf::settle(&**store).await
+        {
+            self.sessions.lock().shelf.settled(&[(Arc::clone(id), place)]);
+        }
+    }
+
+    /// Says the last words of a session whose task is gone, and puts it on the shelf. In one step: who has heard of it and starts
+    /// it again finds it at rest, and who finds it at rest has all its events.
+    fn lay_down(&self, handle: &SessionHandle) -> Option<Place> {
+        let id = &handle.id;
+        let mut sessions = self.sessions.lock();
         task::last_words(&handle.log, id, self.shared.store.is_some());
-        let place = match &self.shared.store {
-            Some(store) => Some(Place {
-                epoch: handle.log.epoch().to_owned(),
-                next_seq: handle.log.last_seq() + 1,
-                settled: shelf::settle(&**store).await,
-            }),
-            None => None,
-        };
+        let place = self.shared.store.is_some().then(|| Place {
+            epoch: handle.log.epoch().to_owned(),
+            next_seq: handle.log.last_seq() + 1,
+            settled: false,
+        });
         let mut summary = handle.summary();
         summary.state = SessionStatus::Idle;
         summary.pending_permissions = 0;
         if summary.status != Liveness::Ended {
             summary.status = if place.is_some() { Liveness::Dormant } else { Liveness::Ended };
         }
-        let mut sessions = self.sessions.lock();
         sessions.live.remove(id);
-        sessions.shelf.put(Arc::clone(id), Resting { owner: Arc::clone(&handle.owner), summary, place });
+        let resting = Resting { owner: Arc::clone(&handle.owner), summary, place: place.clone() };
+        sessions.shelf.put(Arc::clone(id), resting);
+        place
     }
 
     /// A session's task is done. Its mailbox is dropped last, so that whoever waits there looks again and finds what is now.

@@ -35,7 +35,7 @@ pub(super) struct Resting {
 }
 
 /// A session's place in the store.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) epoch: String,
     /// Where its log goes on.
@@ -101,16 +101,21 @@ impl Shelf {
     }
 
     /// Those of which the store does not have everything.
-    pub(super) fn unsettled(&self) -> Vec<Arc<str>> {
+    pub(super) fn unsettled(&self) -> Vec<(Arc<str>, Place)> {
         let unsettled = |(id, resting): (&Arc<str>, &Resting)| {
-            resting.place.as_ref().is_some_and(|place| !place.settled).then(|| Arc::clone(id))
+            let place = resting.place.as_ref().filter(|place| !place.settled)?;
+            Some((Arc::clone(id), place.clone()))
         };
         self.resting.iter().filter_map(unsettled).collect()
     }
 
-    /// The store has everything of these now.
-    pub(super) fn settled(&mut self, ids: &[Arc<str>]) {
-        for id in ids {
+    /// The store has everything of these now, as they were: one that was at work since then may have more.
+    pub(super) fn settled(&mut self, places: &[(Arc<str>, Place)]) {
+        for (id, place) in places {
+            let same = |resting: &Resting| resting.place.as_ref() == Some(place);
+            if !self.resting.get(id).is_some_and(same) {
+                continue;
+            }
             let Some(mut resting) = self.resting.remove(id) else { continue };
             if let Some(place) = &mut resting.place {
                 place.settled = true;

@@ -238,6 +238,34 @@ async fn a_session_whose_task_panics_comes_back_from_the_store() {
     lab.registry.drain(Instant::now()).await;
 }
 
+/// Until the store had its last words it was found at work, without anybody who answered: `internal`.
+#[tokio::test]
+async fn a_session_that_broke_down_is_taken_up_as_soon_as_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let shut = Shut { store: sqlite(&dir), open: watch::Sender::new(true), waiting: Mutex::default() };
+    let store = Arc::new(shut);
+    let lab = Lab::new(SessionLimits::default(), Some(Arc::clone(&store) as Arc<dyn Store>)).await;
+    let (handle, _) = lab.open("s", ME).await.unwrap();
+    let me = client(1);
+    let mut cursor = me.attach(&handle, true).await.cursor.unwrap();
+    handle.command(&me.client, "a".to_owned(), say()).await.unwrap();
+    me.read_until(&mut cursor, "result", Some("a")).await;
+    store.open.send_replace(false);
+    handle.mailbox.send(Mail::BreakDown).await.unwrap();
+    me.read_until(&mut cursor, "error", None).await;
+    assert!(matches!(lab.registry.find("s", ME).await, Found::Dormant(_)));
+    let (opened, ()) = tokio::join!(lab.open("s", ME), async { store.open() });
+    let (handle, created) = opened.unwrap();
+    assert!(!created);
+    let mut cursor = me.attach(&handle, false).await.cursor.unwrap();
+    handle.command(&me.client, "b".to_owned(), say()).await.unwrap();
+    let events = me.read_until(&mut cursor, "result", Some("b")).await;
+    assert_eq!(events.iter().filter(|event| event["code"] == "internal").count(), 1, "{events:?}");
+    let seqs: Vec<_> = events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
+    assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
+    lab.registry.drain(Instant::now()).await;
+}
+
 /// It was not found any more, and never deleted; those after it were not looked at.
 #[tokio::test]
 async fn a_deletion_that_fails_is_tried_again() {
