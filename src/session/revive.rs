@@ -37,13 +37,8 @@ pub(super) async fn revive(
     store: &dyn Store,
     depth: usize,
 ) -> Result<Revived, StoreError> {
-    let mut record = match &stored.record {
-        // With a default in its place the session would go on with other rights, in another directory.
-        Some(record) => serde_json::from_str::<Record>(&record.state).map_err(|problem| {
-            StoreError::Database(format!("the record of session {} is unreadable: {problem}", stored.key))
-        })?,
-        None => Record::default(),
-    };
+    // With a default in its place the session would go on with other rights, in another directory.
+    let mut record = Record::of(stored)?;
     let seen: Seen = store.message_ids(&stored.key, &stored.epoch).await?.into_iter().collect();
     let unfinished = std::mem::take(&mut record.unfinished);
     let mut scan = Scan::new(unfinished, record.status, record.last_seq, depth);
