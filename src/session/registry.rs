@@ -83,12 +83,18 @@ pub enum OpenError {
     /// The store does not answer.
     #[error("the session store does not answer")]
     Store,
+    /// What the store has of it cannot be understood.
+    #[error("what is stored of the session cannot be read; the gateway's log says why")]
+    Unreadable,
 }
 
 impl From<StoreError> for OpenError {
     fn from(problem: StoreError) -> Self {
-        log::error!("a session could not be taken up: {problem}");
-        Self::Store
+        log::error!("a session could not be read from the store: {problem}");
+        match problem {
+            StoreError::Unreadable(_) => Self::Unreadable,
+            StoreError::Database(_) | StoreError::Closed => Self::Store,
+        }
     }
 }
 
@@ -116,8 +122,11 @@ impl Registry {
     }
 
     /// Looks for a session of `owner`'s.
-    pub async fn find(&self, id: &str, owner: &str) -> Found {
-        self.look(&id.into(), owner).await.unwrap_or(Found::Unknown)
+    ///
+    /// # Errors
+    /// The store does not answer, so that it is not known whether there is one.
+    pub async fn find(&self, id: &str, owner: &str) -> Result<Found, OpenError> {
+        self.look(&id.into(), owner).await
     }
 
     async fn look(&self, id: &Arc<str>, owner: &str) -> Result<Found, OpenError> {
@@ -143,12 +152,14 @@ impl Registry {
         let mut list: Vec<_> = {
             let sessions = self.sessions.lock();
             let live = sessions.live.values().filter(|handle| *handle.owner == *owner);
-            let resting = sessions.shelf.of_owner(owner).map(|resting| resting.summary.clone());
+            let resting = sessions.shelf.of_owner(owner).filter(|resting| resting.readable);
+            let resting = resting.map(|resting| resting.summary.clone());
             live.map(SessionHandle::summary).chain(resting).collect()
         };
         if let Some(store) = &self.shared.store {
-            match shelf::ended(&**store, owner).await {
+            match store.ended(owner).await {
                 Ok(ended) => {
+                    let ended = self.sessions.lock().shelf.list(ended);
                     let here: HashSet<_> = list.iter().map(|summary| summary.session_id.clone()).collect();
                     list.extend(ended.into_iter().filter(|summary| !here.contains(&summary.session_id)));
                 }
@@ -201,7 +212,8 @@ impl Registry {
         };
         let store = self.shared.store.clone().ok_or(OpenError::Unknown)?;
         let stored = shelf::fetch(&*store, id, &place).await?;
-        let Revived { mut birth, leftover, ended } = revive::revive(&stored, &*store).await?;
+        let Revived { mut birth, leftover, ended } =
+            revive::revive(&stored, &*store, self.shared.limits.max_json_depth).await?;
         if ended {
             self.sessions.lock().shelf.has_ended(id);
             return Err(OpenError::Ended);
@@ -309,24 +321,36 @@ impl Registry {
         let id = &handle.id;
         log::error!("session {id}: broke down by a fault of the gateway; please report it");
         self.shared.pool.is_busy(id);
+        if let Some(place) = self.lay_down(handle)
+            && let Some(store) = &self.shared.store
+            && shelf::settle(&**store).await
+        {
+            self.sessions.lock().shelf.settled(&[(Arc::clone(id), place)]);
+        }
+    }
+
+    /// Says the last words of a session whose task is gone, and puts it on the shelf. In one step: who has heard of it and starts
+    /// it again finds it at rest, and who finds it at rest has all its events.
+    fn lay_down(&self, handle: &SessionHandle) -> Option<Place> {
+        let id = &handle.id;
+        let mut sessions = self.sessions.lock();
         task::last_words(&handle.log, id, self.shared.store.is_some());
-        let place = match &self.shared.store {
-            Some(store) => Some(Place {
-                epoch: handle.log.epoch().to_owned(),
-                next_seq: handle.log.last_seq() + 1,
-                settled: shelf::settle(&**store).await,
-            }),
-            None => None,
-        };
+        let place = self.shared.store.is_some().then(|| Place {
+            epoch: handle.log.epoch().to_owned(),
+            next_seq: handle.log.last_seq() + 1,
+            settled: false,
+        });
         let mut summary = handle.summary();
         summary.state = SessionStatus::Idle;
         summary.pending_permissions = 0;
         if summary.status != Liveness::Ended {
             summary.status = if place.is_some() { Liveness::Dormant } else { Liveness::Ended };
         }
-        let mut sessions = self.sessions.lock();
         sessions.live.remove(id);
-        sessions.shelf.put(Arc::clone(id), Resting { owner: Arc::clone(&handle.owner), summary, place });
+        let owner = Arc::clone(&handle.owner);
+        let resting = Resting { owner, summary, place: place.clone(), readable: true };
+        sessions.shelf.put(Arc::clone(id), resting);
+        place
     }
 
     /// A session's task is done. Its mailbox is dropped last, so that whoever waits there looks again and finds what is now.
@@ -345,7 +369,8 @@ impl Registry {
         let mut sessions = self.sessions.lock();
         sessions.live.remove(&handle.id);
         if closing != Closing::Removed {
-            let resting = Resting { owner: Arc::clone(&handle.owner), summary: handle.summary(), place };
+            let owner = Arc::clone(&handle.owner);
+            let resting = Resting { owner, summary: handle.summary(), place, readable: true };
             sessions.shelf.put(Arc::clone(&handle.id), resting);
         }
         drop(sessions);
@@ -422,21 +447,21 @@ impl Registry {
         (live.iter().map(SessionHandle::vitals).collect(), resting)
     }
 
-    /// What is kept of a session that rests. None where there is no store, or it does not answer.
-    pub async fn at_rest(&self, id: &str) -> Option<AtRest> {
+    /// What is kept of a session that rests. None where there is no store.
+    ///
+    /// # Errors
+    /// The store does not answer, or what it has cannot be read.
+    pub async fn at_rest(&self, id: &str) -> Result<Option<AtRest>, OpenError> {
         let place = self.sessions.lock().shelf.get(id).and_then(|resting| resting.place.clone());
-        let store = self.shared.store.as_ref()?;
+        let Some(store) = &self.shared.store else { return Ok(None) };
         let stored = match place {
-            Some(place) => shelf::fetch(&**store, &id.into(), &place).await.ok(),
-            None => store.session(&Arc::<str>::from(id).into()).await.ok().flatten(),
-        }?;
-        let record = stored.record.and_then(|record| serde_json::from_str(&record.state).ok());
-        Some(AtRest {
-            record: record.unwrap_or_default(),
-            epoch: stored.epoch,
-            first_seq: stored.first_seq,
-            last_seq: stored.last_seq,
-        })
+            Some(place) => Some(shelf::fetch(&**store, &id.into(), &place).await?),
+            None => store.session(&Arc::<str>::from(id).into()).await?,
+        };
+        let Some(stored) = stored else { return Ok(None) };
+        let record = Record::of(&stored)?;
+        let StoredSession { epoch, first_seq, last_seq, .. } = stored;
+        Ok(Some(AtRest { record, epoch, first_seq, last_seq }))
     }
 }
 

@@ -45,8 +45,14 @@ impl Context<'_> {
         Err(self.error(ErrorCode::Internal, "the session does not answer"))
     }
 
+    /// What there is under the message's `session_id`.
+    async fn find(&self) -> Result<Found, FrameError> {
+        let found = self.dispatch.registry.find(self.session_id(), self.owner).await;
+        found.map_err(|problem| self.not_opened(&problem))
+    }
+
     async fn live_session(&self) -> Result<SessionHandle, FrameError> {
-        match self.dispatch.registry.find(self.session_id(), self.owner).await {
+        match self.find().await? {
             Found::Live(handle) => Ok(handle),
             Found::Ended(_) => Err(self.error(ErrorCode::SessionEnded, "the session has ended")),
             Found::Dormant(_) => Err(self
@@ -57,9 +63,7 @@ impl Context<'_> {
 
     /// Has a session that rests woken up.
     async fn wake_if_dormant(&self) -> Result<(), FrameError> {
-        let Found::Dormant(_) = self.dispatch.registry.find(self.session_id(), self.owner).await else {
-            return Ok(());
-        };
+        let Found::Dormant(_) = self.find().await? else { return Ok(()) };
         let none = || Err(OpenError::Unknown);
         // It is not to work: where it would is of no concern.
         let anywhere = |path: &str| Some(path.to_owned());
@@ -75,7 +79,7 @@ impl Context<'_> {
             OpenError::TooMany(_) => ErrorCode::Capacity,
             OpenError::Draining => ErrorCode::AgentUnavailable,
             OpenError::Directory => ErrorCode::InvalidCwd,
-            OpenError::Store => ErrorCode::Internal,
+            OpenError::Store | OpenError::Unreadable => ErrorCode::Internal,
         };
         self.error(code, problem.to_string())
     }

@@ -241,6 +241,17 @@ fn a_mode_that_the_agent_changes_within_a_turn_is_told() {
 }
 
 #[test]
+fn a_mode_that_comes_with_a_status_is_told_too() {
+    let mut world = World::new();
+    world.attach(true);
+    world.settle();
+    world.say("x");
+    world.step();
+    world.line(&json!({"type":"system","subtype":"status","status":"requesting","permissionMode":"plan"}));
+    assert_eq!(world.all("config_updated")[0]["config"]["permission_mode"], "plan");
+}
+
+#[test]
 fn bypass_comes_with_a_new_process_and_not_where_claude_code_is_root() {
     let limits = || SessionLimits { allow_bypass: true, ..SessionLimits::default() };
     let fields = || ConfigUpdateFields {
