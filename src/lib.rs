@@ -52,6 +52,7 @@ pub mod dispatch;
 pub mod gateway;
 pub mod log;
 pub mod metrics;
+pub mod nodes;
 pub mod protocol;
 pub mod scripted_model;
 pub mod server;

@@ -15,6 +15,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "server",
             "connection",
+            "nodes",
             "dispatch",
             "session",
             "log",
@@ -30,6 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Neither knows what messages mean; close codes are the transport's own vocabulary.
     ("server", &["connection", "protocol::codes"]),
     ("connection", &["log", "protocol::codes", "wake"]),
+    ("nodes", &["dispatch", "session", "log", "store", "protocol"]),
     ("dispatch", &["session", "protocol"]),
     ("session", &["converter", "log", "store", "agent", "protocol", "metrics", "wake"]),
     // The only room that knows both vocabularies, and of the agent's only the words.

@@ -3,16 +3,19 @@
 //! Parsing, unknown types and bad fields are dealt with here, once. Handlers return values ([`Answer`]); none of them writes
 //! to a socket, and this room does not know that there is one.
 
+mod elsewhere;
 mod handlers;
 mod paths;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+pub use elsewhere::{Elsewhere, Errand, Routed};
 pub use paths::{BadRoot, WorkspaceRoots};
 
 use crate::protocol::encode::{Encoder, Header as ReplyHeader};
@@ -52,6 +55,8 @@ pub struct Dispatch {
     pub limits: FrameLimits,
     /// Where sessions may work.
     pub roots: WorkspaceRoots,
+    /// Where sessions are that are not here; none: all are.
+    pub elsewhere: Option<Arc<dyn Elsewhere>>,
 }
 
 /// One message on its way to its handler.
@@ -61,6 +66,8 @@ struct Context<'a> {
     owner: &'a Arc<str>,
     header: Header<'a>,
     text: &'a str,
+    /// The session is not here, as it turned out.
+    moved: AtomicBool,
 }
 
 /// What came of a frame.
@@ -75,20 +82,41 @@ pub struct Handled {
 impl Dispatch {
     /// Handles one text frame of `client`, who is `owner`.
     pub async fn text(&self, client: &Client, owner: &Arc<str>, text: &str) -> Handled {
-        match self.handle(client, owner, text).await {
-            Ok(answer) => Handled { answer, bad: None },
-            Err(error) => {
-                let bad = is_bad_frame(error.code).then_some(error.code);
-                Handled { answer: self.error(&error).into(), bad }
-            }
-        }
+        let handled = match self.context(client, owner, text) {
+            Ok((context, handler)) => match &self.elsewhere {
+                None => handler(&context).await.map(Handled::of),
+                Some(elsewhere) => context.handle_where_it_is(*handler, &**elsewhere).await,
+            },
+            Err(error) => Err(error),
+        };
+        handled.unwrap_or_else(|error| self.refused(&error))
     }
 
-    async fn handle(&self, client: &Client, owner: &Arc<str>, text: &str) -> Result<Answer, FrameError> {
+    /// As [`text`](Self::text), for a message that came by way of another gateway. `None`: its session is not here.
+    pub async fn remote_text(&self, client: &Client, owner: &Arc<str>, text: &str) -> Option<Handled> {
+        let handled = match self.context(client, owner, text) {
+            Ok((context, handler)) => context.handle_if_here(*handler).await?,
+            Err(error) => Err(error),
+        };
+        Some(handled.unwrap_or_else(|error| self.refused(&error)))
+    }
+
+    fn context<'a>(
+        &'a self,
+        client: &'a Client,
+        owner: &'a Arc<str>,
+        text: &'a str,
+    ) -> Result<(Context<'a>, &'static Handler), FrameError> {
         let header = header(text, &self.limits)?;
         let handler = TABLE.iter().find(|(kind, _)| *kind == header.kind).map(|(_, handler)| handler);
         let Some(handler) = handler else { return Err(FrameError::unknown_type(header.kind)) };
-        handler(&Context { dispatch: self, client, owner, header, text }).await
+        let moved = AtomicBool::new(false);
+        Ok((Context { dispatch: self, client, owner, header, text, moved }, handler))
+    }
+
+    fn refused(&self, error: &FrameError) -> Handled {
+        let bad = is_bad_frame(error.code).then_some(error.code);
+        Handled { answer: self.error(error).into(), bad }
     }
 
     /// The `error` for a frame that is no text.
@@ -152,6 +180,12 @@ impl Dispatch {
         let id = self.registry.shared().next_reply_id();
         let header = ReplyHeader { id: id.as_str().into(), request_id, seq: None, timestamp };
         Encoder::new(session).encode(&header, message)
+    }
+}
+
+impl Handled {
+    fn of(answer: Answer) -> Self {
+        Self { answer, bad: None }
     }
 }
 

@@ -18,7 +18,8 @@ use super::{Gateway, GatewayService};
 use crate::agent::{self, AgentLimits, BadInstance, Instance, Spawner};
 use crate::config::{Config, DataDir};
 use crate::connection;
-use crate::dispatch::{BadRoot, Dispatch, WorkspaceRoots};
+use crate::dispatch::{BadRoot, Dispatch, Elsewhere, WorkspaceRoots};
+use crate::nodes::Nodes;
 use crate::protocol::parse::FrameLimits;
 use crate::protocol::{self, ServerInfo};
 use crate::server::{
@@ -79,11 +80,14 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
     };
     let registry =
         Registry::new(Arc::clone(&shared), home.sessions, limits.max_sessions_per_owner, tasks.clone());
-    let dispatch = Dispatch {
+    let done = CancellationToken::new();
+    let nodes = Nodes::new(&registry, done.child_token());
+    let dispatch = Arc::new(Dispatch {
         registry: Arc::clone(&registry),
         limits: FrameLimits { depth: limits.max_json_depth, ..FrameLimits::default() },
         roots,
-    };
+        elsewhere: nodes.clone().map(|nodes| nodes as Arc<dyn Elsewhere>),
+    });
     let settings = server_settings(&config, tokens)?;
     let exporter = Exporter::new(Sampler {
         registry: Arc::clone(&registry),
@@ -91,8 +95,10 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
         store: home.store.clone(),
         max_agents: limits.max_agents.max(1),
     });
-    let done = CancellationToken::new();
     // Last: a gateway that cannot be put together leaves nothing running.
+    if let Some(nodes) = &nodes {
+        nodes.serve(&dispatch);
+    }
     if warm.agents > 0 {
         let (keeping, gone) = (warm::keep(Arc::clone(&shared), warm, tasks.clone()), done.clone());
         tasks.spawn(async move {
@@ -110,6 +116,7 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
         service: Arc::new(GatewayService::new(dispatch, exporter, config.console)),
         registry,
         store: home.store,
+        nodes,
         settings,
         drain: config.times.drain,
         sweeper: Sweeper { instance: home.instance, scratch_dir: home.scratch_dir },

@@ -23,6 +23,7 @@ pub use demo::{Demo, DemoError};
 pub use service::GatewayService;
 
 use crate::config::{Config, Limits};
+use crate::nodes::Nodes;
 use crate::server::{self, Listener, Shutdown};
 use crate::session::Registry;
 use crate::store::{Retention, Store};
@@ -53,6 +54,8 @@ pub struct Gateway {
     service: Arc<GatewayService>,
     registry: Arc<Registry>,
     store: Option<Arc<dyn Store>>,
+    /// Where the store is shared.
+    nodes: Option<Arc<Nodes>>,
     settings: server::Settings,
     drain: Duration,
     retention: Retention,
@@ -105,6 +108,9 @@ impl Gateway {
         self.done.disarm().cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        if let Some(nodes) = &self.nodes {
+            nodes.close().await;
+        }
         if let Some(store) = &self.store {
             match tokio::time::timeout(CLOSE_STORE, store.close()).await {
                 Ok(Ok(())) => {}

@@ -21,7 +21,7 @@ use crate::store::StoreHealth;
 /// The gateway as connections see it.
 #[derive(Debug)]
 pub struct GatewayService {
-    dispatch: Dispatch,
+    dispatch: Arc<Dispatch>,
     exporter: Exporter,
     with_console: bool,
     /// Cancelled when the gateway drains.
@@ -36,7 +36,7 @@ pub struct Connected {
 }
 
 impl GatewayService {
-    pub(super) fn new(dispatch: Dispatch, exporter: Exporter, with_console: bool) -> Self {
+    pub(super) fn new(dispatch: Arc<Dispatch>, exporter: Exporter, with_console: bool) -> Self {
         Self { dispatch, exporter, with_console, unready: CancellationToken::new() }
     }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
-    doorbell::{Bell, CursorId},
+    doorbell::{Bell, CursorId, Doorbell},
     event_log::{EventLog, Here},
+    hold::Hold,
 };
 use crate::store::{Chunk, Store};
 
@@ -57,6 +58,16 @@ impl Cursor {
     /// Id of the session.
     pub fn session(&self) -> &str {
         self.log.key()
+    }
+
+    /// A hold on the same log.
+    pub fn hold(&self, doorbell: &Doorbell) -> Hold {
+        self.log.hold(doorbell)
+    }
+
+    /// See [`EventLog::durable_seq`].
+    pub fn durable_seq(&self) -> u64 {
+        self.log.durable_seq()
     }
 
     /// Seq of the last event that was read.

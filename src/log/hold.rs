@@ -39,6 +39,11 @@ impl Hold {
         self.bell.id
     }
 
+    /// The log's epoch.
+    pub fn epoch(&self) -> &str {
+        self.log.epoch()
+    }
+
     /// Id of the session.
     pub fn session(&self) -> &str {
         self.log.key()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
 
-use crate::store::StoreHealth;
+use crate::store::{StoreHealth, Tenure};
 use crate::wake::OnWake;
 
 /// What happened.
@@ -18,6 +18,8 @@ pub(super) enum Heard {
     Attached(usize),
     /// The store works, or does not.
     Store(StoreHealth),
+    /// The tenure has ended.
+    Lost,
 }
 
 /// Where it is heard.
@@ -26,6 +28,7 @@ struct Sources {
     bedtime: Arc<Notify>,
     attached: watch::Receiver<usize>,
     store: Option<watch::Receiver<StoreHealth>>,
+    tenure: Option<Arc<Tenure>>,
 }
 
 /// Listens all the time.
@@ -38,8 +41,9 @@ impl Ears {
         bedtime: Arc<Notify>,
         attached: watch::Receiver<usize>,
         store: Option<watch::Receiver<StoreHealth>>,
+        tenure: Option<Arc<Tenure>>,
     ) -> Self {
-        Self(OnWake::new(Box::pin(Sources { bedtime, attached, store }.hear())))
+        Self(OnWake::new(Box::pin(Sources { bedtime, attached, store, tenure }.hear())))
     }
 
     /// What happens next. Cancel safe: what was heard waits.
@@ -56,8 +60,16 @@ impl Sources {
             () = self.bedtime.notified() => Heard::Bedtime,
             Ok(()) = self.attached.changed() => Heard::Attached(*self.attached.borrow_and_update()),
             health = changed(&mut self.store) => Heard::Store(health),
+            () = lost(self.tenure.as_deref()) => Heard::Lost,
         };
         (heard, self)
+    }
+}
+
+async fn lost(tenure: Option<&Tenure>) {
+    match tenure {
+        Some(tenure) => tenure.lost().await,
+        None => std::future::pending().await,
     }
 }
 

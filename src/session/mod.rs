@@ -5,6 +5,7 @@
 
 mod ears;
 mod handle;
+mod held;
 mod journal;
 mod launch;
 mod pool;
@@ -28,6 +29,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use handle::Vitals;
 pub use handle::{Answer, Client, SessionHandle};
+pub use held::{Listed, newest_first};
 pub use journal::{Journal, Position};
 pub use pool::{Acquired, AgentPool, Slot};
 pub use record::{OpenMessage, Record, RunningTurn, Seen, Unfinished};

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::Shared;
 use super::handle::{Mail, SessionHandle, Vitals};
+use super::held::{Holdings, newest_first};
 use super::journal::Position;
 use super::record::{Record, Seen};
 use super::revive::{self, Revived};
@@ -37,7 +38,9 @@ pub struct Registry {
     reviving: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
     /// `--max-sessions-per-owner`.
-    max_per_owner: usize,
+    pub(super) max_per_owner: usize,
+    /// For a store that several gateways share.
+    pub(super) holdings: Holdings,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +83,9 @@ pub enum OpenError {
         "the session's directory is gone, or is not under the server's workspace roots now (--workspace-root)"
     )]
     Directory,
+    /// Another gateway runs it: it is to be asked.
+    #[error("the session is on its way to another gateway; try again")]
+    Elsewhere,
     /// The store does not answer.
     #[error("the session store does not answer")]
     Store,
@@ -93,7 +99,8 @@ impl From<StoreError> for OpenError {
         log::error!("a session could not be read from the store: {problem}");
         match problem {
             StoreError::Unreadable(_) => Self::Unreadable,
-            StoreError::Database(_) | StoreError::Closed => Self::Store,
+            StoreError::Refused => Self::Elsewhere,
+            _ => Self::Store,
         }
     }
 }
@@ -113,6 +120,7 @@ impl Registry {
             reviving: tokio::sync::Mutex::default(),
             tasks,
             max_per_owner,
+            holdings: Holdings::default(),
         })
     }
 
@@ -149,25 +157,33 @@ impl Registry {
     /// The caller's sessions, newest first.
     pub async fn list(&self, owner: &str) -> Vec<SessionSummary> {
         // Memory first: what leaves it afterwards is in the store by then.
-        let mut list: Vec<_> = {
-            let sessions = self.sessions.lock();
-            let live = sessions.live.values().filter(|handle| *handle.owner == *owner);
-            let resting = sessions.shelf.of_owner(owner).filter(|resting| resting.readable);
-            let resting = resting.map(|resting| resting.summary.clone());
-            live.map(SessionHandle::summary).chain(resting).collect()
-        };
+        let mut list = self.list_memory(owner);
         if let Some(store) = &self.shared.store {
             match store.ended(owner).await {
                 Ok(ended) => {
-                    let ended = self.sessions.lock().shelf.list(ended);
+                    let ended = self.read_list(ended);
                     let here: HashSet<_> = list.iter().map(|summary| summary.session_id.clone()).collect();
                     list.extend(ended.into_iter().filter(|summary| !here.contains(&summary.session_id)));
                 }
                 Err(problem) => log::error!("ended sessions cannot be listed: {problem}"),
             }
         }
-        list.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.session_id.cmp(&a.session_id)));
+        newest_first(&mut list);
         list
+    }
+
+    /// What memory holds of the owner's.
+    pub(super) fn list_memory(&self, owner: &str) -> Vec<SessionSummary> {
+        let sessions = self.sessions.lock();
+        let live = sessions.live.values().filter(|handle| *handle.owner == *owner);
+        let resting = sessions.shelf.of_owner(owner).filter(|resting| resting.readable);
+        let resting = resting.map(|resting| resting.summary.clone());
+        live.map(SessionHandle::summary).chain(resting).collect()
+    }
+
+    /// What there is to say of sessions that the store has.
+    pub(super) fn read_list(&self, stored: Vec<StoredSession>) -> Vec<SessionSummary> {
+        self.sessions.lock().shelf.list(stored)
     }
 
     /// The session `id` of `owner`'s: at work, woken up, or made with what `config` gives. The flag tells whether it is new.
@@ -183,11 +199,71 @@ impl Registry {
         match self.look(id, owner).await? {
             Found::Live(handle) => return Ok((handle, false)),
             Found::Ended(_) => return Err(OpenError::Ended.into()),
+            Found::Dormant(_) if self.shared_store().is_some() => {
+                return Ok(self.claim(id, owner, directory, None).await?);
+            }
             Found::Dormant(_) => return Ok((self.wake(id, owner, directory).await?, false)),
             Found::Unknown => {}
         }
         let config = config()?;
+        if self.shared_store().is_some() {
+            return Ok(self.claim(id, owner, directory, Some(config)).await?);
+        }
         Ok(self.create(id, owner, config)?)
+    }
+
+    /// The session, if it is at work here and `owner`'s.
+    pub(super) fn at_work(&self, id: &str, owner: &str) -> Result<Option<SessionHandle>, OpenError> {
+        let sessions = self.sessions.lock();
+        if sessions.draining {
+            return Err(OpenError::Draining);
+        }
+        let Some(handle) = sessions.live.get(id) else { return Ok(None) };
+        if *handle.owner == *owner { Ok(Some(handle.clone())) } else { Err(OpenError::Unknown) }
+    }
+
+    /// Whether a session has a task, or waits for the store.
+    pub(super) fn is_in_memory(&self, id: &str) -> bool {
+        let sessions = self.sessions.lock();
+        sessions.live.contains_key(id) || sessions.shelf.get(id).is_some()
+    }
+
+    pub(super) fn begin_unless_draining(
+        self: &Arc<Self>,
+        id: &Arc<str>,
+        owner: &Arc<str>,
+        state: SessionState,
+        log: Arc<EventLog>,
+    ) -> Result<SessionHandle, OpenError> {
+        let mut sessions = self.sessions.lock();
+        if sessions.draining {
+            return Err(OpenError::Draining);
+        }
+        Ok(self.begin(&mut sessions, id, owner, state, log))
+    }
+
+    pub(super) fn forget_live(&self, id: &str) {
+        self.sessions.lock().live.remove(id);
+    }
+
+    /// From work to rest, in one step.
+    pub(super) fn to_shelf(&self, handle: &SessionHandle, place: Place) {
+        let (owner, summary) = (Arc::clone(&handle.owner), handle.summary());
+        let mut sessions = self.sessions.lock();
+        sessions.live.remove(&handle.id);
+        let resting = Resting { owner, summary, place: Some(place), readable: true };
+        sessions.shelf.put(Arc::clone(&handle.id), resting);
+    }
+
+    pub(super) fn on_shelf(&self, id: &str) -> Option<Place> {
+        self.sessions.lock().shelf.get(id)?.place.clone()
+    }
+
+    /// Takes it off, if it still rests at that place.
+    pub(super) fn off_shelf(&self, id: &str, place: &Place) -> bool {
+        let mut sessions = self.sessions.lock();
+        let is_there = sessions.shelf.get(id).is_some_and(|resting| resting.place.as_ref() == Some(place));
+        is_there && sessions.shelf.remove(id).is_some()
     }
 
     pub(super) async fn wake(
@@ -321,7 +397,10 @@ impl Registry {
         let id = &handle.id;
         log::error!("session {id}: broke down by a fault of the gateway; please report it");
         self.shared.pool.is_busy(id);
-        if let Some(place) = self.lay_down(handle)
+        let place = self.lay_down(handle);
+        if self.shared_store().is_some() {
+            self.lay_down_held(handle).await;
+        } else if let Some(place) = place
             && let Some(store) = &self.shared.store
             && shelf::settle(&**store).await
         {
@@ -355,6 +434,12 @@ impl Registry {
 
     /// A session's task is done. Its mailbox is dropped last, so that whoever waits there looks again and finds what is now.
     async fn finished(&self, finished: task::Finished) {
+        if self.shared_store().is_some() {
+            let (id, closing) = (Arc::clone(&finished.handle.id), finished.closing);
+            self.finished_held(finished).await;
+            log::info!("session {id}: {}", describe(closing));
+            return;
+        }
         let task::Finished { handle, closing, place, mailbox } = finished;
         let mut place = place;
         if let (Some(place), Some(store)) = (&mut place, &self.shared.store) {
@@ -398,7 +483,12 @@ impl Registry {
     pub async fn forget(&self, retention: Retention) -> Result<(), StoreError> {
         let Some(store) = &self.shared.store else { return Ok(()) };
         let unsettled = self.sessions.lock().shelf.unsettled();
-        if !unsettled.is_empty() && shelf::settle(&**store).await {
+        if let Some(shared) = store.shared() {
+            for (id, _) in &unsettled {
+                // Later, if the store still does not take it.
+                let _ = self.lay_aside(shared, id).await;
+            }
+        } else if !unsettled.is_empty() && shelf::settle(&**store).await {
             self.sessions.lock().shelf.settled(&unsettled);
         }
         let mut outcome = Ok(());
@@ -422,7 +512,9 @@ impl Registry {
         match sessions.shelf.get(id).map(|resting| &resting.place) {
             Some(Some(place)) if place.epoch == expired.epoch => LetGo::Yes(sessions.shelf.remove(id)),
             // Over, and known to the store alone; or its task is about to end.
-            None if expired.ended && !sessions.live.contains_key(id) => LetGo::Yes(None),
+            None if (expired.ended || self.shared_store().is_some()) && !sessions.live.contains_key(id) => {
+                LetGo::Yes(None)
+            }
             Some(_) | None => LetGo::No,
         }
     }
@@ -494,7 +586,10 @@ impl Sessions {
 }
 
 /// The directories of a stored session, held to what the operator allows now and to where symlinks lead now.
-fn hold_to_roots(birth: &mut Birth, directory: &dyn Fn(&str) -> Option<String>) -> Result<(), OpenError> {
+pub(super) fn hold_to_roots(
+    birth: &mut Birth,
+    directory: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), OpenError> {
     let Record { config, rules, .. } = &mut birth.record;
     if let Some(cwd) = &mut config.cwd {
         *cwd = directory(cwd).ok_or_else(|| {
@@ -520,5 +615,6 @@ fn describe(closing: Closing) -> &'static str {
         Closing::Ended(_) => "ended",
         Closing::Removed => "removed",
         Closing::Dormant => "dormant",
+        Closing::Lost => "another gateway may have it by now",
     }
 }

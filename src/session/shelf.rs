@@ -196,8 +196,8 @@ pub(super) async fn settle(store: &dyn Store) -> bool {
 /// A session that is not in memory.
 pub(super) async fn look_up(store: &dyn Store, id: &Arc<str>, owner: &str) -> Result<Found, StoreError> {
     let stored = store.session(&Arc::clone(id).into()).await?;
-    // One that has not ended and was not in memory is just being made or deleted.
-    let ended = stored.filter(|stored| stored.ended().is_some());
+    // One that has not ended and was not in memory is just being made or deleted, unless others may have it.
+    let ended = stored.filter(|stored| store.shared().is_some() || stored.ended().is_some());
     Ok(ended.map_or(Found::Unknown, |stored| Resting::of(stored).0.found_by(owner)))
 }
 

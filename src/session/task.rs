@@ -103,6 +103,7 @@ impl SessionTask {
                 Arc::clone(&bedtime),
                 log.changed(),
                 shared.store.as_ref().map(|store| store.health()),
+                log.tenure().cloned(),
             ),
             bedtime,
             shared,
@@ -141,6 +142,12 @@ impl SessionTask {
             }
             had_agent = self.agent.is_some();
             let event = self.next_event(timer.as_mut()).await;
+            // What another gateway may be doing by now must not be done here: a pause of this process is seen before what came of it.
+            if !self.log.is_held() {
+                drop(event);
+                self.abandon().await;
+                return Closing::Lost;
+            }
             self.handle_event(event);
         }
     }
@@ -213,6 +220,8 @@ impl SessionTask {
             #[cfg(test)]
             Event::Mail(Mail::BreakDown) => panic!("as the test wants it"),
             Event::Relieved => self.pressed = None,
+            // Seen before.
+            Event::Heard(Heard::Lost) => {}
             Event::Heard(Heard::Bedtime) => self.state.handle(Input::Sleep, now),
             Event::Heard(Heard::Attached(count)) => self.attached_changed(count, now),
             Event::Heard(Heard::Store(health)) => {
@@ -254,7 +263,7 @@ impl SessionTask {
         }
         self.state.handle(Input::Command { client: client_id, id, command }, now);
         self.flush();
-        if let Some((_, given)) = self.current.take() {
+        if let Some((_, given)) = self.current.take().filter(|_| self.log.is_held()) {
             // Nobody there any more: the cursor is dropped with the answer, and the log says so.
             let _ = answer.send(given);
         }
@@ -354,10 +363,13 @@ impl SessionTask {
         let mut place = None;
         if closing == Closing::Removed {
             self.log.delete();
-        } else {
+        } else if closing != Closing::Lost {
             let journal = Journal { record: Some(self.record()), message_ids: Vec::new() };
             self.log.append_with(self.state.entries(), journal);
-            self.log.close();
+            // Who is attached to a session that rests where others can take it up is to look for it there, but not yet.
+            if closing != Closing::Dormant || self.log.tenure().is_none() {
+                self.log.close();
+            }
             place = self.shared.store.is_some().then(|| Place {
                 epoch: self.log.epoch().to_owned(),
                 next_seq: self.state.position().next_seq,

@@ -54,7 +54,11 @@ fn at_rest(context: &Context<'_>, summary: &SessionSummary, kept: Option<AtRest>
 
 pub(in crate::dispatch) async fn session_list(context: &Context<'_>) -> Result<Answer, FrameError> {
     let Empty {} = context.body()?;
-    let sessions = context.dispatch.registry.list(context.owner).await;
+    let listed = context.dispatch.registry.list_everywhere(context.owner).await;
+    let sessions = match &context.dispatch.elsewhere {
+        Some(elsewhere) if !listed.elsewhere.is_empty() => elsewhere.complete(context.owner, listed).await,
+        _ => listed.sessions,
+    };
     Ok(context.answer(&ServerMessage::SessionList(SessionList { sessions })))
 }
 

@@ -5,6 +5,7 @@ pub(super) mod open;
 pub(super) mod work;
 
 use std::borrow::Cow;
+use std::sync::atomic::Ordering;
 
 use super::Context;
 use crate::protocol::ErrorCode;
@@ -41,6 +42,9 @@ impl Context<'_> {
             if let Some(answer) = handle.command(self.client, self.id(), command()).await {
                 return Ok(answer);
             }
+            if self.may_have_moved() {
+                break;
+            }
         }
         Err(self.error(ErrorCode::Internal, "the session does not answer"))
     }
@@ -49,6 +53,13 @@ impl Context<'_> {
     async fn find(&self) -> Result<Found, FrameError> {
         let found = self.dispatch.registry.find(self.session_id(), self.owner).await;
         found.map_err(|problem| self.not_opened(&problem))
+    }
+
+    /// A session that was here is not any more. Where others share the store they may have it, and the message is to go after it.
+    fn may_have_moved(&self) -> bool {
+        let shared = self.dispatch.registry.shared_store().is_some();
+        self.moved.fetch_or(shared, Ordering::Relaxed);
+        shared
     }
 
     async fn live_session(&self) -> Result<SessionHandle, FrameError> {
@@ -77,6 +88,10 @@ impl Context<'_> {
             OpenError::Unknown => return self.unknown_session(),
             OpenError::Ended => ErrorCode::SessionEnded,
             OpenError::TooMany(_) => ErrorCode::Capacity,
+            OpenError::Elsewhere => {
+                self.moved.store(true, Ordering::Relaxed);
+                ErrorCode::AgentUnavailable
+            }
             OpenError::Draining => ErrorCode::AgentUnavailable,
             OpenError::Directory => ErrorCode::InvalidCwd,
             OpenError::Store | OpenError::Unreadable => ErrorCode::Internal,

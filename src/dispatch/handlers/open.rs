@@ -60,6 +60,9 @@ async fn attach(
         if let Some(answer) = handle.command(context.client, context.id(), Command::Attach(attach)).await {
             return Ok((answer, handle.summary().created_at));
         }
+        if context.may_have_moved() {
+            break;
+        }
     }
     Err(context.error(ErrorCode::Internal, "the session does not answer"))
 }

@@ -46,7 +46,7 @@ fn a_mirror_drops_what_its_window_has_no_room_for() {
     log.extend(entries(1..=2));
     log.extend(entries(3..=4));
     log.extend(entries(5..=6));
-    assert_eq!(log.state.lock().window.first(), 3);
+    assert_eq!(log.state.lock().window.first(), 4);
     assert_eq!(log.first_seq(), 1, "the store has the others");
 }
 

@@ -228,6 +228,8 @@ pub enum Closing {
     Removed,
     /// It rests in the store.
     Dormant,
+    /// Its tenure ended: another gateway may run it by now. Said by the task, never by the state machine.
+    Lost,
 }
 
 /// What an agent is to be started with.

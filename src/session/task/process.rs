@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{SessionTask, now};
-use crate::agent::{Agent, AgentOutput, SpawnError};
+use crate::agent::{Agent, AgentOutput, Output, SpawnError, Stop};
 use crate::session::pool::{Acquired, Slot};
 use crate::session::state::{Input, LaunchPlan, Now, SlotOutcome, Standing};
 use crate::session::warm::WarmAgent;
@@ -23,6 +23,8 @@ pub(super) type Committing = Pin<Box<dyn Future<Output = ()> + Send>>;
 const COMMIT: Duration = Duration::from_secs(1);
 /// How long the agent waits for a store that is behind, between two pieces that it says.
 const PRESSED: Duration = Duration::from_secs(1);
+/// How long an agent that is killed may take to be gone, with its tools.
+const ABANDON: Duration = Duration::from_secs(30);
 /// Lines that wait for it at most.
 const MAX_HELD: usize = 256;
 
@@ -103,7 +105,7 @@ impl SessionTask {
             }
             return;
         }
-        let Some(agent) = &self.agent else { return };
+        let Some(agent) = self.agent.as_ref().filter(|_| self.log.is_held()) else { return };
         // Closed: the exit is on its way and says more.
         if let Err(crate::agent::SendError::Full) = agent.send(line) {
             self.state.handle(Input::Unresponsive, now());
@@ -119,7 +121,36 @@ impl SessionTask {
         }
     }
 
+    /// Somebody else may run the session by now: its agent is killed, with all that it started, and not heard any more.
+    pub(super) async fn abandon(&mut self) {
+        log::warn!("session {}: its tenure has ended; its agent is stopped", self.handle.id);
+        self.log.close_moved();
+        self.warm = None;
+        if let Some(starting) = self.starting.take()
+            && let Ok((agent, output)) = starting.await
+        {
+            self.agent = Some(agent);
+            self.output = Some(output);
+        }
+        if let Some(agent) = &self.agent {
+            agent.stop(Stop::Now);
+        }
+        let gone = async {
+            while let Some(output) = &mut self.output {
+                if let Some(Output::Exited(_)) | None = output.recv().await {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(ABANDON, gone).await;
+        self.forget_agent();
+        self.slot = SlotState::None;
+    }
+
     pub(super) fn spawn(&mut self, plan: &LaunchPlan) {
+        if !self.log.is_held() {
+            return;
+        }
         if let Some((agent, output, conversation)) = self.warm.take() {
             log::info!("session {}: took a warm agent, pid {}", self.handle.id, agent.pid());
             self.agent = Some(agent);

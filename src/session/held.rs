@@ -1,0 +1,324 @@
+//! Sessions in a store that several gateways share: claimed before they are taken up, released when they go to rest.
+//!
+//! Nothing of a session that rests stays in memory, since another gateway may take it up at any time; but for what the store could not
+//! be given yet, which keeps the session here until it has it or the tenure ends.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use super::handle::SessionHandle;
+use super::journal::Position;
+use super::record::{Record, Seen};
+use super::registry::{OpenError, Registry, hold_to_roots};
+use super::revive::{self, Revived};
+use super::shelf;
+use super::state::{Birth, Closing, SessionState};
+use super::task::{self, Finished};
+use crate::log::EventLog;
+use crate::protocol::{Liveness, SessionConfig, SessionSummary};
+use crate::store::{
+    Claim, NewSession, NodeId, SessionKey, SharedStore, Store, StoreError, StoredSession, Tenure,
+};
+
+/// How long a claim is tried again on top of two leases, before the caller is told that the store does not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two tries of a claim that waits for this node's own release.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// What a registry keeps on top where the store is shared.
+#[derive(Debug, Default)]
+pub(super) struct Holdings {
+    turns: Turns,
+    /// Of sessions on the shelf: what the store has not got yet is under these.
+    unreleased: Mutex<HashMap<Arc<str>, Arc<Tenure>>>,
+}
+
+/// One caller at a time takes up a session: two that ask for the same get the same.
+#[derive(Debug, Default)]
+struct Turns(Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>);
+
+struct Turn<'a> {
+    turns: &'a Turns,
+    id: Arc<str>,
+    lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Turns {
+    fn enter(&self, id: &Arc<str>) -> Turn<'_> {
+        let lock = Arc::clone(self.0.lock().entry(Arc::clone(id)).or_default());
+        Turn { turns: self, id: Arc::clone(id), lock }
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut turns = self.turns.0.lock();
+        // The table's and this one.
+        if Arc::strong_count(&self.lock) <= 2 {
+            turns.remove(&self.id);
+        }
+    }
+}
+
+/// What an owner has, over all nodes.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Newest first. Those that other nodes run are as their records say, which are a little behind.
+    pub sessions: Vec<SessionSummary>,
+    /// The nodes that run some of them, and know better.
+    pub elsewhere: BTreeSet<NodeId>,
+}
+
+impl Registry {
+    /// The store, where several gateways share it.
+    pub fn shared_store(&self) -> Option<&dyn SharedStore> {
+        self.shared().store.as_deref().and_then(Store::shared)
+    }
+
+    /// Whether this node runs that session, or is just taking it up or laying it down.
+    pub fn is_here(&self, id: &str) -> bool {
+        self.is_in_memory(id) || self.holdings.turns.0.lock().contains_key(id)
+    }
+
+    /// Makes the session this node's and sets it to work: one that is in the store, or with `config` a new one.
+    pub(super) async fn claim(
+        self: &Arc<Self>,
+        id: &Arc<str>,
+        owner: &Arc<str>,
+        directory: &(dyn Fn(&str) -> Option<String> + Sync),
+        config: Option<SessionConfig>,
+    ) -> Result<(SessionHandle, bool), OpenError> {
+        let Some(shared) = self.shared_store() else { return Err(OpenError::Unknown) };
+        let turn = self.holdings.turns.enter(id);
+        let _one_at_a_time = turn.lock.lock().await;
+        if let Some(handle) = self.at_work(id, owner)? {
+            return Ok((handle, false));
+        }
+        self.lay_aside(shared, id).await?;
+        if config.is_some() {
+            self.check_count(shared, owner).await?;
+        }
+        let key = SessionKey::from(Arc::clone(id));
+        let epoch = Uuid::new_v4().to_string();
+        let now = task::now();
+        let new = NewSession { epoch: &epoch, owner, created_at: now.unix_ms };
+        match self.claimed(shared, &key, config.is_some().then_some(new)).await? {
+            (tenure, Some(stored)) => {
+                let next_seq = stored.next_seq;
+                let woken = self.wake_held(owner, directory, stored, &tenure).await;
+                if woken.is_err() {
+                    Self::hand_back(shared, &key, &tenure, next_seq).await;
+                }
+                Ok((woken?, false))
+            }
+            (tenure, None) => {
+                let begun = self.begin_held(id, owner, config.unwrap_or_default(), epoch, &tenure);
+                if begun.is_err() {
+                    Self::hand_back(shared, &key, &tenure, 1).await;
+                }
+                Ok((begun?, true))
+            }
+        }
+    }
+
+    /// Claims, and waits where it is not allowed yet.
+    async fn claimed(
+        &self,
+        shared: &dyn SharedStore,
+        key: &SessionKey,
+        create: Option<NewSession<'_>>,
+    ) -> Result<(Arc<Tenure>, Option<StoredSession>), OpenError> {
+        let until = Instant::now() + 2 * shared.lease() + PATIENCE;
+        loop {
+            let wait = match shared.claim(key, create).await? {
+                Claim::Mine { tenure, stored } => return Ok((tenure, stored)),
+                Claim::Elsewhere(node) if node != *shared.node() => return Err(OpenError::Elsewhere),
+                // An earlier claim of this node's whose caller went away.
+                Claim::Elsewhere(_) => AGAIN,
+                Claim::Foreign | Claim::Absent => return Err(OpenError::Unknown),
+                Claim::NotYet(wait) => wait.max(AGAIN),
+            };
+            if Instant::now() + wait > until {
+                return Err(OpenError::Store);
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn wake_held(
+        self: &Arc<Self>,
+        owner: &Arc<str>,
+        directory: &(dyn Fn(&str) -> Option<String> + Sync),
+        stored: StoredSession,
+        tenure: &Arc<Tenure>,
+    ) -> Result<SessionHandle, OpenError> {
+        let id: Arc<str> = stored.key.as_str().into();
+        if stored.record.as_ref().is_some_and(|record| *record.owner != **owner) {
+            return Err(OpenError::Unknown);
+        }
+        let store = self.shared().store.clone().ok_or(OpenError::Unknown)?;
+        let Revived { mut birth, leftover, ended } =
+            revive::revive(&stored, &*store, self.shared().limits.max_json_depth).await?;
+        if ended {
+            return Err(OpenError::Ended);
+        }
+        hold_to_roots(&mut birth, directory)?;
+        let log = EventLog::restore_held(
+            stored.key,
+            stored.epoch,
+            self.shared().log_window,
+            Some(store),
+            stored.first_seq,
+            stored.last_seq,
+            Some(Arc::clone(tenure)),
+        );
+        let mut state = SessionState::new(birth, Arc::clone(&self.shared().limits), task::now());
+        state.take_up(leftover, task::now());
+        let handle = self.begin_unless_draining(&id, owner, state, log)?;
+        log::info!("session {id}: taken up");
+        Ok(handle)
+    }
+
+    fn begin_held(
+        self: &Arc<Self>,
+        id: &Arc<str>,
+        owner: &Arc<str>,
+        config: SessionConfig,
+        epoch: String,
+        tenure: &Arc<Tenure>,
+    ) -> Result<SessionHandle, OpenError> {
+        let now = task::now();
+        let record =
+            Record { config, created_at: now.unix_ms, last_active_at: now.unix_ms, ..Record::default() };
+        let birth =
+            Birth { id: Arc::clone(id), record, position: Position::default(), seen: Seen::default() };
+        let state = SessionState::new(birth, Arc::clone(&self.shared().limits), now);
+        let (window, store) = (self.shared().log_window, self.shared().store.clone());
+        let key = SessionKey::from(Arc::clone(id));
+        let log = EventLog::restore_held(key, epoch, window, store, 1, 0, Some(Arc::clone(tenure)));
+        let handle = self.begin_unless_draining(id, owner, state, log)?;
+        log::info!("session {id}: created");
+        Ok(handle)
+    }
+
+    /// A session's task is done: the store gets what is left, then any node may have the session, then those who are attached are sent
+    /// to find it. The mailbox is dropped last, so that whoever waits there looks again and finds what is now.
+    pub(super) async fn finished_held(&self, finished: Finished) {
+        let Finished { handle, closing, place, mailbox } = finished;
+        let id = &handle.id;
+        if let (Some(place), Some(shared)) = (place, self.shared_store()) {
+            self.unreleased(&handle);
+            self.to_shelf(&handle, place);
+            let laid = self.lay_aside(shared, id).await;
+            if laid.is_err() {
+                log::warn!("session {id}: the store takes long for its last events; it has them in hand");
+            }
+        } else {
+            if let (Closing::Removed, Some(store)) = (closing, &self.shared().store) {
+                shelf::settle(&**store).await;
+            }
+            self.forget_live(id);
+        }
+        // After an orderly end nothing is changed by it: that was the first.
+        handle.log.close_moved();
+        drop(mailbox);
+    }
+
+    /// The session of a task that broke down, which is on the shelf now.
+    pub(super) async fn lay_down_held(&self, handle: &SessionHandle) {
+        self.unreleased(handle);
+        if let Some(shared) = self.shared_store() {
+            let _ = self.lay_aside(shared, &handle.id).await;
+        }
+    }
+
+    fn unreleased(&self, handle: &SessionHandle) {
+        if let Some(tenure) = handle.log.tenure() {
+            self.holdings.unreleased.lock().insert(Arc::clone(&handle.id), Arc::clone(tenure));
+        }
+    }
+
+    /// Gives up a session on the shelf, once the store has all of it.
+    pub(super) async fn lay_aside(&self, shared: &dyn SharedStore, id: &Arc<str>) -> Result<(), OpenError> {
+        let Some(place) = self.on_shelf(id) else { return Ok(()) };
+        let tenure = self.holdings.unreleased.lock().get(id).cloned();
+        if let Some(tenure) = tenure.filter(|tenure| tenure.holds(Instant::now())) {
+            if !shelf::settle(shared).await {
+                return Err(OpenError::Store);
+            }
+            match shared.release(&Arc::clone(id).into(), &tenure, place.next_seq).await {
+                Ok(()) | Err(StoreError::Refused) => {}
+                Err(problem) => return Err(problem.into()),
+            }
+        }
+        // Only what was there before: it may have been taken up meanwhile.
+        if self.off_shelf(id, &place) {
+            self.holdings.unreleased.lock().remove(id);
+        }
+        Ok(())
+    }
+
+    async fn hand_back(shared: &dyn SharedStore, key: &SessionKey, tenure: &Tenure, next_seq: u64) {
+        if let Err(problem) = shared.release(key, tenure, next_seq).await {
+            log::warn!(
+                "session {key}: not released, so that it is this node's until its lease ends: {problem}"
+            );
+        }
+    }
+
+    /// The caller's sessions on all nodes.
+    pub async fn list_everywhere(&self, owner: &str) -> Listed {
+        let Some(shared) = self.shared_store() else {
+            return Listed { sessions: self.list(owner).await, elsewhere: BTreeSet::new() };
+        };
+        let mut sessions = self.list_memory(owner);
+        let here: BTreeSet<_> = sessions.iter().map(|summary| summary.session_id.clone()).collect();
+        let mut elsewhere = BTreeSet::new();
+        match shared.of_owner(owner).await {
+            Ok(stored) => {
+                let mut nodes = HashMap::new();
+                let mut others = Vec::new();
+                for (stored, node) in stored {
+                    if here.contains(stored.key.as_str()) {
+                        continue;
+                    }
+                    if let Some(node) = node.filter(|node| node != shared.node()) {
+                        nodes.insert(stored.key.clone(), node);
+                    }
+                    others.push(stored);
+                }
+                for mut summary in self.read_list(others) {
+                    let node = nodes.remove(&SessionKey::from(summary.session_id.as_str()));
+                    if let (Some(node), false) = (node, summary.status == Liveness::Ended) {
+                        summary.status = Liveness::Active;
+                        elsewhere.insert(node);
+                    }
+                    sessions.push(summary);
+                }
+            }
+            Err(problem) => log::error!("sessions of other nodes cannot be listed: {problem}"),
+        }
+        newest_first(&mut sessions);
+        Listed { sessions, elsewhere }
+    }
+
+    /// What is known of the owner's sessions that this node runs.
+    pub fn list_live(&self, owner: &str) -> Vec<SessionSummary> {
+        self.list_memory(owner)
+    }
+
+    async fn check_count(&self, shared: &dyn SharedStore, owner: &str) -> Result<(), OpenError> {
+        let stored = shared.of_owner(owner).await?;
+        let own = stored.iter().filter(|(stored, _)| stored.ended().is_none()).count();
+        if own >= self.max_per_owner { Err(OpenError::TooMany(own)) } else { Ok(()) }
+    }
+}
+
+/// As lists are given.
+pub fn newest_first(list: &mut [SessionSummary]) {
+    list.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.session_id.cmp(&a.session_id)));
+}
