@@ -66,6 +66,10 @@ struct AgentArgs {
     /// [default: the current directory]
     #[arg(long, env = "CLAUDE_WS_WORKSPACE_ROOT", value_name = "DIR", value_delimiter = ':')]
     workspace_root: Vec<PathBuf>,
+    /// Home of the agents (CLAUDE_CONFIG_DIR): their settings, credentials and transcripts. Gateways that share a store must share it
+    /// [default: Claude Code's own]
+    #[arg(long, env = "CLAUDE_WS_AGENT_HOME", value_name = "DIR")]
+    agent_home: Option<PathBuf>,
     /// Let clients ask for permission mode "bypass"
     #[arg(long, env = "CLAUDE_WS_ALLOW_BYPASS")]
     allow_bypass: bool,
@@ -253,6 +257,7 @@ impl Cli {
             data_dir: data_dir(sessions.data_dir, sessions.ephemeral, is_demo),
             allow_bypass: agent.allow_bypass,
             console: !sessions.no_console,
+            agent_home: agent.agent_home,
             agent_env: Vec::new(),
             agent_env_remove: Vec::new(),
             doors: Doors {

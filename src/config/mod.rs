@@ -26,6 +26,9 @@ pub struct Config {
     pub allow_bypass: bool,
     /// Whether the web console is served at `/`.
     pub console: bool,
+    /// The agents' own home (`CLAUDE_CONFIG_DIR`): settings, credentials, and the transcripts that a conversation is resumed from. None:
+    /// where Claude Code looks by itself.
+    pub agent_home: Option<PathBuf>,
     /// Variables to set in the agents' environment.
     pub agent_env: Vec<(OsString, OsString)>,
     /// Variables that agents must not inherit.
@@ -164,6 +167,7 @@ impl Default for Config {
             data_dir: DataDir::Ephemeral,
             allow_bypass: false,
             console: true,
+            agent_home: None,
             agent_env: Vec::new(),
             agent_env_remove: Vec::new(),
             doors: Doors::default(),

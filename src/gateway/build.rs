@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -61,6 +62,9 @@ pub enum BuildError {
     /// The data directory's id is no id.
     #[error(transparent)]
     Instance(#[from] BadInstance),
+    /// The agents' home cannot be made.
+    #[error("--agent-home {0}: {1}")]
+    AgentHome(PathBuf, io::Error),
     /// The system refuses a thread or a directory.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -216,7 +220,7 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, B
         launcher: Launcher {
             spawner: Arc::new(Spawner::new(tasks.clone())?),
             program: config.claude_bin.clone(),
-            env: config.agent_env.clone(),
+            env: agent_env(config)?,
             env_remove: config.agent_env_remove.iter().cloned().chain(own_variables()).collect(),
             instance: home.instance.clone(),
             scratch_dir: home.scratch_dir.clone(),
@@ -257,6 +261,18 @@ fn server_settings(config: &Config, tokens: Option<Tokens>) -> Result<server::Se
         }),
         ..server::Settings::default()
     })
+}
+
+/// What agents get, their home last, so that it holds.
+fn agent_env(config: &Config) -> Result<Vec<(OsString, OsString)>, BuildError> {
+    let mut env = config.agent_env.clone();
+    if let Some(home) = &config.agent_home {
+        let failed = |problem: io::Error| BuildError::AgentHome(home.clone(), problem);
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(home).map_err(failed)?;
+        // Agents work elsewhere.
+        env.push(("CLAUDE_CONFIG_DIR".into(), std::path::absolute(home).map_err(failed)?.into()));
+    }
+    Ok(env)
 }
 
 /// The gateway's own settings: agents run what others tell them, and have no business knowing its paths and doors.

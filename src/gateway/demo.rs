@@ -51,10 +51,11 @@ impl Demo {
         };
         let stop = CancellationToken::new();
         let model = ScriptedModel::start(script, tasks, stop.clone()).await?;
-        let (config_dir, removed) = match &config.data_dir {
+        let (config_dir, removed) = match (&config.agent_home, &config.data_dir) {
+            (Some(home), _) => (home.clone(), None),
             // Kept beside the sessions, whose conversations are in it.
-            DataDir::Path(data) => (data.join("demo-claude"), None),
-            DataDir::Ephemeral => {
+            (None, DataDir::Path(data)) => (data.join("demo-claude"), None),
+            (None, DataDir::Ephemeral) => {
                 let dir = std::env::temp_dir().join(format!("claude-ws-demo-{}", uuid::Uuid::new_v4()));
                 (dir.clone(), Some(RemovedDir(dir)))
             }
