@@ -15,14 +15,14 @@
 //!     They are for messages without `!`.
 //!   - `"version": "2.1.197"`: for `--version` and `init`.
 //! - `FAKE_CLAUDE_STATE`: a directory that keeps what outlives a process: which conversations exist (`--session-id` of an
-//!   existing one and `--resume` of an unknown one fail like the CLI's), how often it was started. Without it every
-//!   resume works.
+//!   existing one and `--resume` of an unknown one fail like the CLI's), how often it was started, and in `agents` a line for
+//!   each start: conversation, process id, and those of the same conversation that were alive then. Without it every resume works.
 
 mod speak;
 mod turn;
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::io::BufRead;
+use std::io::{BufRead, Write};
 use std::path::PathBuf;
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,6 +48,7 @@ fn main() {
     for command in commands(&cli.script["start"]) {
         cli.command(&command);
     }
+    cli.sign_in();
     cli.open_conversation();
     cli.run();
 }
@@ -153,6 +154,25 @@ impl Cli {
 
     fn conversation_file(&self) -> Option<PathBuf> {
         Some(self.state.as_ref()?.join(format!("conversation-{}", self.session_id)))
+    }
+
+    /// Notes who else speaks for this conversation: with one agent for each, nobody.
+    fn sign_in(&self) {
+        let Some(state) = &self.state else { return };
+        let path = state.join("agents");
+        let Ok(file) = std::fs::OpenOptions::new().create(true).append(true).read(true).open(&path) else {
+            return;
+        };
+        // Held until the line is written, so that of two that start at once one sees the other.
+        if file.lock().is_err() {
+            return;
+        }
+        let before = std::fs::read_to_string(&path).unwrap_or_default();
+        let mine = before.lines().filter_map(|line| line.strip_prefix(self.session_id.as_str()));
+        let others = mine.filter_map(|line| line.split_whitespace().next()?.parse::<u32>().ok());
+        let alive: Vec<_> = others.filter(|pid| is_alive(*pid)).map(|pid| pid.to_string()).collect();
+        let line = format!("{} {} {}\n", self.session_id, std::process::id(), alive.join(" "));
+        let _ = (&file).write_all(line.as_bytes());
     }
 
     /// Fails as the CLI does when the conversation is there and should not be, or the other way round.
@@ -279,6 +299,12 @@ impl Cli {
             turn::ignore_sigterm();
         }
     }
+}
+
+/// Whether a process runs, and is not just waiting to be reaped.
+fn is_alive(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z') && !rest.starts_with('X'))
 }
 
 fn text_of(content: &Value) -> String {
