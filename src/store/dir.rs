@@ -70,6 +70,22 @@ impl DataDir {
         &self.path
     }
 
+    /// A fresh name for this run of the gateway, among others that share a store; and the last run's, which is over for certain.
+    pub fn new_node(&self) -> io::Result<(String, Option<String>)> {
+        let path = self.path.join("node");
+        let before = match fs::read_to_string(&path) {
+            Ok(text) => Uuid::try_parse(text.trim()).ok().map(|id| id.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let node = Uuid::new_v4().to_string();
+        // Renamed into place, so that a crash leaves no half of a name.
+        let new = path.with_extension("new");
+        fs::write(&new, format!("{node}\n"))?;
+        fs::rename(&new, path)?;
+        Ok((node, before))
+    }
+
     /// The same for as long as the directory lives: marks what belongs to the gateway of this directory, over restarts.
     pub fn instance_id(&self) -> Uuid {
         self.instance_id

@@ -10,13 +10,17 @@
 
 mod backlog;
 mod dir;
+mod redis;
 mod shared;
 mod sqlite;
 mod tenure;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use backlog::Backlog;
 pub use dir::{DataDir, DataDirError};
+pub use redis::{RedisAddress, RedisError, RedisOptions, RedisStore};
 pub use shared::{Claim, Follow, Follower, NewSession, NodeId, SharedStore, Whereabouts};
 #[cfg(test)]
 pub(crate) use sqlite::raw;

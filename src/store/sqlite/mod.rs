@@ -89,6 +89,19 @@ impl SqliteStore {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub(super) async fn used_bytes(&self) -> Result<u64, StoreError> {
+        self.readers.run(retention::used_bytes).await
+    }
+
+    /// As a full disk does it, or an empty one.
+    #[cfg(test)]
+    pub(super) async fn allow_pages(&self, pages: u32) {
+        let allowed =
+            self.run(move |conn, _| conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())));
+        allowed.await.expect("the pragma works");
+    }
+
     /// Runs `job` on the writer's connection, between two commits.
     async fn run<T: Send + 'static>(
         &self,

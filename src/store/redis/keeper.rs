@@ -1,0 +1,252 @@
+//! Keeps the connection, and with it the node's lease.
+//!
+//! # When the lease goes on without Redis
+//! - Redis answers: it is good for a lease from when the answer was *asked for*.
+//! - Redis is down by its own word or nobody listens there ([`Trouble::Down`]): nobody else can take a session either, so it goes on
+//!   as if Redis had answered, for as long as that is what is found.
+//! - There is no answer ([`Trouble::Silent`]), or one for this node only: others may be with Redis. When the lease is over all
+//!   tenures are; back at Redis, the node gives up all that still stands under its name there.
+//!
+//! # When others' sessions may be taken
+//! After Redis was away all leases may have run out although the nodes live: who has just come to Redis waits for one lease until it
+//! takes anybody's session ([`Keeper::may_take`]).
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use parking_lot::Mutex;
+use tokio::time::{sleep, timeout};
+
+use super::{
+    condition::{Condition, Part},
+    connect::{Connector, Line, Trouble},
+    held::Holdings,
+    keys,
+    link::Link,
+    scripts::DISOWN,
+};
+use crate::store::{Lease, NodeId};
+
+/// Wait before a connection is tried again: the first time, and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+/// How many sessions are given up at once.
+const DISOWN_STEP: usize = 500;
+/// Redis forgets what was said to a node so many leases after its last sign of life.
+pub(super) const INBOX_LEASES: u32 = 10;
+
+pub(super) struct Keeper {
+    pub(super) node: NodeId,
+    pub(super) name: String,
+    pub(super) length: Duration,
+    pub(super) connector: Connector,
+    pub(super) link: Arc<Link>,
+    pub(super) holdings: Arc<Holdings>,
+    pub(super) condition: Arc<Condition>,
+    pub(super) right: Arc<Right>,
+    /// Has the sessions' places in Redis compared with what is believed of them.
+    pub(super) verify: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// What claims rest on.
+#[derive(Debug)]
+pub(super) struct Right {
+    lease: Mutex<Arc<Lease>>,
+    with_redis_since: Mutex<Option<Instant>>,
+    length: Duration,
+}
+
+impl Right {
+    pub(super) fn new(length: Duration) -> Self {
+        // Over from the start: the first word with Redis begins one.
+        Self { lease: Mutex::new(Lease::until(Instant::now())), with_redis_since: Mutex::new(None), length }
+    }
+
+    /// The one under which sessions are claimed now.
+    pub(super) fn lease(&self) -> Arc<Lease> {
+        Arc::clone(&self.lease.lock())
+    }
+
+    /// `Ok`: orphans may be taken; otherwise how long not yet.
+    pub(super) fn may_take(&self) -> Result<(), Duration> {
+        let since = *self.with_redis_since.lock();
+        let been = since.map_or(Duration::ZERO, |since| since.elapsed());
+        if been >= self.length { Ok(()) } else { Err(self.length.saturating_sub(been)) }
+    }
+}
+
+impl Keeper {
+    /// Until the store is closed.
+    pub(super) async fn run(self, first: Line) {
+        let mut line = Some(first);
+        let mut wait = AGAIN.0;
+        while !self.link.is_closed() {
+            let asked = Instant::now();
+            let trouble = match self.connect(line.take()).await {
+                Ok(line) => {
+                    wait = AGAIN.0;
+                    let trouble = tokio::select! {
+                        trouble = self.keep(&line) => trouble,
+                        () = self.link.closed() => return,
+                    };
+                    self.link.unset();
+                    line.hang_up();
+                    // What is found when it is tried again is the evidence; that a connection ended is none.
+                    if !matches!(trouble, Trouble::Down(_)) {
+                        self.condition.fails(Part::Line, &trouble.to_string());
+                        continue;
+                    }
+                    (trouble, Instant::now())
+                }
+                Err(trouble) => (trouble, asked),
+            };
+            self.note(&trouble.0, trouble.1);
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.link.closed() => return,
+            }
+            wait = (wait * 2).min(AGAIN.1).min(self.length / 6);
+        }
+    }
+
+    async fn connect(&self, made: Option<Line>) -> Result<Line, Trouble> {
+        let line = match made {
+            Some(line) => line,
+            None => tokio::select! {
+                line = self.connector.connect() => line?,
+                () = self.link.closed() => return Err(Trouble::Silent("closed".to_owned())),
+            },
+        };
+        match self.settle(&line).await {
+            Ok(()) => Ok(line),
+            Err(trouble) => {
+                line.hang_up();
+                Err(trouble)
+            }
+        }
+    }
+
+    fn note(&self, trouble: &Trouble, asked: Instant) {
+        self.condition.fails(Part::Line, &trouble.to_string());
+        let lease = self.right.lease();
+        let prolonged = matches!(trouble, Trouble::Down(_)) && lease.prolong(asked + self.length);
+        if !prolonged && !lease.holds(Instant::now()) {
+            self.lapse(&lease);
+        }
+    }
+
+    /// The lease is over: so is every tenure, whether or not its session noticed.
+    fn lapse(&self, lease: &Lease) {
+        lease.end();
+        let held = self.holdings.all().len();
+        if held > 0 {
+            ::log::error!("store: no word of Redis for {:?}: {held} sessions are given up", self.length);
+            self.holdings.lose_all();
+        }
+    }
+
+    /// First words on a new connection: takes the lease up, or begins a new one.
+    pub(super) async fn settle(&self, line: &Line) -> Result<(), Trouble> {
+        let asked = Instant::now();
+        let lease = self.right.lease();
+        let goes_on = lease.holds(asked);
+        if !goes_on {
+            self.lapse(&lease);
+            // Before the node is seen to live again: what stands under its name is nobody's.
+            self.disown(line).await?;
+        }
+        if !self.renew(line).await? {
+            self.sign_in(line).await?;
+        }
+        if goes_on {
+            if !lease.prolong(asked + self.length) {
+                return Err(Trouble::Silent("the lease ran out meanwhile".to_owned()));
+            }
+        } else {
+            *self.right.lease.lock() = Lease::until(asked + self.length);
+        }
+        *self.right.with_redis_since.lock() = Some(Instant::now());
+        self.link.set(line);
+        self.condition.works(Part::Line);
+        (self.verify)();
+        Ok(())
+    }
+
+    /// Renews the lease in time, until something is wrong.
+    async fn keep(&self, line: &Line) -> Trouble {
+        loop {
+            tokio::select! {
+                () = sleep(self.length / 3) => {}
+                () = line.over() => return Trouble::Silent("the connection ended".to_owned()),
+            }
+            let asked = Instant::now();
+            match self.renew(line).await {
+                Ok(true) => {
+                    if !self.right.lease().prolong(asked + self.length) {
+                        return Trouble::Silent("the lease ran out".to_owned());
+                    }
+                }
+                // Redis does not know the node any more: it was away, or has lost its data.
+                Ok(false) => {
+                    if let Err(trouble) = self.settle(line).await {
+                        return trouble;
+                    }
+                }
+                Err(trouble) => return trouble,
+            }
+        }
+    }
+
+    /// `false`: Redis knows no lease of this node.
+    async fn renew(&self, line: &Line) -> Result<bool, Trouble> {
+        // Not SET: a Redis without memory to spare still does this.
+        let mut renew = redis::cmd("PEXPIRE");
+        renew.arg(keys::node(&self.node)).arg(millis(self.length));
+        let mut keep = redis::cmd("PEXPIRE");
+        keep.arg(keys::inbox(&self.node)).arg(millis(self.length * INBOX_LEASES));
+        let both = async {
+            let (known, _) = tokio::try_join!(line.ask::<bool>(&renew), line.ask::<bool>(&keep))?;
+            Ok(known)
+        };
+        self.in_time(both).await
+    }
+
+    async fn sign_in(&self, line: &Line) -> Result<(), Trouble> {
+        let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let name = self.name.replace(['"', '\\'], "");
+        let about = format!(r#"{{"started":{started},"name":"{name}"}}"#);
+        let mut set = redis::cmd("SET");
+        set.arg(keys::node(&self.node)).arg(about).arg("PX").arg(millis(self.length));
+        let mut add = redis::cmd("SADD");
+        add.arg(keys::NODES).arg(self.node.as_str());
+        self.in_time(async {
+            line.ask::<()>(&add).await?;
+            line.ask::<()>(&set).await
+        })
+        .await
+    }
+
+    async fn disown(&self, line: &Line) -> Result<(), Trouble> {
+        let (own, me) = (keys::own(&self.node), self.node.as_str());
+        loop {
+            let mut call = DISOWN.call(&[&own, keys::REST]);
+            call.arg(me).arg(DISOWN_STEP);
+            if self.in_time(DISOWN.run::<usize>(line, &call)).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn in_time<T>(&self, asked: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+        match timeout(self.length / 3, asked).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Trouble::Silent("Redis does not answer".to_owned())),
+        }
+    }
+}
+
+/// For Redis.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}

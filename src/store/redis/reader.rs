@@ -1,0 +1,234 @@
+//! Reading: events, records, lists.
+
+use redis::Value;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
+
+use super::{connect::Line, keys, link::Link, scripts::READ};
+use crate::store::{
+    Chunk, Entry, Expired, NodeId, Record, Retention, SessionKey, Status, StoreError, StoredSession,
+};
+
+/// Sessions that are asked for at once.
+const STEP: usize = 200;
+/// Sessions at rest that one look for expired ones goes through.
+const EXPIRED: isize = 10_000;
+
+/// Fields of a session's hash, in the order in which [`Row`] takes them.
+const FIELDS: [&str; 10] =
+    ["node", "epoch", "first", "last", "next", "owner", "created_at", "last_active_at", "status", "state"];
+
+/// A session as its hash has it.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) stored: StoredSession,
+    pub(super) node: Option<NodeId>,
+    pub(super) last_active_at: u64,
+}
+
+/// See [`Store::read`](crate::store::Store::read).
+pub(super) async fn read(
+    link: &Link,
+    key: &str,
+    epoch: &str,
+    after: u64,
+    max_bytes: usize,
+) -> Result<Chunk, StoreError> {
+    let mut call = READ.call(&[&keys::events(key, epoch)]);
+    call.arg(after).arg(max_bytes);
+    // A replay waits for Redis rather than to leave something out: its reader has nothing better to do, and may go away.
+    let mut values: Vec<Value> = loop {
+        let Some(line) = link.line().await else { return Err(StoreError::Closed) };
+        match READ.run(&line, &call).await.map_err(StoreError::from) {
+            Err(StoreError::Away(_)) => wait_for_better(link, &line).await,
+            answer => break answer?,
+        }
+    };
+    let mut entries = Vec::with_capacity(values.len() / 3);
+    for row in values.chunks_exact_mut(3) {
+        let seq = number(&row[0])?;
+        let lost = text(&row[2])?.parse::<u64>().ok().filter(|lost| *lost > after);
+        match lost {
+            Some(through) if entries.is_empty() => return Ok(Chunk::Lost { through, next: seq }),
+            Some(_) => break,
+            None => {}
+        }
+        entries.push(Entry { seq, frame: frame(std::mem::take(&mut row[1]))? });
+    }
+    Ok(if entries.is_empty() { Chunk::End } else { Chunk::Entries(entries) })
+}
+
+/// The next connection, or the same one a little later: it may be loading its data.
+async fn wait_for_better(link: &Link, line: &Line) {
+    let a_little = tokio::time::sleep(std::time::Duration::from_millis(100));
+    tokio::select! {
+        () = a_little => {}
+        () = line.over() => {}
+        () = link.closed() => {}
+    }
+}
+
+pub(super) async fn message_ids(link: &Link, key: &str, epoch: &str) -> Result<Vec<String>, StoreError> {
+    let mut cmd = redis::cmd("LRANGE");
+    cmd.arg(keys::message_ids(key, epoch)).arg(0).arg(-1);
+    link.look(&cmd).await
+}
+
+pub(super) async fn session(link: &Link, key: &str) -> Result<Option<Row>, StoreError> {
+    Ok(rows(link, &[key.to_owned()]).await?.pop())
+}
+
+/// The sessions of a sorted set, in its order.
+pub(super) async fn listed(link: &Link, set: &str) -> Result<Vec<Row>, StoreError> {
+    let mut cmd = redis::cmd("ZRANGE");
+    cmd.arg(set).arg(0).arg(-1);
+    let ids: Vec<String> = link.look(&cmd).await?;
+    rows(link, &ids).await
+}
+
+/// Those of these sessions that are there.
+async fn rows(link: &Link, ids: &[String]) -> Result<Vec<Row>, StoreError> {
+    let mut rows = Vec::with_capacity(ids.len());
+    for some in ids.chunks(STEP) {
+        let line = link.line_soon().await?;
+        let asked = some.iter().map(|id| {
+            let line = &line;
+            async move {
+                let mut cmd = redis::cmd("HMGET");
+                cmd.arg(keys::session(id)).arg(&FIELDS);
+                line.ask::<Vec<Option<String>>>(&cmd).await
+            }
+        });
+        for (id, fields) in some.iter().zip(futures_util::future::join_all(asked).await) {
+            rows.extend(row(id, fields?));
+        }
+    }
+    Ok(rows)
+}
+
+fn row(id: &str, fields: Vec<Option<String>>) -> Option<Row> {
+    let mut fields = fields.into_iter();
+    let mut next = || fields.next().flatten();
+    let node = next().filter(|node| !node.is_empty()).map(NodeId::from);
+    let stored = stored(id, &mut next)?;
+    let (stored, (_, last_active_at)) = stored;
+    Some(Row { stored, node, last_active_at })
+}
+
+/// Takes `FIELDS` without the node.
+pub(super) fn stored(
+    id: &str,
+    next: &mut impl FnMut() -> Option<String>,
+) -> Option<(StoredSession, (String, u64))> {
+    let epoch = next()?;
+    let mut seq = || next().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let (first_seq, last_seq, next_seq) = (seq().max(1), seq(), seq());
+    let owner = next().unwrap_or_default();
+    let mut time = || next().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let (created_at, last_active_at) = (time(), time());
+    let status = next();
+    let record = next().map(|state| Record {
+        owner: owner.clone(),
+        created_at,
+        last_active_at,
+        status: match status.as_deref() {
+            Some("1") => Status::Dormant,
+            Some("2") => Status::Ended,
+            _ => Status::Active,
+        },
+        state,
+    });
+    let key = SessionKey::from(id);
+    let next_seq = next_seq.max(last_seq + 1);
+    Some((StoredSession { key, epoch, first_seq, last_seq, next_seq, record }, (owner, last_active_at)))
+}
+
+/// The nodes whose lease lives; those that are gone and have left nothing are taken off the list.
+pub(super) async fn nodes(link: &Link) -> Result<Vec<NodeId>, StoreError> {
+    let all: Vec<String> = link.look(redis::cmd("SMEMBERS").arg(keys::NODES)).await?;
+    let mut alive = Vec::new();
+    for node in all.into_iter().map(NodeId::from) {
+        if lives(link, &node).await? {
+            alive.push(node);
+            continue;
+        }
+        let left: u64 = link.look(redis::cmd("SCARD").arg(keys::own(&node))).await?;
+        if left == 0 {
+            link.look::<()>(redis::cmd("SREM").arg(keys::NODES).arg(node.as_str())).await?;
+        }
+    }
+    Ok(alive)
+}
+
+pub(super) async fn lives(link: &Link, node: &NodeId) -> Result<bool, StoreError> {
+    link.look(redis::cmd("EXISTS").arg(keys::node(node))).await
+}
+
+/// See [`Store::expired`](crate::store::Store::expired). Sessions of living nodes are not looked at; those of dead ones count as
+/// dormant.
+pub(super) async fn expired(link: &Link, retention: Retention) -> Result<Vec<Expired>, StoreError> {
+    let mut cmd = redis::cmd("ZRANGE");
+    cmd.arg(keys::REST).arg(0).arg(EXPIRED);
+    let mut ids: Vec<String> = link.look(&cmd).await?;
+    ids.extend(orphans(link).await?);
+    let mut rows = rows(link, &ids).await?;
+    let ended = |row: &Row| row.stored.ended().is_some();
+    rows.sort_by_key(|row| (!ended(row), row.last_active_at));
+    let oldest_kept = retention.max_age_ms.map(|age| retention.now_ms.saturating_sub(age));
+    let mut excess = match retention.max_bytes {
+        Some(max) => used_bytes(link).await?.saturating_sub(max),
+        None => 0,
+    };
+    let mut expired = Vec::new();
+    for row in rows {
+        if oldest_kept.is_none_or(|oldest| row.last_active_at >= oldest) && excess == 0 {
+            continue;
+        }
+        if excess > 0 {
+            let mut cmd = redis::cmd("HGET");
+            cmd.arg(keys::session(&row.stored.key)).arg("bytes");
+            excess = excess.saturating_sub(link.look::<Option<u64>>(&cmd).await?.unwrap_or(0));
+        }
+        let ended = ended(&row);
+        expired.push(Expired { key: row.stored.key, epoch: row.stored.epoch, ended });
+    }
+    Ok(expired)
+}
+
+/// Bytes of all sessions, as their writers counted them.
+pub(super) async fn used_bytes(link: &Link) -> Result<u64, StoreError> {
+    let used: Option<i64> = link.look(redis::cmd("GET").arg(keys::BYTES)).await?;
+    Ok(used.and_then(|used| u64::try_from(used).ok()).unwrap_or(0))
+}
+
+/// Sessions of nodes that are gone.
+async fn orphans(link: &Link) -> Result<Vec<String>, StoreError> {
+    let all: Vec<String> = link.look(redis::cmd("SMEMBERS").arg(keys::NODES)).await?;
+    let mut orphans = Vec::new();
+    for node in all.into_iter().map(NodeId::from) {
+        if !lives(link, &node).await? {
+            orphans.extend(link.look::<Vec<String>>(redis::cmd("SMEMBERS").arg(keys::own(&node))).await?);
+        }
+    }
+    Ok(orphans)
+}
+
+pub(super) fn number(value: &Value) -> Result<u64, StoreError> {
+    text(value)?.parse().map_err(|_| StoreError::Database("a seq that is no number".to_owned()))
+}
+
+pub(super) fn text(value: &Value) -> Result<&str, StoreError> {
+    match value {
+        Value::BulkString(bytes) => std::str::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text.as_str()),
+        _ => None,
+    }
+    .ok_or_else(|| StoreError::Database("an answer that is no text".to_owned()))
+}
+
+pub(super) fn frame(value: Value) -> Result<Utf8Bytes, StoreError> {
+    let Value::BulkString(bytes) = value else {
+        return Err(StoreError::Database("a frame that is no text".to_owned()));
+    };
+    Utf8Bytes::try_from(bytes::Bytes::from(bytes))
+        .map_err(|_| StoreError::Database("a frame that is not UTF-8".to_owned()))
+}
