@@ -26,8 +26,9 @@ use crate::store::{
 
 /// How long a claim is tried again on top of two leases, before the caller is told that the store does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two tries of a claim that waits for this node's own release.
+/// Between two tries of a claim, at least and at most.
 const AGAIN: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// What a registry keeps on top where the store is shared.
 #[derive(Debug, Default)]
@@ -61,6 +62,33 @@ impl Drop for Turn<'_> {
         if Arc::strong_count(&self.lock) <= 2 {
             turns.remove(&self.id);
         }
+    }
+}
+
+/// A session that is this node's; given back at the drop, unless it was set to work.
+struct Claimed {
+    registry: Arc<Registry>,
+    key: SessionKey,
+    epoch: String,
+    tenure: Arc<Tenure>,
+    next_seq: u64,
+    is_kept: bool,
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
+        }
+        let (registry, key) = (Arc::clone(&self.registry), self.key.clone());
+        let (tenure, next_seq) = (Arc::clone(&self.tenure), self.next_seq);
+        self.registry.tasks.spawn(async move {
+            let Some(shared) = registry.shared_store() else { return };
+            if let Err(problem) = shared.release(&key, &tenure, next_seq).await {
+                log::warn!("session {key}: not given back: {problem}");
+                tenure.lose();
+            }
+        });
     }
 }
 
@@ -102,45 +130,57 @@ impl Registry {
         if config.is_some() {
             self.check_count(shared, owner).await?;
         }
-        let key = SessionKey::from(Arc::clone(id));
-        let epoch = Uuid::new_v4().to_string();
-        let now = task::now();
-        let new = NewSession { epoch: &epoch, owner, created_at: now.unix_ms };
-        match self.claimed(shared, &key, config.is_some().then_some(new)).await? {
-            (tenure, Some(stored)) => {
-                let next_seq = stored.next_seq;
-                let woken = self.wake_held(owner, directory, stored, &tenure).await;
-                if woken.is_err() {
-                    Self::hand_back(shared, &key, &tenure, next_seq).await;
-                }
-                Ok((woken?, false))
+        let (registry, key) = (Arc::clone(self), SessionKey::from(Arc::clone(id)));
+        let new = config.is_some().then(|| (Uuid::new_v4().to_string(), Arc::clone(owner)));
+        // A task of its own: who asked may be gone before Redis has answered, and then the session must not stay claimed.
+        let claiming = self.tasks.spawn(async move { registry.claimed(key, new).await });
+        let Ok(claimed) = claiming.await else { return Err(OpenError::Store) };
+        let (mut claimed, stored) = claimed?;
+        let (handle, is_new) = match (stored, config) {
+            (Some(stored), config) if config.is_none() || stored.record.is_some() || stored.last_seq > 0 => {
+                (self.wake_held(owner, directory, stored, &claimed.tenure).await?, false)
             }
-            (tenure, None) => {
-                let begun = self.begin_held(id, owner, config.unwrap_or_default(), epoch, &tenure);
-                if begun.is_err() {
-                    Self::hand_back(shared, &key, &tenure, 1).await;
-                }
-                Ok((begun?, true))
-            }
-        }
+            // Made, perhaps by a node that died before it could store anything of it.
+            (_, config) => (self.begin_held(id, owner, config.unwrap_or_default(), &claimed)?, true),
+        };
+        claimed.is_kept = true;
+        Ok((handle, is_new))
     }
 
-    /// Claims, and waits where it is not allowed yet.
+    /// Claims, and waits where it is not allowed yet. `new`: epoch and owner of the session to make, if there is none.
     async fn claimed(
-        &self,
-        shared: &dyn SharedStore,
-        key: &SessionKey,
-        create: Option<NewSession<'_>>,
-    ) -> Result<(Arc<Tenure>, Option<StoredSession>), OpenError> {
+        self: Arc<Self>,
+        key: SessionKey,
+        new: Option<(String, Arc<str>)>,
+    ) -> Result<(Claimed, Option<StoredSession>), OpenError> {
+        let Some(shared) = self.shared_store() else { return Err(OpenError::Unknown) };
+        let created_at = task::now().unix_ms;
+        let create = new.as_ref().map(|(epoch, owner)| NewSession { epoch, owner, created_at });
         let until = Instant::now() + 2 * shared.lease() + PATIENCE;
         loop {
-            let wait = match shared.claim(key, create).await? {
-                Claim::Mine { tenure, stored } => return Ok((tenure, stored)),
+            if self.is_draining() {
+                return Err(OpenError::Draining);
+            }
+            let wait = match shared.claim(&key, create).await? {
+                Claim::Mine { tenure, stored } => {
+                    let epoch = stored.as_ref().map(|stored| stored.epoch.clone());
+                    let epoch = epoch.or_else(|| new.as_ref().map(|(epoch, _)| epoch.clone()));
+                    let claimed = Claimed {
+                        registry: Arc::clone(&self),
+                        key: key.clone(),
+                        epoch: epoch.unwrap_or_default(),
+                        next_seq: stored.as_ref().map_or(1, |stored| stored.next_seq),
+                        tenure,
+                        is_kept: false,
+                    };
+                    return Ok((claimed, stored));
+                }
                 Claim::Elsewhere(node) if node != *shared.node() => return Err(OpenError::Elsewhere),
                 // An earlier claim of this node's whose caller went away.
                 Claim::Elsewhere(_) => AGAIN,
                 Claim::Foreign | Claim::Absent => return Err(OpenError::Unknown),
-                Claim::NotYet(wait) => wait.max(AGAIN),
+                // Now and then it is looked whether the gateway goes down meanwhile.
+                Claim::NotYet(wait) => wait.clamp(AGAIN, LONGEST),
             };
             if Instant::now() + wait > until {
                 return Err(OpenError::Store);
@@ -188,18 +228,20 @@ impl Registry {
         id: &Arc<str>,
         owner: &Arc<str>,
         config: SessionConfig,
-        epoch: String,
-        tenure: &Arc<Tenure>,
+        claimed: &Claimed,
     ) -> Result<SessionHandle, OpenError> {
         let now = task::now();
         let record =
             Record { config, created_at: now.unix_ms, last_active_at: now.unix_ms, ..Record::default() };
+        // Clients may have seen events that were never stored.
+        let position = Position { next_seq: claimed.next_seq, ..Position::default() };
         let birth =
-            Birth { id: Arc::clone(id), record, position: Position::default(), seen: Seen::default() };
+            Birth { id: Arc::clone(id), record, position, seen: Seen::default() };
         let state = SessionState::new(birth, Arc::clone(&self.shared().limits), now);
         let (window, store) = (self.shared().log_window, self.shared().store.clone());
         let key = SessionKey::from(Arc::clone(id));
-        let log = EventLog::restore_held(key, epoch, window, store, 1, 0, Some(Arc::clone(tenure)));
+        let tenure = Some(Arc::clone(&claimed.tenure));
+        let log = EventLog::restore_held(key, claimed.epoch.clone(), window, store, 1, 0, tenure);
         let handle = self.begin_unless_draining(id, owner, state, log)?;
         log::info!("session {id}: created");
         Ok(handle)
@@ -262,14 +304,6 @@ impl Registry {
         Ok(())
     }
 
-    async fn hand_back(shared: &dyn SharedStore, key: &SessionKey, tenure: &Tenure, next_seq: u64) {
-        if let Err(problem) = shared.release(key, tenure, next_seq).await {
-            log::warn!(
-                "session {key}: not released, so that it is this node's until its lease ends: {problem}"
-            );
-        }
-    }
-
     /// The caller's sessions on all nodes.
     pub async fn list_everywhere(&self, owner: &str) -> Listed {
         let Some(shared) = self.shared_store() else {
@@ -312,6 +346,10 @@ impl Registry {
     }
 
     async fn check_count(&self, shared: &dyn SharedStore, owner: &str) -> Result<(), OpenError> {
+        // Counted one by one only where the ended ones make a difference.
+        if shared.count_of(owner).await? < self.max_per_owner {
+            return Ok(());
+        }
         let stored = shared.of_owner(owner).await?;
         let own = stored.iter().filter(|(stored, _)| stored.ended().is_none()).count();
         if own >= self.max_per_owner { Err(OpenError::TooMany(own)) } else { Ok(()) }

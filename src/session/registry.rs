@@ -36,7 +36,7 @@ pub struct Registry {
     sessions: Mutex<Sessions>,
     /// One session is taken up at a time: two that ask for the same get the same.
     reviving: tokio::sync::Mutex<()>,
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     /// `--max-sessions-per-owner`.
     pub(super) max_per_owner: usize,
     /// For a store that several gateways share.
@@ -220,6 +220,11 @@ impl Registry {
         }
         let Some(handle) = sessions.live.get(id) else { return Ok(None) };
         if *handle.owner == *owner { Ok(Some(handle.clone())) } else { Err(OpenError::Unknown) }
+    }
+
+    /// Nothing new begins.
+    pub(super) fn is_draining(&self) -> bool {
+        self.sessions.lock().draining
     }
 
     /// Whether a session has a task, or waits for the store.

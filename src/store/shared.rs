@@ -147,6 +147,9 @@ pub trait SharedStore: Store {
         owner: &'a str,
     ) -> Pending<'a, Result<Vec<(StoredSession, Option<NodeId>)>, StoreError>>;
 
+    /// How many sessions that token has, ended ones too.
+    fn count_of<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<usize, StoreError>>;
+
     /// The nodes whose lease lives, this one included.
     fn nodes(&self) -> Pending<'_, Result<Vec<NodeId>, StoreError>>;
 

@@ -156,6 +156,10 @@ impl SharedStore for RedisStore {
         })
     }
 
+    fn count_of<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<usize, StoreError>> {
+        Box::pin(async move { self.link.look(redis::cmd("ZCARD").arg(keys::of(owner))).await })
+    }
+
     fn nodes(&self) -> Pending<'_, Result<Vec<NodeId>, StoreError>> {
         Box::pin(reader::nodes(&self.link))
     }
