@@ -24,12 +24,14 @@ mod inbox;
 mod keeper;
 mod keys;
 mod link;
+mod look;
 mod reader;
 mod scripts;
 mod sharing;
 mod writer;
 
 pub use address::{RedisAddress, RedisOptions};
+pub use look::RedisFindings;
 
 use std::{
     io,
@@ -114,6 +116,9 @@ impl RedisStore {
         let connector = Connector::new(&options, length / 3, tasks.clone())?;
         let unreachable = |why: String| RedisError::Unreachable { address: options.address.to_string(), why };
         let line = connector.connect().await.map_err(|trouble| unreachable(trouble.to_string()))?;
+        for unwise in look::unwise(&line).await {
+            ::log::warn!("store: about {}: {unwise}", options.address);
+        }
         let (node, before) = dir.new_node()?;
         let (node, before) = (NodeId::from(node), before.map(NodeId::from));
         if let Some(before) = &before {
@@ -156,6 +161,11 @@ impl RedisStore {
         let link = Arc::clone(&store.link);
         store.tasks.spawn(inbox::Inbox { node, connector, link, messages }.run());
         Ok(store)
+    }
+
+    /// Looks at a Redis without being a node there.
+    pub async fn look(options: &RedisOptions) -> Result<RedisFindings, RedisError> {
+        look::look(options).await
     }
 
     fn keeper(&self, name: String, connector: Connector) -> Keeper {
