@@ -55,12 +55,20 @@ pub(super) struct Right {
     lease: Mutex<Arc<Lease>>,
     with_redis_since: Mutex<Option<Instant>>,
     length: Duration,
+    #[cfg(test)]
+    old: std::sync::atomic::AtomicBool,
 }
 
 impl Right {
     pub(super) fn new(length: Duration) -> Self {
         // Over from the start: the first word with Redis begins one.
-        Self { lease: Mutex::new(Lease::until(Instant::now())), with_redis_since: Mutex::new(None), length }
+        Self {
+            lease: Mutex::new(Lease::until(Instant::now())),
+            with_redis_since: Mutex::new(None),
+            length,
+            #[cfg(test)]
+            old: std::sync::atomic::AtomicBool::new(false),
+        }
     }
 
     /// The one under which sessions are claimed now.
@@ -68,8 +76,18 @@ impl Right {
         Arc::clone(&self.lease.lock())
     }
 
+    /// As if it had been with Redis for a lease.
+    #[cfg(test)]
+    pub(super) fn pretend_to_be_old(&self) {
+        self.old.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// `Ok`: orphans may be taken; otherwise how long not yet.
     pub(super) fn may_take(&self) -> Result<(), Duration> {
+        #[cfg(test)]
+        if self.old.load(std::sync::atomic::Ordering::Relaxed) {
+            return Ok(());
+        }
         let since = *self.with_redis_since.lock();
         let been = since.map_or(Duration::ZERO, |since| since.elapsed());
         if been >= self.length { Ok(()) } else { Err(self.length.saturating_sub(been)) }

@@ -28,6 +28,8 @@ mod look;
 mod reader;
 mod scripts;
 mod sharing;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use address::{RedisAddress, RedisOptions};
