@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     RedisError, RedisOptions,
-    connect::{Connector, Line, Trouble},
+    connect::{Connector, Trouble, Wire},
     keys,
 };
 
@@ -30,20 +30,20 @@ pub(super) async fn look(options: &RedisOptions) -> Result<RedisFindings, RedisE
         address: options.address.to_string(),
         why: trouble.to_string(),
     };
-    let line = connector.connect().await.map_err(unreachable)?;
-    let sessions = line.ask(redis::cmd("ZCARD").arg(keys::ALL)).await.map_err(unreachable)?;
-    let unwise = unwise(&line).await;
-    line.hang_up();
+    let wire = connector.connect().await.map_err(unreachable)?;
+    let sessions = wire.ask(redis::cmd("ZCARD").arg(keys::ALL)).await.map_err(unreachable)?;
+    let unwise = unwise(&wire).await;
+    wire.hang_up();
     tasks.close();
     tasks.wait().await;
     Ok(RedisFindings { sessions, unwise })
 }
 
 /// Nothing, where we may not ask.
-pub(super) async fn unwise(line: &Line) -> Vec<&'static str> {
-    let Ok(info) = line.ask::<String>(&redis::cmd("INFO")).await else { return Vec::new() };
+pub(super) async fn unwise(wire: &Wire) -> Vec<&'static str> {
+    let Ok(info) = wire.ask::<String>(&redis::cmd("INFO")).await else { return Vec::new() };
     let says = |name: &str| {
-        let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let value = info.lines().find_map(|wire| wire.strip_prefix(name)?.strip_prefix(':'));
         value.map(str::trim)
     };
     let mut unwise = Vec::new();

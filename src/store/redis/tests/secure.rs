@@ -59,6 +59,7 @@ async fn tls_with_a_certificate_of_ones_own() {
     let (key, cert) = (path("key.pem"), path("cert.pem"));
     let made_cert = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=redis"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .args(["-addext", "subjectAltName=DNS:localhost", "-keyout", &key, "-out", &cert])
         .output()
         .expect("openssl must be installed: `scripts/need.sh openssl=openssl`");

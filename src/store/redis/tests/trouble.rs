@@ -57,7 +57,9 @@ async fn many_restarts_in_a_flood_lose_and_double_nothing() {
     for round in 0..5_u64 {
         for part in 0..10 {
             let first = round * 1000 + part * 100;
-            logs.iter().for_each(|log| append(log, first + 1..=first + 100, 20));
+            for log in &logs {
+                append(log, first + 1..=first + 100, 20);
+            }
             ids(&logs[0], [format!("m{round}-{part}")]);
             if part == 5 {
                 server.kill();
