@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     // Neither knows what messages mean; close codes are the transport's own vocabulary.
-    ("server", &["connection", "protocol::codes"]),
+    ("server", &["connection", "protocol::codes", "wake"]),
     ("connection", &["log", "protocol::codes", "wake"]),
     ("dispatch", &["session", "protocol"]),
     ("session", &["converter", "log", "store", "agent", "protocol", "metrics", "wake"]),
