@@ -100,7 +100,7 @@ impl From<StoreError> for OpenError {
         log::error!("a session could not be read from the store: {problem}");
         match problem {
             StoreError::Unreadable(_) => Self::Unreadable,
-            StoreError::Database(_) | StoreError::Closed => Self::Store,
+            _ => Self::Store,
         }
     }
 }

@@ -97,8 +97,7 @@ impl Server {
 
     /// A command as somebody beside the gateways gives it.
     pub(in crate::store) async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let client = redis::Client::open(self.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = connection(&self.url()).await;
         let mut cmd = redis::cmd(words[0]);
         cmd.arg(&words[1..]);
         cmd.query_async(&mut connection).await.unwrap()
@@ -145,8 +144,7 @@ impl Sentinel {
 
     /// Before that it would not know whom to make the primary.
     pub(in crate::store) async fn knows_a_replica(&self) {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}", self.port)).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = connection(&format!("redis://127.0.0.1:{}", self.port)).await;
         loop {
             let mut cmd = redis::cmd("SENTINEL");
             let known: Vec<redis::Value> =
@@ -164,6 +162,13 @@ impl Drop for Sentinel {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// As patient as a test on a busy machine is.
+async fn connection(url: &str) -> redis::aio::MultiplexedConnection {
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+    let client = redis::Client::open(url).unwrap();
+    client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
 }
 
 fn copy_all(from: &Path, to: &Path) {
