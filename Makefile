@@ -23,6 +23,7 @@ run: ## Build and serve on http://127.0.0.1:3000; flags in ARGS="…"
 test: test-rust test-client ## All tests, those against both real Claude Code versions included
 
 test-rust: claude claude-old mcp-server ## The gateway's tests
+	@scripts/need.sh redis-server=redis-server openssl=openssl setpriv=util-linux
 	RUST_TEST_THREADS=6 cargo test --no-fail-fast
 
 test-client: claude ## The TypeScript client's tests, also against the gateway

@@ -29,7 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     // Neither knows what messages mean; close codes are the transport's own vocabulary.
-    ("server", &["connection", "protocol::codes"]),
+    ("server", &["connection", "protocol::codes", "wake"]),
     ("connection", &["log", "protocol::codes", "wake"]),
     ("nodes", &["dispatch", "session", "log", "store", "protocol"]),
     ("dispatch", &["session", "protocol"]),
@@ -57,6 +57,9 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("env_logger", &["main"]),
     ("prometheus_client", &["metrics", "gateway"]),
     ("rusqlite", &["store"]),
+    ("redis", &["store"]),
+    ("tokio_rustls", &["store"]),
+    ("rustls_native_certs", &["store"]),
     ("schemars", &["protocol"]),
     ("hyper", &["server", "scripted_model", "gateway"]),
     ("hyper_util", &["server", "scripted_model"]),

@@ -4,11 +4,14 @@
     reason = "the doc comments of flags are the text of --help, which is no Markdown"
 )]
 
+mod store;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser};
 
+use self::store::StoreArgs;
 use super::{Config, DataDir, Doors, Limits, Times};
 
 /// What stands below the flags.
@@ -44,6 +47,8 @@ pub struct Cli {
     agent: AgentArgs,
     #[command(flatten)]
     sessions: SessionArgs,
+    #[command(flatten)]
+    store: StoreArgs,
     #[command(flatten)]
     doors: DoorArgs,
     #[command(flatten)]
@@ -89,7 +94,7 @@ struct SessionArgs {
     #[arg(long, env = "CLAUDE_WS_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Keep sessions in memory only
-    #[arg(long, env = "CLAUDE_WS_EPHEMERAL", conflicts_with = "data_dir")]
+    #[arg(long, env = "CLAUDE_WS_EPHEMERAL", conflicts_with_all = ["data_dir", "store"])]
     ephemeral: bool,
     /// Do not serve the web console
     #[arg(long, env = "CLAUDE_WS_NO_CONSOLE")]
@@ -248,13 +253,14 @@ impl Cli {
     /// The configuration that the flags say.
     pub fn into_config(self) -> Config {
         let is_demo = self.is_demo();
-        let Self { agent, sessions, doors, limits, times, .. } = self;
+        let Self { agent, sessions, store, doors, limits, times, .. } = self;
         let roots = agent.workspace_root;
         Config {
             claude_bin: agent.claude_bin,
             model: agent.model,
             workspace_roots: if roots.is_empty() { vec![".".into()] } else { roots },
             data_dir: data_dir(sessions.data_dir, sessions.ephemeral, is_demo),
+            shared: store.into_shared(),
             allow_bypass: agent.allow_bypass,
             console: !sessions.no_console,
             agent_home: agent.agent_home,

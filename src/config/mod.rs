@@ -20,8 +20,10 @@ pub struct Config {
     pub model: Option<String>,
     /// Directories under which every working directory must lie; a session that names none works in the first.
     pub workspace_roots: Vec<PathBuf>,
-    /// Where sessions are kept.
+    /// Where sessions are kept; with a shared store, where this gateway keeps what is its own.
     pub data_dir: DataDir,
+    /// A store that several gateways share, instead of a file in the data directory.
+    pub shared: Option<SharedStore>,
     /// Whether `bypass` may be asked for; otherwise `error` `forbidden`.
     pub allow_bypass: bool,
     /// Whether the web console is served at `/`.
@@ -48,6 +50,35 @@ pub enum DataDir {
     Ephemeral,
     /// In this directory, which belongs to one gateway at a time.
     Path(PathBuf),
+}
+
+/// A Redis that several gateways share.
+#[derive(Debug, Clone)]
+pub struct SharedStore {
+    /// `redis://…`; may hold a password.
+    pub url: Secret,
+    /// Who to be there; before the URL's.
+    pub user: Option<String>,
+    /// That user's password; before the URL's.
+    pub password: Option<Secret>,
+    /// A file that holds it; before `password`.
+    pub password_file: Option<PathBuf>,
+    /// Certificates that are trusted besides the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// How long this gateway may be silent before others take its sessions.
+    pub lease: Duration,
+    /// What people call this gateway. None: the machine's name.
+    pub node_name: Option<String>,
+}
+
+/// Text that is not for logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// Who may connect.
@@ -165,6 +196,7 @@ impl Default for Config {
             model: None,
             workspace_roots: vec![".".into()],
             data_dir: DataDir::Ephemeral,
+            shared: None,
             allow_bypass: false,
             console: true,
             agent_home: None,

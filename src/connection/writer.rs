@@ -83,9 +83,8 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
             let quiet = last.min(Instant::now() + self.settings.close_timeout);
             let item = match timeout_at(quiet, self.source.queue.recv()).await {
                 Ok(Some(item)) => item,
-                Ok(None) => break,
                 Err(_) if self.busy.load(Ordering::Relaxed) => continue,
-                Err(_) => break,
+                Ok(None) | Err(_) => break,
             };
             match item {
                 Item::Attach(cursor) => self.cursors.attach(*cursor),

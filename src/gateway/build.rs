@@ -28,7 +28,9 @@ use crate::server::{
 };
 use crate::session::warm::{self, Warm};
 use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared, Starts, WarmAgents};
-use crate::store::{self, DataDirError, OpenError, SqliteStore, Store, StoreError, StoredSession};
+use crate::store::{
+    self, DataDirError, OpenError, RedisError, RedisStore, SqliteStore, Store, StoreError, StoredSession,
+};
 
 /// How long `claude --version` may take.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
@@ -47,6 +49,12 @@ pub enum BuildError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The shared store cannot be used.
+    #[error("--store: {0}")]
+    Redis(#[from] RedisError),
+    /// The shared store's flags are wrong, or a file that they name cannot be read.
+    #[error("{0}")]
+    SharedStore(String),
     /// The store cannot be read.
     #[error("cannot read the stored sessions: {0}")]
     Read(#[from] StoreError),
@@ -74,7 +82,7 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
     let tasks = TaskTracker::new();
     let roots = WorkspaceRoots::new(&config.workspace_roots)?;
     let tokens = config.doors.token_file.as_deref().map(Tokens::load).transpose()?;
-    let home = Home::open(&config.data_dir, config.limits.max_unstored_bytes).await?;
+    let home = Home::open(&config).await?;
     let shared = Arc::new(shared(&config, &home, &tasks)?);
     let limits = &config.limits;
     let warm = Warm {
@@ -139,8 +147,13 @@ struct Home {
 }
 
 impl Home {
-    async fn open(data_dir: &DataDir, max_unstored: usize) -> Result<Self, BuildError> {
-        let DataDir::Path(path) = data_dir else {
+    async fn open(config: &Config) -> Result<Self, BuildError> {
+        let max_unstored = config.limits.max_unstored_bytes;
+        let DataDir::Path(path) = &config.data_dir else {
+            if config.shared.is_some() {
+                let text = "--store: this gateway needs a --data-dir too, for what is its own";
+                return Err(BuildError::SharedStore(text.to_owned()));
+            }
             let id = Uuid::new_v4().to_string();
             let scratch_dir = std::env::temp_dir().join(format!("claude-ws-{id}"));
             return Ok(Self {
@@ -155,6 +168,14 @@ impl Home {
         let scratch_dir = path.join("agents");
         // Before anything is resumed: an agent of a gateway that was killed may still be writing its transcript.
         sweep(instance.clone(), scratch_dir.clone()).await;
+        if let Some(shared) = &config.shared {
+            let options = super::shared_store::options(shared).map_err(BuildError::SharedStore)?;
+            log::info!("store: {}", options.address);
+            // Its tasks are its own: it is closed after everybody else's have ended.
+            let store = RedisStore::open(dir, options, max_unstored, TaskTracker::new()).await?;
+            // The sessions are everybody's: each is looked for when somebody asks for it.
+            return Ok(Self { instance, scratch_dir, store: Some(Arc::new(store)), sessions: Vec::new() });
+        }
         let store = SqliteStore::open(dir, max_unstored)?;
         let sessions = store.sessions().await?;
         log::info!("store: {}, {} sessions", path.display(), sessions.len());

@@ -4,11 +4,11 @@ use std::fmt;
 use std::path::Path;
 
 use super::Gateway;
-use crate::config::{Config, DataDir};
+use crate::config::{Config, DataDir, SharedStore};
 use crate::dispatch::WorkspaceRoots;
 use crate::scripted_model::Script;
 use crate::server::{AllowedOrigins, BindAddr, Listener, Tokens, TrustedProxies};
-use crate::store::{self, SqliteStore, Store};
+use crate::store::{self, RedisStore, SqliteStore, Store};
 
 /// Oldest and newest version of Claude Code that this gateway's tests run against.
 pub const TRIED: [&str; 2] = ["2.1.197", "2.1.330"];
@@ -98,12 +98,37 @@ impl Findings {
     }
 
     async fn store(&mut self, config: &Config) {
+        if let Some(shared) = &config.shared {
+            return self.shared_store(shared, &config.data_dir).await;
+        }
         let DataDir::Path(path) = &config.data_dir else {
             return self.warn("store", "none (--ephemeral): sessions end with the process");
         };
         match stored_sessions(path).await {
             Ok(count) => self.good("store", format!("{}, {count} sessions", path.display())),
             Err(problem) => self.bad("store", problem),
+        }
+    }
+
+    async fn shared_store(&mut self, shared: &SharedStore, data_dir: &DataDir) {
+        if *data_dir == DataDir::Ephemeral {
+            return self.bad("store", "with --store this gateway needs a --data-dir too");
+        }
+        let options = match super::shared_store::options(shared) {
+            Ok(options) => options,
+            Err(problem) => return self.bad("store", problem),
+        };
+        match RedisStore::look(&options).await {
+            Err(problem) => self.bad("store", problem.to_string()),
+            Ok(found) => {
+                self.good(
+                    "store",
+                    format!("{}, {} sessions of all gateways", options.address, found.sessions),
+                );
+                for unwise in found.unwise {
+                    self.warn("store", unwise);
+                }
+            }
         }
     }
 

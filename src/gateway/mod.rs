@@ -10,6 +10,7 @@ mod exposition;
 mod metrics;
 mod routes;
 mod service;
+mod shared_store;
 pub mod welcome;
 
 use std::sync::Arc;

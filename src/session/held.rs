@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::handle::SessionHandle;
 use super::journal::Position;
 use super::record::{Record, Seen};
-use super::registry::{OpenError, Registry, hold_to_roots};
+use super::registry::{Directories, OpenError, Registry, hold_to_roots};
 use super::revive::{self, Revived};
 use super::shelf;
 use super::state::{Birth, Closing, SessionState};
@@ -117,7 +117,7 @@ impl Registry {
         self: &Arc<Self>,
         id: &Arc<str>,
         owner: &Arc<str>,
-        directory: &(dyn Fn(&str) -> Option<String> + Sync),
+        directories: &Directories<'_>,
         config: Option<SessionConfig>,
     ) -> Result<(SessionHandle, bool), OpenError> {
         let Some(shared) = self.shared_store() else { return Err(OpenError::Unknown) };
@@ -138,7 +138,7 @@ impl Registry {
         let (mut claimed, stored) = claimed?;
         let (handle, is_new) = match (stored, config) {
             (Some(stored), config) if config.is_none() || stored.record.is_some() || stored.last_seq > 0 => {
-                (self.wake_held(owner, directory, stored, &claimed.tenure).await?, false)
+                (self.wake_held(owner, directories, stored, &claimed.tenure).await?, false)
             }
             // Made, perhaps by a node that died before it could store anything of it.
             (_, config) => (self.begin_held(id, owner, config.unwrap_or_default(), &claimed)?, true),
@@ -192,7 +192,7 @@ impl Registry {
     async fn wake_held(
         self: &Arc<Self>,
         owner: &Arc<str>,
-        directory: &(dyn Fn(&str) -> Option<String> + Sync),
+        directories: &Directories<'_>,
         stored: StoredSession,
         tenure: &Arc<Tenure>,
     ) -> Result<SessionHandle, OpenError> {
@@ -206,7 +206,7 @@ impl Registry {
         if ended {
             return Err(OpenError::Ended);
         }
-        hold_to_roots(&mut birth, directory)?;
+        hold_to_roots(&mut birth, directories).await?;
         let log = EventLog::restore_held(
             stored.key,
             stored.epoch,
@@ -235,8 +235,7 @@ impl Registry {
             Record { config, created_at: now.unix_ms, last_active_at: now.unix_ms, ..Record::default() };
         // Clients may have seen events that were never stored.
         let position = Position { next_seq: claimed.next_seq, ..Position::default() };
-        let birth =
-            Birth { id: Arc::clone(id), record, position, seen: Seen::default() };
+        let birth = Birth { id: Arc::clone(id), record, position, seen: Seen::default() };
         let state = SessionState::new(birth, Arc::clone(&self.shared().limits), now);
         let (window, store) = (self.shared().log_window, self.shared().store.clone());
         let key = SessionKey::from(Arc::clone(id));

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -49,6 +50,12 @@ struct Sessions {
     shelf: Shelf,
     draining: bool,
 }
+
+/// Resolves directories, each if sessions may work there. In the order of the names.
+pub type Directories<'a> = dyn Fn(Vec<String>) -> Resolved + Sync + 'a;
+
+/// What comes of it.
+pub type Resolved = Pin<Box<dyn Future<Output = Vec<Option<String>>> + Send>>;
 
 /// What a caller finds under an id.
 #[derive(Debug)]
@@ -188,26 +195,27 @@ impl Registry {
 
     /// The session `id` of `owner`'s: at work, woken up, or made with what `config` gives. The flag tells whether it is new.
     ///
-    /// `directory` resolves a directory if sessions may work there: what was allowed when a session was stored need not be now.
+    /// `directories` resolves each directory if sessions may work there: what was allowed when a session was stored need not be
+    /// now. `config` is waited for where the session is new.
     pub async fn open<E: From<OpenError>>(
         self: &Arc<Self>,
         id: &Arc<str>,
         owner: &Arc<str>,
-        directory: &(dyn Fn(&str) -> Option<String> + Sync),
-        config: impl FnOnce() -> Result<SessionConfig, E>,
+        directories: &Directories<'_>,
+        config: impl Future<Output = Result<SessionConfig, E>>,
     ) -> Result<(SessionHandle, bool), E> {
         match self.look(id, owner).await? {
             Found::Live(handle) => return Ok((handle, false)),
             Found::Ended(_) => return Err(OpenError::Ended.into()),
             Found::Dormant(_) if self.shared_store().is_some() => {
-                return Ok(self.claim(id, owner, directory, None).await?);
+                return Ok(self.claim(id, owner, directories, None).await?);
             }
-            Found::Dormant(_) => return Ok((self.wake(id, owner, directory).await?, false)),
+            Found::Dormant(_) => return Ok((self.wake(id, owner, directories).await?, false)),
             Found::Unknown => {}
         }
-        let config = config()?;
+        let config = config.await?;
         if self.shared_store().is_some() {
-            return Ok(self.claim(id, owner, directory, Some(config)).await?);
+            return Ok(self.claim(id, owner, directories, Some(config)).await?);
         }
         Ok(self.create(id, owner, config)?)
     }
@@ -275,7 +283,7 @@ impl Registry {
         self: &Arc<Self>,
         id: &Arc<str>,
         owner: &Arc<str>,
-        directory: &(dyn Fn(&str) -> Option<String> + Sync),
+        directories: &Directories<'_>,
     ) -> Result<SessionHandle, OpenError> {
         let _one_at_a_time = self.reviving.lock().await;
         let place = {
@@ -299,7 +307,7 @@ impl Registry {
             self.sessions.lock().shelf.has_ended(id);
             return Err(OpenError::Ended);
         }
-        hold_to_roots(&mut birth, directory)?;
+        hold_to_roots(&mut birth, directories).await?;
         let log = EventLog::restore(
             stored.key.clone(),
             stored.epoch.clone(),
@@ -591,20 +599,20 @@ impl Sessions {
 }
 
 /// The directories of a stored session, held to what the operator allows now and to where symlinks lead now.
-pub(super) fn hold_to_roots(
-    birth: &mut Birth,
-    directory: &dyn Fn(&str) -> Option<String>,
-) -> Result<(), OpenError> {
+pub(super) async fn hold_to_roots(birth: &mut Birth, directories: &Directories<'_>) -> Result<(), OpenError> {
     let Record { config, rules, .. } = &mut birth.record;
+    let named = config.cwd.iter().chain(&config.add_dirs).chain(&rules.directories);
+    let mut resolved = directories(named.cloned().collect()).await.into_iter();
+    let mut resolve = || resolved.next().flatten();
     if let Some(cwd) = &mut config.cwd {
-        *cwd = directory(cwd).ok_or_else(|| {
+        *cwd = resolve().ok_or_else(|| {
             log::warn!("session {}: not woken up: {cwd:?} is gone or not under a workspace root", birth.id);
             OpenError::Directory
         })?;
     }
     for list in [&mut config.add_dirs, &mut rules.directories] {
         list.retain_mut(|path| {
-            let Some(resolved) = directory(path) else {
+            let Some(resolved) = resolve() else {
                 log::warn!("session {}: {path:?} is gone or not under a workspace root; dropped", birth.id);
                 return false;
             };

@@ -20,8 +20,8 @@ mod types;
 
 pub use backlog::Backlog;
 pub use dir::{DataDir, DataDirError};
-pub use redis::{RedisAddress, RedisError, RedisOptions, RedisStore};
-pub use shared::{Claim, Follow, Follower, NewSession, NodeId, SharedStore, Whereabouts};
+pub use redis::{RedisAddress, RedisError, RedisFindings, RedisOptions, RedisStore};
+pub use shared::{Claim, Follow, Follower, NewSession, NodeId, Owned, SharedStore, Whereabouts};
 #[cfg(test)]
 pub(crate) use sqlite::raw;
 pub use sqlite::{OpenError, SqliteStore};

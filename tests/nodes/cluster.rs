@@ -1,5 +1,7 @@
 //! Gateways that share a Redis.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Gateway, Lab, Options, wait};
@@ -61,23 +63,30 @@ impl Cluster {
 /// Connects and attaches to `session` after the last event that the client has, until the session is there: while it changes
 /// hands, and while a gateway drains, it may be refused, or the connection be closed. Gives the `session_info`.
 pub(crate) fn come_back(gateway: &Gateway, session: &str, seen: &[Value], epoch: &Value) -> (Client, Value) {
+    wait("the session", || try_to_come_back(gateway.address, session, seen, epoch))
+}
+
+/// The same, once.
+pub(crate) fn try_to_come_back(
+    address: SocketAddr,
+    session: &str,
+    seen: &[Value],
+    epoch: &Value,
+) -> Result<(Client, Value), String> {
     let last = seen.last().map_or(json!(0), |event| event["seq"].clone());
-    wait("the session", || {
-        let Ok(mut client) = Client::connect_with(gateway.address, &[]) else { return Err("refused".to_owned()) };
-        let message =
-            json!({"type": "session_start", "session_id": session, "last_seq": last, "epoch": epoch});
-        let id = client.send(message);
-        loop {
-            match client.read() {
-                Ok(info) if info["type"] == "session_info" && info["request_id"] == *id => {
-                    return Ok((client, info));
-                }
-                Ok(error) if error["type"] == "error" && error["request_id"] == *id => {
-                    return Err(error.to_string());
-                }
-                Ok(_) => {}
-                Err(code) => return Err(format!("closed with {code}")),
+    let mut client = Client::try_connect(address).map_err(|problem| format!("refused: {problem}"))?;
+    let message = json!({"type": "session_start", "session_id": session, "last_seq": last, "epoch": epoch});
+    let id = client.send(message);
+    loop {
+        match client.read() {
+            Ok(info) if info["type"] == "session_info" && info["request_id"] == *id => {
+                return Ok((client, info));
             }
+            Ok(error) if error["type"] == "error" && error["request_id"] == *id => {
+                return Err(error.to_string());
+            }
+            Ok(_) => {}
+            Err(code) => return Err(format!("closed with {code}")),
         }
-    })
+    }
 }

@@ -101,13 +101,18 @@ fn answers_at_the_wrong_gateway_are_those_of_the_owner() {
     // Where it is asked for makes no difference to the list either.
     let mut busy = owner.client();
     busy.start(json!({"session_id": "busy"}));
-    busy.send(json!({"type": "user_message", "session_id": "busy", "content": "!ask Bash {\"command\":\"ls\"}"}));
+    busy.send(
+        json!({"type": "user_message", "session_id": "busy", "content": "!ask Bash {\"command\":\"ls\"}"}),
+    );
     busy.expect("permission_request");
     there.start(json!({"session_id": "theirs"}));
     let lists = [here.list(), there.list()];
     assert_eq!(lists[0], lists[1]);
     let find = |id: &str| lists[0].iter().find(|one| one["session_id"] == id).unwrap();
-    assert_eq!((&find("busy")["state"], &find("busy")["pending_permissions"]), (&json!("waiting_permission"), &json!(1)));
+    assert_eq!(
+        (&find("busy")["state"], &find("busy")["pending_permissions"]),
+        (&json!("waiting_permission"), &json!(1))
+    );
     assert_eq!(find("theirs")["status"], "active");
     assert_eq!(lists[0].len(), 3);
     owner.stop();

@@ -12,7 +12,11 @@ mod locate;
 
 mod cluster;
 mod doors;
-#[expect(dead_code, reason = "the laboratory of `tests/rel`, not all of which is needed here")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the laboratory of `tests/rel`, not all of which is needed here"
+)]
 #[path = "../rel/harness/mod.rs"]
 mod harness;
 mod proxy;

@@ -5,8 +5,6 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
-
 use crate::harness::wait;
 
 /// A Redis with a log of its own; killed when dropped.
@@ -33,10 +31,6 @@ impl Redis {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap(), signal).unwrap();
-    }
-
     /// Ends it at once; what it had acknowledged is in its log.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
@@ -46,12 +40,14 @@ impl Redis {
     /// Starts it again where it was.
     pub(crate) fn restart(&mut self) {
         // Somebody else's connection may have the port as its own for a moment.
-        self.child = wait("the port", || launch(&self.dir, self.port).ok_or_else(|| "it is taken".to_owned()));
+        self.child =
+            wait("the port", || launch(&self.dir, self.port).ok_or_else(|| "it is taken".to_owned()));
     }
 
     /// What a command answers, as `redis-cli` prints it.
     pub(crate) fn command(&self, words: &[&str]) -> String {
-        let output = Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output().unwrap();
+        let output =
+            Command::new("redis-cli").args(["-p", &self.port.to_string()]).args(words).output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 }
@@ -68,7 +64,8 @@ fn launch(dir: &Path, port: u16) -> Option<Child> {
     let mut command = Command::new("redis-server");
     command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "yes"]);
     command.args(["--appendfsync", "always", "--dir"]).arg(dir).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut child = command.spawn().expect("redis-server is installed (Debian: apt-get install redis-server)");
+    let mut child =
+        command.spawn().expect("redis-server is installed (Debian: apt-get install redis-server)");
     loop {
         if child.try_wait().unwrap().is_some() {
             return None;

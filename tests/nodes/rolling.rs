@@ -1,13 +1,14 @@
 //! All gateways are restarted one after the other, while everybody works.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::cluster::{Cluster, come_back};
-use crate::harness::{Client, Gateway};
+use crate::cluster::{Cluster, try_to_come_back};
+use crate::harness::{Client, wait};
 use crate::transcript::{exact, orderly, whole};
 
 const NODES: usize = 3;
@@ -21,26 +22,24 @@ struct Worker {
     results: usize,
 }
 
+/// Where the gateways are at the moment.
+type Addresses = Arc<Vec<Mutex<SocketAddr>>>;
+
 /// Comes back at one gateway after the other, until one takes it.
-fn reconnect(gateways: &[RwLock<Option<Gateway>>], from: usize, worker: &Worker) -> (Client, Value) {
-    for at in (from..).map(|at| at % NODES) {
-        let gateway = gateways[at].read().unwrap();
-        if let Some(gateway) = gateway.as_ref()
-            && gateway.http("/readyz", &[]).0 == 200
-        {
-            return come_back(gateway, &worker.session, &worker.seen, &worker.epoch);
-        }
-        drop(gateway);
-        std::thread::yield_now();
-    }
-    unreachable!("it looks for ever");
+fn reconnect(addresses: &Addresses, from: usize, worker: &Worker) -> (Client, Value) {
+    let mut at = from;
+    wait("a gateway", || {
+        at += 1;
+        let address = *addresses[at % NODES].lock().unwrap();
+        try_to_come_back(address, &worker.session, &worker.seen, &worker.epoch)
+    })
 }
 
 /// Sends message after message, each until its result is there, wherever the session is by then.
-fn work(gateways: &[RwLock<Option<Gateway>>], number: usize, done: &AtomicBool, turns: &AtomicUsize) -> Worker {
+fn work(addresses: &Addresses, number: usize, done: &AtomicBool, turns: &AtomicUsize) -> Worker {
     let session = format!("s{}", number % SESSIONS);
     let mut worker = Worker { session, epoch: Value::Null, seen: Vec::new(), results: 0 };
-    let (mut client, info) = reconnect(gateways, number, &worker);
+    let (mut client, info) = reconnect(addresses, number, &worker);
     worker.epoch = info["epoch"].clone();
     let mut hops = 0;
     while !done.load(Ordering::Relaxed) {
@@ -51,7 +50,9 @@ fn work(gateways: &[RwLock<Option<Gateway>>], number: usize, done: &AtomicBool, 
                 "content": "!think Well; deltas 30 10 300; tool Read {\"file_path\":\"x\"}; text Done"}));
             let outcome = loop {
                 match client.read() {
-                    Ok(message) if message["type"] == "result" && message["request_id"] == *id => break Ok(()),
+                    Ok(message) if message["type"] == "result" && message["request_id"] == *id => {
+                        break Ok(());
+                    }
                     Ok(message) if message["code"] == "agent_unavailable" => break Err(()),
                     Ok(_) => {}
                     Err(_) => break Err(()),
@@ -64,7 +65,7 @@ fn work(gateways: &[RwLock<Option<Gateway>>], number: usize, done: &AtomicBool, 
             worker.seen.append(&mut client.events);
             hops += 1;
             let info;
-            (client, info) = reconnect(gateways, number + hops, &worker);
+            (client, info) = reconnect(addresses, number + hops, &worker);
             assert_eq!((&info["replay"], &info["epoch"]), (&json!("ok"), &worker.epoch), "{info}");
             let last = info["last_seq"].as_u64();
             // What the replay brings may hold the result.
@@ -92,18 +93,18 @@ fn a_rolling_restart_under_load_leaves_every_transcript_exact() {
     // A long lease: nothing here may depend on its end.
     let args = ["--lease", "30s", "--drain", "20s", "--max-agents", "8"];
     let name = |at: usize| ["a", "b", "c"][at];
-    let gateways: Arc<Vec<_>> =
-        Arc::new((0..NODES).map(|at| RwLock::new(Some(cluster.node(name(at), &args)))).collect());
+    let mut gateways: Vec<_> = (0..NODES).map(|at| cluster.node(name(at), &args)).collect();
+    let addresses: Addresses = Arc::new(gateways.iter().map(|gateway| Mutex::new(gateway.address)).collect());
     let (done, turns) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let workers: Vec<_> = (0..2 * SESSIONS)
         .map(|number| {
-            let (gateways, done, turns) = (Arc::clone(&gateways), Arc::clone(&done), Arc::clone(&turns));
-            std::thread::spawn(move || work(&gateways, number, &done, &turns))
+            let (addresses, done, turns) = (Arc::clone(&addresses), Arc::clone(&done), Arc::clone(&turns));
+            std::thread::spawn(move || work(&addresses, number, &done, &turns))
         })
         .collect();
     let wait_for_turns = |more: usize| {
         let goal = turns.load(Ordering::Relaxed) + more;
-        crate::harness::wait("turns", || match turns.load(Ordering::Relaxed) {
+        wait("turns", || match turns.load(Ordering::Relaxed) {
             now if now >= goal => Ok(()),
             now => Err(format!("{now} of {goal}")),
         });
@@ -111,25 +112,23 @@ fn a_rolling_restart_under_load_leaves_every_transcript_exact() {
     wait_for_turns(8);
     for at in 0..NODES {
         // Its clients find it gone, or going, and look elsewhere.
-        gateways[at].read().unwrap().as_ref().unwrap().signal(Signal::TERM);
-        let mut gateway = gateways[at].write().unwrap().take().unwrap();
-        assert_eq!(gateway.ended().code(), Some(0), "{}", gateway.log());
-        *gateways[at].write().unwrap() = Some(cluster.node(name(at), &args));
+        gateways[at].signal(Signal::TERM);
+        assert_eq!(gateways[at].ended().code(), Some(0), "{}", gateways[at].log());
+        gateways[at] = cluster.node(name(at), &args);
+        *addresses[at].lock().unwrap() = gateways[at].address;
         wait_for_turns(8);
     }
     done.store(true, Ordering::Relaxed);
     let workers: Vec<_> = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
     println!("{} turns during three restarts", turns.load(Ordering::Relaxed));
-    let gateway = gateways[0].read().unwrap();
     for worker in &workers {
-        let whole = whole(gateway.as_ref().unwrap(), &worker.session);
+        let whole = whole(&gateways[0], &worker.session);
         orderly(&whole);
         exact(&worker.seen, &whole);
         assert!(worker.results > 0);
     }
     assert!(cluster.overlaps().is_empty(), "{:?}", cluster.overlaps());
-    drop(gateway);
-    for gateway in gateways.iter() {
-        gateway.write().unwrap().take().unwrap().stop();
+    for gateway in gateways {
+        gateway.stop();
     }
 }

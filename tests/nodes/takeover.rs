@@ -35,7 +35,8 @@ fn wait_until_stored(gateway: &Gateway, session: &str, seen: &[Value]) {
     let last = seen.last().unwrap()["seq"].as_u64();
     wait("the store", || {
         let mut client = gateway.client();
-        let info = client.ask(json!({"type": "session_start", "session_id": session, "last_seq": 0}), "session_info");
+        let info = client
+            .ask(json!({"type": "session_start", "session_id": session, "last_seq": 0}), "session_info");
         assert_eq!(info["type"], "session_info", "{info}");
         while client.events.last().is_none_or(|event| event["seq"].as_u64() < last) {
             client.next();

@@ -117,7 +117,8 @@ fn a_restart_of_redis_ends_no_turn_and_loses_nothing() {
 fn a_slow_redis_holds_up_no_local_client() {
     let cluster = Cluster::new();
     let proxy = Proxy::start(cluster.redis.address());
-    let (owner, door) = (cluster.node_behind(&proxy, "a", &["--lease", "10s"]), cluster.node("b", &["--lease", "10s"]));
+    let (owner, door) =
+        (cluster.node_behind(&proxy, "a", &["--lease", "10s"]), cluster.node("b", &["--lease", "10s"]));
     let mut here = owner.client();
     here.start(json!({}));
     here.turn("hello");

@@ -5,15 +5,42 @@ pub(super) mod open;
 pub(super) mod work;
 
 use std::borrow::Cow;
+use std::future::ready;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::Context;
 use crate::protocol::ErrorCode;
 use crate::protocol::parse::{Body, FrameError, parse_body};
-use crate::session::{Answer, Command, Found, OpenError, SessionHandle};
+use crate::session::{Answer, Command, Found, OpenError, Resolved, SessionHandle};
 
-/// A session that is just changing (going to rest, being removed) is looked for again this often.
-const TRIES: usize = 5;
+/// A session that is just changing (going to rest, being removed, broken down) is looked for again: at once, and then after
+/// longer and longer times.
+const PAUSES: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::ZERO,
+    Duration::from_millis(10),
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+];
+
+/// The looks at a session that is just changing.
+#[derive(Debug, Default)]
+struct Tries(usize);
+
+impl Tries {
+    /// Waits until it is time for the next one. False: there have been enough.
+    async fn next(&mut self) -> bool {
+        let Some(pause) = PAUSES.get(self.0) else { return false };
+        self.0 += 1;
+        if !pause.is_zero() {
+            sleep(*pause).await;
+        }
+        true
+    }
+}
 
 impl Context<'_> {
     /// The message's body.
@@ -37,7 +64,8 @@ impl Context<'_> {
 
     /// Has the session take in a command.
     async fn command(&self, command: impl Fn() -> Command) -> Result<Answer, FrameError> {
-        for _ in 0..TRIES {
+        let mut tries = Tries::default();
+        while tries.next().await {
             let handle = self.live_session().await?;
             if let Some(answer) = handle.command(self.client, self.id(), command()).await {
                 return Ok(answer);
@@ -75,9 +103,10 @@ impl Context<'_> {
     /// Has a session that rests woken up.
     async fn wake_if_dormant(&self) -> Result<(), FrameError> {
         let Found::Dormant(_) = self.find().await? else { return Ok(()) };
-        let none = || Err(OpenError::Unknown);
+        let none = ready(Err(OpenError::Unknown));
         // It is not to work: where it would is of no concern.
-        let anywhere = |path: &str| Some(path.to_owned());
+        let anywhere =
+            |paths: Vec<String>| -> Resolved { Box::pin(ready(paths.into_iter().map(Some).collect())) };
         let id = self.session_id().into();
         let opened = self.dispatch.registry.open(&id, self.owner, &anywhere, none).await;
         opened.map(drop).map_err(|problem| self.not_opened(&problem))
@@ -101,5 +130,23 @@ impl Context<'_> {
 
     fn unknown_session(&self) -> FrameError {
         self.error(ErrorCode::UnknownSession, format!("no session {:?}", self.session_id()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Tries};
+
+    /// All five within a microsecond: a session that broke down was given up before it was laid down.
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_is_changing_is_given_time() {
+        let began = tokio::time::Instant::now();
+        let mut tries = Tries::default();
+        let mut count = 0;
+        while tries.next().await {
+            count += 1;
+        }
+        assert_eq!(count, 5);
+        assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
     }
 }

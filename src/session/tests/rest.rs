@@ -1,5 +1,6 @@
 //! Sessions that go to rest in a store and come back from it.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::protocol::{Json, Liveness, SessionConfig, UserMessage};
 use crate::session::handle::Mail;
-use crate::session::{Acquired, Command, Found, OpenError, SessionLimits};
+use crate::session::{Acquired, Command, Found, OpenError, Resolved, SessionLimits};
 use crate::store::{DataDir, Retention, SqliteStore, Store};
 
 use super::lab::{Lab, ME, anywhere, attach, client, code, say, sqlite};
@@ -57,18 +58,21 @@ async fn a_session_wakes_only_where_it_may_work_now() {
         let add_dirs = vec!["/roots/more".to_owned(), "/elsewhere".to_owned()];
         Ok::<_, OpenError>(SessionConfig { cwd, add_dirs, ..SessionConfig::default() })
     };
-    let never = |_: &str| None;
-    let (handle, _) = lab.registry.open(&"s".into(), &ME.into(), &never, config).await.unwrap();
+    let never = |paths: Vec<String>| -> Resolved { Box::pin(ready(vec![None; paths.len()])) };
+    let (handle, _) = lab.registry.open(&"s".into(), &ME.into(), &never, ready(config())).await.unwrap();
     let me = client(1);
     let _answer = me.attach(&handle, true).await;
     store.flush().await.unwrap();
 
     let next = Lab::new(SessionLimits::default(), Some(store)).await;
-    let refused = next.registry.open(&"s".into(), &ME.into(), &never, config).await;
+    let refused = next.registry.open(&"s".into(), &ME.into(), &never, ready(config())).await;
     assert_eq!(refused.err(), Some(OpenError::Directory));
     assert!(matches!(next.registry.find("s", ME).await.unwrap(), Found::Dormant(_)), "it can be tried again");
-    let resolve = |path: &str| path.strip_prefix("/roots").map(|rest| format!("/new{rest}"));
-    let (handle, created) = next.registry.open(&"s".into(), &ME.into(), &resolve, config).await.unwrap();
+    let moved = |path: String| path.strip_prefix("/roots").map(|rest| format!("/new{rest}"));
+    let resolve =
+        |paths: Vec<String>| -> Resolved { Box::pin(ready(paths.into_iter().map(moved).collect())) };
+    let opened = next.registry.open(&"s".into(), &ME.into(), &resolve, ready(config())).await;
+    let (handle, created) = opened.unwrap();
     assert!(!created);
     let answer = handle.command(&me.client, "q".to_owned(), Command::ConfigQuery).await.unwrap();
     let shown: Value = serde_json::from_str(answer.frames.last().unwrap()).unwrap();
@@ -356,11 +360,8 @@ async fn an_agent_waits_for_a_store_that_is_slow() {
             ..SessionConfig::default()
         })
     };
-    let (handle, created) = lab
-        .registry
-        .open(&"s".into(), &ME.into(), &|path: &str| Some(path.to_owned()), config)
-        .await
-        .unwrap();
+    let (handle, created) =
+        lab.registry.open(&"s".into(), &ME.into(), &anywhere, ready(config())).await.unwrap();
     let me = client(1);
     let mut cursor = me.attach(&handle, created).await.cursor.unwrap();
     // Somebody else writes to the file: the store's commit waits for it, and does not fail.

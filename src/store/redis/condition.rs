@@ -24,7 +24,7 @@ pub(super) struct Condition {
 
 #[derive(Debug, Default)]
 struct Parts {
-    line_fails: bool,
+    wire_fails: bool,
     writes_fail: bool,
     logged: Option<Instant>,
 }
@@ -32,7 +32,7 @@ struct Parts {
 /// Who has something to say.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Part {
-    Line,
+    Wire,
     Writes,
 }
 
@@ -54,7 +54,7 @@ impl Condition {
     pub(super) fn fails(&self, part: Part, why: &str) {
         let mut parts = self.parts.lock();
         match part {
-            Part::Line => parts.line_fails = true,
+            Part::Wire => parts.wire_fails = true,
             Part::Writes => parts.writes_fail = true,
         }
         if parts.logged.is_none_or(|logged| logged.elapsed() >= LOG_AGAIN) {
@@ -69,10 +69,10 @@ impl Condition {
     pub(super) fn works(&self, part: Part) {
         let mut parts = self.parts.lock();
         let failed = match part {
-            Part::Line => std::mem::take(&mut parts.line_fails),
+            Part::Wire => std::mem::take(&mut parts.wire_fails),
             Part::Writes => std::mem::take(&mut parts.writes_fail),
         };
-        if failed && !parts.line_fails && !parts.writes_fail {
+        if failed && !parts.wire_fails && !parts.writes_fail {
             parts.logged = None;
             ::log::info!("store: Redis works again");
         }
@@ -81,7 +81,7 @@ impl Condition {
 
     fn tell(&self, parts: &Parts) {
         let now =
-            if parts.line_fails || parts.writes_fail { StoreHealth::Failing } else { StoreHealth::Good };
+            if parts.wire_fails || parts.writes_fail { StoreHealth::Failing } else { StoreHealth::Good };
         self.health.send_if_modified(|known| std::mem::replace(known, now) != now);
     }
 

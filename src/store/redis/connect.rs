@@ -53,9 +53,8 @@ impl Trouble {
             Some(code) if DOWN.contains(&code) => Self::Down(text),
             // Redis reports those of a command in a script with the script's own code in some versions.
             Some(_) if DOWN.iter().any(|code| text.contains(&format!("{code} "))) => Self::Down(text),
-            Some(_) => Self::Denied(text),
             None if error.is_io_error() => Self::Silent(text),
-            None => Self::Denied(text),
+            _ => Self::Denied(text),
         }
     }
 
@@ -76,13 +75,13 @@ impl Trouble {
 
 /// One connection; clones are the same. Requests of several tasks go out one behind the other without waiting for answers.
 #[derive(Debug, Clone)]
-pub(super) struct Line {
+pub(super) struct Wire {
     connection: MultiplexedConnection,
     /// Cancelled when the connection is over, whoever ended it: requests under way end then.
     over: CancellationToken,
 }
 
-impl Line {
+impl Wire {
     /// Asks. Waits as long as the connection lives: whoever cares sets a deadline. `Silent`: it may have been done or not.
     pub(super) async fn ask<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, Trouble> {
         let value = self.ask_value(cmd).await?.map_err(|error| Trouble::of(&error))?;
@@ -142,22 +141,22 @@ impl Connector {
     }
 
     /// Connects to the primary and says who we are.
-    pub(super) async fn connect(&self) -> Result<Line, Trouble> {
+    pub(super) async fn connect(&self) -> Result<Wire, Trouble> {
         match &self.address.place {
-            Place::Tcp(host) => self.line(self.tcp(host).await?, true).await,
+            Place::Tcp(host) => self.wire(self.tcp(host).await?, true).await,
             Place::Unix(path) => {
                 let stream = self.in_time("the socket", UnixStream::connect(path)).await?;
-                self.line(Box::new(stream), true).await
+                self.wire(Box::new(stream), true).await
             }
             Place::Sentinel { sentinels, name } => {
                 let primary = self.primary(sentinels, name).await?;
-                let line = self.line(self.tcp(&primary).await?, true).await?;
-                let role: Vec<Value> = self.in_time_ask(&line, redis::cmd("ROLE")).await?;
+                let wire = self.wire(self.tcp(&primary).await?, true).await?;
+                let role: Vec<Value> = self.in_time_ask(&wire, redis::cmd("ROLE")).await?;
                 match role.first() {
-                    Some(Value::BulkString(role)) if role == b"master" => Ok(line),
+                    Some(Value::BulkString(role)) if role == b"master" => Ok(wire),
                     // So the sentinels, or that Redis, do not know yet: nobody can write there.
                     _ => {
-                        line.hang_up();
+                        wire.hang_up();
                         Err(Trouble::Down(format!("{primary} is not the primary yet")))
                     }
                 }
@@ -182,13 +181,13 @@ impl Connector {
         let mut ask = redis::cmd("SENTINEL");
         ask.arg("get-master-addr-by-name").arg(name);
         // Most sentinels have no password. Those that have one have that of the Redis.
-        let line = self.line(self.tcp(sentinel).await?, false).await?;
-        let mut answer: Result<Option<(String, u16)>, _> = self.in_time_ask(&line, ask.clone()).await;
-        line.hang_up();
+        let wire = self.wire(self.tcp(sentinel).await?, false).await?;
+        let mut answer: Result<Option<(String, u16)>, _> = self.in_time_ask(&wire, ask.clone()).await;
+        wire.hang_up();
         if matches!(&answer, Err(trouble) if trouble.to_string().contains("NOAUTH")) {
-            let line = self.line(self.tcp(sentinel).await?, true).await?;
-            answer = self.in_time_ask(&line, ask).await;
-            line.hang_up();
+            let wire = self.wire(self.tcp(sentinel).await?, true).await?;
+            answer = self.in_time_ask(&wire, ask).await;
+            wire.hang_up();
         }
         let (name, port) = answer?.ok_or_else(|| Trouble::Denied(format!("it knows no primary {name}")))?;
         Ok(Host { name, port })
@@ -205,7 +204,7 @@ impl Connector {
         Ok(Box::new(stream))
     }
 
-    async fn line(&self, stream: Box<dyn Stream>, as_user: bool) -> Result<Line, Trouble> {
+    async fn wire(&self, stream: Box<dyn Stream>, as_user: bool) -> Result<Wire, Trouble> {
         let mut who = RedisConnectionInfo::default().set_skip_set_lib_name();
         if as_user {
             who = who.set_db(self.address.db);
@@ -236,7 +235,7 @@ impl Connector {
             }
             ended.cancel();
         });
-        Ok(Line { connection, over })
+        Ok(Wire { connection, over })
     }
 
     async fn in_time<T>(
@@ -250,8 +249,8 @@ impl Connector {
         }
     }
 
-    async fn in_time_ask<T: FromRedisValue>(&self, line: &Line, cmd: Cmd) -> Result<T, Trouble> {
-        let asked = timeout(self.patience, line.ask(&cmd)).await;
+    async fn in_time_ask<T: FromRedisValue>(&self, wire: &Wire, cmd: Cmd) -> Result<T, Trouble> {
+        let asked = timeout(self.patience, wire.ask(&cmd)).await;
         asked.map_err(|_| Trouble::Silent("no answer".to_owned()))?
     }
 }

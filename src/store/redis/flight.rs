@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::{
     condition::{Condition, Part},
-    connect::{Line, Trouble},
+    connect::{Trouble, Wire},
     held::{Held, Holdings},
     keys,
     link::Link,
@@ -68,20 +68,20 @@ impl Sky {
     pub(super) async fn fly(&self, held: &Arc<Held>, source: &Arc<dyn Source>, batch: &Batch) -> Landed {
         let mut wait = RETRY.0;
         loop {
-            let Some(line) = self.link.line().await else { return Landed::Closed };
+            let Some(wire) = self.link.wire().await else { return Landed::Closed };
             if !held.tenure.holds(Instant::now()) {
                 return self.refused(held);
             }
             let begun = Instant::now();
             let tried = if batch.delete {
-                self.delete(&line, held).await
+                self.delete(&wire, held).await
             } else {
-                self.write(&line, held, source, batch).await
+                self.write(&wire, held, source, batch).await
             };
             self.condition.count(matches!(tried, Tried::Landed(_)), begun.elapsed());
             match tried {
                 Tried::Landed(landed) => return landed,
-                Tried::Reconnect => line.hang_up(),
+                Tried::Reconnect => wire.hang_up(),
                 Tried::Later(trouble) => {
                     self.condition.fails(Part::Writes, &trouble.to_string());
                     tokio::select! {
@@ -94,11 +94,9 @@ impl Sky {
         }
     }
 
-    async fn write(&self, line: &Line, held: &Arc<Held>, source: &Arc<dyn Source>, batch: &Batch) -> Tried {
-        // Nothing to write: only to find out whether Redis still has all.
-        let number = if batch.is_empty() { held.batch() } else { held.batch() + 1 };
-        let call = self.call(held, batch, number);
-        let (code, number, last) = match WRITE.run::<(u8, u64, u64)>(line, &call).await {
+    async fn write(&self, wire: &Wire, held: &Arc<Held>, source: &Arc<dyn Source>, batch: &Batch) -> Tried {
+        let call = self.call(held, batch);
+        let (code, number, last) = match WRITE.run::<(u8, u64, u64)>(wire, &call).await {
             Ok(answer) => answer,
             Err(trouble) => return failed(trouble),
         };
@@ -111,13 +109,13 @@ impl Sky {
                 }
                 Tried::Landed(Landed::Written)
             }
-            2 => Tried::Landed(self.lost(held, source, number, last)),
-            0 => self.recreate(line, held, source).await,
+            2 => Tried::Landed(Self::lost(held, source, number, last)),
+            0 => self.recreate(wire, held, source).await,
             _ => Tried::Landed(self.refused(held)),
         }
     }
 
-    fn call(&self, held: &Held, batch: &Batch, number: u64) -> Cmd {
+    fn call(&self, held: &Held, batch: &Batch) -> Cmd {
         let (key, epoch) = (&held.key, &held.epoch);
         let mut call = WRITE.call(&[
             &keys::session(key),
@@ -126,7 +124,12 @@ impl Sky {
             &keys::tombstone(key),
             keys::BYTES,
         ]);
-        call.arg(self.node.as_str()).arg(held.tenure.fence()).arg(number).arg(weight(batch));
+        call.arg(self.node.as_str()).arg(held.tenure.fence()).arg(held.batch() + 1);
+        if batch.is_empty() {
+            call.arg("");
+        } else {
+            call.arg(weight(batch));
+        }
         match &batch.record {
             None => call.arg(&["0", "", "", "", "", ""]),
             Some(record) => call
@@ -149,7 +152,7 @@ impl Sky {
     }
 
     /// Redis is behind: it came back, or another took its place, without its last writes.
-    fn lost(&self, held: &Held, source: &Arc<dyn Source>, number: u64, last: u64) -> Landed {
+    fn lost(held: &Held, source: &Arc<dyn Source>, number: u64, last: u64) -> Landed {
         ::log::warn!(
             "session {}: Redis has lost its events after {last} (of {}); what is still in memory is stored again",
             held.key,
@@ -161,7 +164,7 @@ impl Sky {
     }
 
     /// Redis knows nothing of the session.
-    async fn recreate(&self, line: &Line, held: &Arc<Held>, source: &Arc<dyn Source>) -> Tried {
+    async fn recreate(&self, wire: &Wire, held: &Arc<Held>, source: &Arc<dyn Source>) -> Tried {
         let key = &held.key;
         let mut call = RECREATE.call(&[
             &keys::session(key),
@@ -176,19 +179,19 @@ impl Sky {
             .arg(&held.epoch)
             .arg(&held.owner)
             .arg(held.created_at);
-        match RECREATE.run::<bool>(line, &call).await {
-            Ok(true) => Tried::Landed(self.lost(held, source, 0, 0)),
+        match RECREATE.run::<bool>(wire, &call).await {
+            Ok(true) => Tried::Landed(Self::lost(held, source, 0, 0)),
             // Deleted, or somebody else's: the write will be told.
             Ok(false) => Tried::Reconnect,
             Err(trouble) => failed(trouble),
         }
     }
 
-    async fn delete(&self, line: &Line, held: &Arc<Held>) -> Tried {
+    async fn delete(&self, wire: &Wire, held: &Arc<Held>) -> Tried {
         let mut call = delete_call(&held.key, &held.epoch);
         call.arg(self.node.as_str()).arg(held.tenure.fence());
         call.arg(held.key.as_str()).arg(&held.epoch).arg(super::keeper::millis(TOMBSTONE));
-        match DELETE.run::<u8>(line, &call).await {
+        match DELETE.run::<u8>(wire, &call).await {
             Ok(3) => Tried::Landed(self.refused(held)),
             Ok(_) => {
                 self.condition.works(Part::Writes);

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{
-    connect::{Connector, Line, Trouble},
+    connect::{Connector, Trouble, Wire},
     keys,
     link::Link,
     reader::{frame, number, text},
@@ -150,19 +150,19 @@ impl Reader {
 
     /// Ends the read that waits, or the next one, at once.
     async fn wake(&self) {
-        let Some(line) = self.link.line().await else { return };
+        let Some(wire) = self.link.wire().await else { return };
         let key = keys::wake(&self.node);
         let mut add = redis::cmd("XADD");
         add.arg(&key).arg("MAXLEN").arg(1).arg("*").arg("w").arg("");
         let mut expire = redis::cmd("PEXPIRE");
         expire.arg(&key).arg(WAKE_KEPT_MS);
         // Should it fail, the read ends by itself within BLOCK.
-        let _ = tokio::join!(line.ask::<Value>(&add), line.ask::<Value>(&expire));
+        let _ = tokio::join!(wire.ask::<Value>(&add), wire.ask::<Value>(&expire));
     }
 
     async fn read_on(&self) -> Result<(), Trouble> {
-        let line = self.connector.connect().await?;
-        let _hang_up = HangUp(&line);
+        let wire = self.connector.connect().await?;
+        let _hang_up = HangUp(&wire);
         let mut woken = String::from("0-0");
         loop {
             let streams = self.following.streams();
@@ -170,12 +170,12 @@ impl Reader {
                 return Ok(());
             }
             let read = read(&keys::wake(&self.node), &woken, &streams);
-            let answer = timeout(BLOCK + LATE, line.ask::<Value>(&read)).await;
+            let answer = timeout(BLOCK + LATE, wire.ask::<Value>(&read)).await;
             let answer = answer.map_err(|_| Trouble::Silent("no answer".to_owned()))??;
             for (stream, entries) in by_stream(answer)? {
                 if streams.contains_key(&stream) {
                     let news: Result<Vec<_>, _> = entries.into_iter().map(news).collect();
-                    self.following.hand_out(&stream, &news.map_err(unreadable)?);
+                    self.following.hand_out(&stream, &news.map_err(|error| unreadable(&error))?);
                 } else if let Some((id, _)) = entries.last() {
                     woken.clone_from(id);
                 }
@@ -184,7 +184,7 @@ impl Reader {
     }
 }
 
-struct HangUp<'a>(&'a Line);
+struct HangUp<'a>(&'a Wire);
 
 impl Drop for HangUp<'_> {
     fn drop(&mut self) {
@@ -213,9 +213,7 @@ pub(super) fn by_stream(answer: Value) -> Result<Vec<(String, Entries)>, Trouble
     if answer == Value::Nil {
         return Ok(Vec::new());
     }
-    let streams: Vec<(String, Vec<(String, Vec<Value>)>)> =
-        redis::from_redis_value(answer).map_err(|error| Trouble::Denied(error.to_string()))?;
-    Ok(streams)
+    redis::from_redis_value(answer).map_err(|error| Trouble::Denied(error.to_string()))
 }
 
 fn news((id, fields): (String, Vec<Value>)) -> Result<News, StoreError> {
@@ -229,6 +227,6 @@ fn news((id, fields): (String, Vec<Value>)) -> Result<News, StoreError> {
     Ok(News { entry: Entry { seq, frame: frame(value)? }, lost })
 }
 
-fn unreadable(error: StoreError) -> Trouble {
+fn unreadable(error: &StoreError) -> Trouble {
     Trouble::Denied(error.to_string())
 }

@@ -53,21 +53,21 @@ impl Inbox {
     }
 
     async fn read_on(&self, read: &mut String) -> Result<(), Trouble> {
-        let line = self.connector.connect().await?;
+        let wire = self.connector.connect().await?;
         let key = keys::inbox(&self.node);
         loop {
             let mut ask = redis::cmd("XREAD");
             ask.arg("COUNT").arg(COUNT).arg("BLOCK").arg(super::keeper::millis(BLOCK));
             ask.arg("STREAMS").arg(&key).arg(read.as_str());
-            let answer = timeout(BLOCK + LATE, line.ask::<Value>(&ask)).await;
+            let answer = timeout(BLOCK + LATE, wire.ask::<Value>(&ask)).await;
             let answer = match answer {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(trouble)) => {
-                    line.hang_up();
+                    wire.hang_up();
                     return Err(trouble);
                 }
                 Err(_) => {
-                    line.hang_up();
+                    wire.hang_up();
                     return Err(Trouble::Silent("no answer".to_owned()));
                 }
             };
@@ -77,7 +77,7 @@ impl Inbox {
                 if let Some(Value::BulkString(message)) = fields.pop()
                     && self.messages.send(message.into()).await.is_err()
                 {
-                    line.hang_up();
+                    wire.hang_up();
                     return Ok(());
                 }
             }
@@ -85,8 +85,8 @@ impl Inbox {
             let after = format!("{time}-{}", number.parse::<u64>().unwrap_or(0) + 1);
             let mut trim = redis::cmd("XTRIM");
             trim.arg(&key).arg("MINID").arg(after);
-            if let Err(trouble) = line.ask::<Value>(&trim).await {
-                line.hang_up();
+            if let Err(trouble) = wire.ask::<Value>(&trim).await {
+                wire.hang_up();
                 return Err(trouble);
             }
         }

@@ -1,4 +1,4 @@
-//! Keeps the connection, and with it the node's lease.
+//! Keeps the connections: one for the node's lease alone, so that no large write stands in its way, and one for everything else.
 //!
 //! # When the lease goes on without Redis
 //! - Redis answers: it is good for a lease from when the answer was *asked for*.
@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     condition::{Condition, Part},
-    connect::{Connector, Line, Trouble},
+    connect::{Connector, Trouble, Wire},
     held::Holdings,
     keys,
     link::Link,
@@ -49,18 +49,39 @@ pub(super) struct Keeper {
     pub(super) verify: Arc<dyn Fn() + Send + Sync>,
 }
 
+/// The keeper's connections; they end with this.
+pub(super) struct Lines {
+    lease: Wire,
+    work: Wire,
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.lease.hang_up();
+        self.work.hang_up();
+    }
+}
+
 /// What claims rest on.
 #[derive(Debug)]
 pub(super) struct Right {
     lease: Mutex<Arc<Lease>>,
     with_redis_since: Mutex<Option<Instant>>,
     length: Duration,
+    #[cfg(test)]
+    old: std::sync::atomic::AtomicBool,
 }
 
 impl Right {
     pub(super) fn new(length: Duration) -> Self {
         // Over from the start: the first word with Redis begins one.
-        Self { lease: Mutex::new(Lease::until(Instant::now())), with_redis_since: Mutex::new(None), length }
+        Self {
+            lease: Mutex::new(Lease::until(Instant::now())),
+            with_redis_since: Mutex::new(None),
+            length,
+            #[cfg(test)]
+            old: std::sync::atomic::AtomicBool::new(false),
+        }
     }
 
     /// The one under which sessions are claimed now.
@@ -68,8 +89,18 @@ impl Right {
         Arc::clone(&self.lease.lock())
     }
 
+    /// As if it had been with Redis for a lease.
+    #[cfg(test)]
+    pub(super) fn pretend_to_be_old(&self) {
+        self.old.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
     /// `Ok`: orphans may be taken; otherwise how long not yet.
     pub(super) fn may_take(&self) -> Result<(), Duration> {
+        #[cfg(test)]
+        if self.old.load(std::sync::atomic::Ordering::Relaxed) {
+            return Ok(());
+        }
         let since = *self.with_redis_since.lock();
         let been = since.map_or(Duration::ZERO, |since| since.elapsed());
         if been >= self.length { Ok(()) } else { Err(self.length.saturating_sub(been)) }
@@ -78,23 +109,31 @@ impl Right {
 
 impl Keeper {
     /// Until the store is closed.
-    pub(super) async fn run(self, first: Line) {
-        let mut line = Some(first);
+    pub(super) async fn run(self, first: Lines) {
+        let mut lines = Some(first);
         let mut wait = AGAIN.0;
         while !self.link.is_closed() {
             let asked = Instant::now();
-            let trouble = match self.connect(line.take()).await {
-                Ok(line) => {
+            let connected = if let Some(lines) = lines.take() {
+                Ok(lines)
+            } else {
+                tokio::select! {
+                    connected = self.connect() => connected,
+                    () = self.link.closed() => return,
+                }
+            };
+            let trouble = match connected {
+                Ok(lines) => {
                     wait = AGAIN.0;
                     let trouble = tokio::select! {
-                        trouble = self.keep(&line) => trouble,
+                        trouble = self.keep(&lines) => trouble,
                         () = self.link.closed() => return,
                     };
                     self.link.unset();
-                    line.hang_up();
+                    drop(lines);
                     // What is found when it is tried again is the evidence; that a connection ended is none.
                     if !matches!(trouble, Trouble::Down(_)) {
-                        self.condition.fails(Part::Line, &trouble.to_string());
+                        self.condition.fails(Part::Wire, &trouble.to_string());
                         continue;
                     }
                     (trouble, Instant::now())
@@ -110,25 +149,16 @@ impl Keeper {
         }
     }
 
-    async fn connect(&self, made: Option<Line>) -> Result<Line, Trouble> {
-        let line = match made {
-            Some(line) => line,
-            None => tokio::select! {
-                line = self.connector.connect() => line?,
-                () = self.link.closed() => return Err(Trouble::Silent("closed".to_owned())),
-            },
-        };
-        match self.settle(&line).await {
-            Ok(()) => Ok(line),
-            Err(trouble) => {
-                line.hang_up();
-                Err(trouble)
-            }
-        }
+    /// Connects, and says the first words.
+    pub(super) async fn connect(&self) -> Result<Lines, Trouble> {
+        let lease = self.connector.connect().await?;
+        let lines = Lines { work: self.connector.connect().await.inspect_err(|_| lease.hang_up())?, lease };
+        self.settle(&lines).await?;
+        Ok(lines)
     }
 
     fn note(&self, trouble: &Trouble, asked: Instant) {
-        self.condition.fails(Part::Line, &trouble.to_string());
+        self.condition.fails(Part::Wire, &trouble.to_string());
         let lease = self.right.lease();
         let prolonged = matches!(trouble, Trouble::Down(_)) && lease.prolong(asked + self.length);
         if !prolonged && !lease.holds(Instant::now()) {
@@ -147,17 +177,18 @@ impl Keeper {
     }
 
     /// First words on a new connection: takes the lease up, or begins a new one.
-    pub(super) async fn settle(&self, line: &Line) -> Result<(), Trouble> {
+    async fn settle(&self, lines: &Lines) -> Result<(), Trouble> {
+        let wire = &lines.lease;
         let asked = Instant::now();
         let lease = self.right.lease();
         let goes_on = lease.holds(asked);
         if !goes_on {
             self.lapse(&lease);
             // Before the node is seen to live again: what stands under its name is nobody's.
-            self.disown(line).await?;
+            self.disown(wire).await?;
         }
-        if !self.renew(line).await? {
-            self.sign_in(line).await?;
+        if !self.renew(wire).await? {
+            self.sign_in(wire).await?;
         }
         if goes_on {
             if !lease.prolong(asked + self.length) {
@@ -167,21 +198,23 @@ impl Keeper {
             *self.right.lease.lock() = Lease::until(asked + self.length);
         }
         *self.right.with_redis_since.lock() = Some(Instant::now());
-        self.link.set(line);
-        self.condition.works(Part::Line);
+        self.link.set(&lines.work);
+        self.condition.works(Part::Wire);
         (self.verify)();
         Ok(())
     }
 
     /// Renews the lease in time, until something is wrong.
-    async fn keep(&self, line: &Line) -> Trouble {
+    async fn keep(&self, lines: &Lines) -> Trouble {
+        let wire = &lines.lease;
         loop {
             tokio::select! {
                 () = sleep(self.length / 3) => {}
-                () = line.over() => return Trouble::Silent("the connection ended".to_owned()),
+                () = lines.work.over() => return Trouble::Silent("the connection ended".to_owned()),
+                () = wire.over() => return Trouble::Silent("the connection ended".to_owned()),
             }
             let asked = Instant::now();
-            match self.renew(line).await {
+            match self.renew(wire).await {
                 Ok(true) => {
                     if !self.right.lease().prolong(asked + self.length) {
                         return Trouble::Silent("the lease ran out".to_owned());
@@ -189,7 +222,7 @@ impl Keeper {
                 }
                 // Redis does not know the node any more: it was away, or has lost its data.
                 Ok(false) => {
-                    if let Err(trouble) = self.settle(line).await {
+                    if let Err(trouble) = self.settle(lines).await {
                         return trouble;
                     }
                 }
@@ -199,20 +232,20 @@ impl Keeper {
     }
 
     /// `false`: Redis knows no lease of this node.
-    async fn renew(&self, line: &Line) -> Result<bool, Trouble> {
+    async fn renew(&self, wire: &Wire) -> Result<bool, Trouble> {
         // Not SET: a Redis without memory to spare still does this.
         let mut renew = redis::cmd("PEXPIRE");
         renew.arg(keys::node(&self.node)).arg(millis(self.length));
         let mut keep = redis::cmd("PEXPIRE");
         keep.arg(keys::inbox(&self.node)).arg(millis(self.length * INBOX_LEASES));
         let both = async {
-            let (known, _) = tokio::try_join!(line.ask::<bool>(&renew), line.ask::<bool>(&keep))?;
+            let (known, _) = tokio::try_join!(wire.ask::<bool>(&renew), wire.ask::<bool>(&keep))?;
             Ok(known)
         };
         self.in_time(both).await
     }
 
-    async fn sign_in(&self, line: &Line) -> Result<(), Trouble> {
+    async fn sign_in(&self, wire: &Wire) -> Result<(), Trouble> {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let name = self.name.replace(['"', '\\'], "");
         let about = format!(r#"{{"started":{started},"name":"{name}"}}"#);
@@ -221,18 +254,18 @@ impl Keeper {
         let mut add = redis::cmd("SADD");
         add.arg(keys::NODES).arg(self.node.as_str());
         self.in_time(async {
-            line.ask::<()>(&add).await?;
-            line.ask::<()>(&set).await
+            wire.ask::<()>(&add).await?;
+            wire.ask::<()>(&set).await
         })
         .await
     }
 
-    async fn disown(&self, line: &Line) -> Result<(), Trouble> {
+    async fn disown(&self, wire: &Wire) -> Result<(), Trouble> {
         let (own, me) = (keys::own(&self.node), self.node.as_str());
         loop {
             let mut call = DISOWN.call(&[&own, keys::REST]);
             call.arg(me).arg(DISOWN_STEP);
-            if self.in_time(DISOWN.run::<usize>(line, &call)).await? == 0 {
+            if self.in_time(DISOWN.run::<usize>(wire, &call)).await? == 0 {
                 return Ok(());
             }
         }

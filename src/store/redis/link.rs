@@ -5,7 +5,7 @@ use std::time::Duration;
 use redis::{Cmd, FromRedisValue};
 use tokio::sync::watch;
 
-use super::connect::{Line, Trouble};
+use super::connect::{Trouble, Wire};
 use crate::store::StoreError;
 
 /// How long requests of people (lists, claims, replays) wait for Redis to come back before they fail.
@@ -13,24 +13,24 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Link {
-    line: watch::Sender<Option<Line>>,
+    wire: watch::Sender<Option<Wire>>,
     /// The store is closed.
     closed: tokio_util::sync::CancellationToken,
 }
 
 impl Link {
     pub(super) fn new() -> Self {
-        Self { line: watch::Sender::new(None), closed: tokio_util::sync::CancellationToken::new() }
+        Self { wire: watch::Sender::new(None), closed: tokio_util::sync::CancellationToken::new() }
     }
 
     /// The connection is fit for use.
-    pub(super) fn set(&self, line: &Line) {
-        self.line.send_replace(Some(line.clone()));
+    pub(super) fn set(&self, wire: &Wire) {
+        self.wire.send_replace(Some(wire.clone()));
     }
 
     pub(super) fn unset(&self) {
-        if let Some(line) = self.line.send_replace(None) {
-            line.hang_up();
+        if let Some(wire) = self.wire.send_replace(None) {
+            wire.hang_up();
         }
     }
 
@@ -50,19 +50,19 @@ impl Link {
     }
 
     /// The connection, as soon as there is one; `None` when the store is closed.
-    pub(super) async fn line(&self) -> Option<Line> {
-        let mut lines = self.line.subscribe();
+    pub(super) async fn wire(&self) -> Option<Wire> {
+        let mut lines = self.wire.subscribe();
         tokio::select! {
             biased;
             () = self.closed.cancelled() => None,
-            line = lines.wait_for(|line| line.as_ref().is_some_and(|line| !line.is_over())) => line.ok()?.clone(),
+            wire = lines.wait_for(|wire| wire.as_ref().is_some_and(|wire| !wire.is_over())) => wire.ok()?.clone(),
         }
     }
 
     /// The connection, if Redis is there or comes soon.
-    pub(super) async fn line_soon(&self) -> Result<Line, StoreError> {
-        match tokio::time::timeout(PATIENCE, self.line()).await {
-            Ok(Some(line)) => Ok(line),
+    pub(super) async fn wire_soon(&self) -> Result<Wire, StoreError> {
+        match tokio::time::timeout(PATIENCE, self.wire()).await {
+            Ok(Some(wire)) => Ok(wire),
             Ok(None) => Err(StoreError::Closed),
             Err(_) => Err(StoreError::Away("Redis is away".to_owned())),
         }
@@ -70,8 +70,8 @@ impl Link {
 
     /// Asks once.
     pub(super) async fn ask<T: FromRedisValue>(&self, cmd: &Cmd) -> Result<T, StoreError> {
-        let line = self.line_soon().await?;
-        line.ask(cmd).await.map_err(StoreError::from)
+        let wire = self.wire_soon().await?;
+        wire.ask(cmd).await.map_err(StoreError::from)
     }
 
     /// Asks for what can be asked twice: once more when the connection ended meanwhile.

@@ -24,12 +24,16 @@ mod inbox;
 mod keeper;
 mod keys;
 mod link;
+mod look;
 mod reader;
 mod scripts;
 mod sharing;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use address::{RedisAddress, RedisOptions};
+pub use look::RedisFindings;
 
 use std::{
     io,
@@ -113,15 +117,19 @@ impl RedisStore {
         let length = options.lease.max(SHORTEST_LEASE);
         let connector = Connector::new(&options, length / 3, tasks.clone())?;
         let unreachable = |why: String| RedisError::Unreachable { address: options.address.to_string(), why };
-        let line = connector.connect().await.map_err(|trouble| unreachable(trouble.to_string()))?;
+        let wire = connector.connect().await.map_err(|trouble| unreachable(trouble.to_string()))?;
+        for unwise in look::unwise(&wire).await {
+            ::log::warn!("store: about {}: {unwise}", options.address);
+        }
         let (node, before) = dir.new_node()?;
         let (node, before) = (NodeId::from(node), before.map(NodeId::from));
         if let Some(before) = &before {
             // It is not there any more (the directory was locked): others need not wait for its lease.
             let gone =
-                line.ask::<()>(redis::cmd("UNLINK").arg(keys::node(before)).arg(keys::inbox(before))).await;
+                wire.ask::<()>(redis::cmd("UNLINK").arg(keys::node(before)).arg(keys::inbox(before))).await;
             gone.map_err(|trouble| unreachable(trouble.to_string()))?;
         }
+        wire.hang_up();
         let (flushes, receiver) = mpsc::channel(64);
         let (messages, inbox) = mpsc::channel(INBOX);
         let store = Self {
@@ -141,8 +149,8 @@ impl RedisStore {
             dir: Mutex::new(Some(dir)),
         };
         let keeper = store.keeper(options.name, connector.clone());
-        keeper.settle(&line).await.map_err(|trouble| unreachable(trouble.to_string()))?;
-        store.tasks.spawn(keeper.run(line));
+        let lines = keeper.connect().await.map_err(|trouble| unreachable(trouble.to_string()))?;
+        store.tasks.spawn(keeper.run(lines));
         let sky = Sky {
             node: node.clone(),
             link: Arc::clone(&store.link),
@@ -156,6 +164,11 @@ impl RedisStore {
         let link = Arc::clone(&store.link);
         store.tasks.spawn(inbox::Inbox { node, connector, link, messages }.run());
         Ok(store)
+    }
+
+    /// Looks at a Redis without being a node there.
+    pub async fn look(options: &RedisOptions) -> Result<RedisFindings, RedisError> {
+        look::look(options).await
     }
 
     fn keeper(&self, name: String, connector: Connector) -> Keeper {
@@ -187,7 +200,7 @@ impl RedisStore {
 
     /// Gives up what this node still has, in order if `clean`, and signs it off.
     async fn sign_off(&self) -> Result<(), StoreError> {
-        let line = self.link.line_soon().await?;
+        let wire = self.link.wire_soon().await?;
         let clean = !self.backlog.has_lost();
         for held in self.holdings.all() {
             if !held.tenure.holds(Instant::now()) {
@@ -200,13 +213,13 @@ impl RedisStore {
             } else {
                 call.arg("")
             };
-            RELEASE.run::<u8>(&line, &call).await?;
+            RELEASE.run::<u8>(&wire, &call).await?;
             self.holdings.give_up(&held.key, &held.tenure);
         }
-        line.ask::<()>(redis::cmd("SREM").arg(keys::NODES).arg(self.node.as_str())).await?;
+        wire.ask::<()>(redis::cmd("SREM").arg(keys::NODES).arg(self.node.as_str())).await?;
         let mut gone = redis::cmd("UNLINK");
         gone.arg(keys::node(&self.node)).arg(keys::inbox(&self.node)).arg(keys::wake(&self.node));
-        line.ask::<()>(&gone).await?;
+        wire.ask::<()>(&gone).await?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use redis::Value;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{connect::Line, keys, link::Link, scripts::READ};
+use super::{connect::Wire, keys, link::Link, scripts::READ};
 use crate::store::{
     Chunk, Entry, Expired, NodeId, Record, Retention, SessionKey, Status, StoreError, StoredSession,
 };
@@ -37,9 +37,9 @@ pub(super) async fn read(
     call.arg(after).arg(max_bytes);
     // A replay waits for Redis rather than to leave something out: its reader has nothing better to do, and may go away.
     let mut values: Vec<Value> = loop {
-        let Some(line) = link.line().await else { return Err(StoreError::Closed) };
-        match READ.run(&line, &call).await.map_err(StoreError::from) {
-            Err(StoreError::Away(_)) => wait_for_better(link, &line).await,
+        let Some(wire) = link.wire().await else { return Err(StoreError::Closed) };
+        match READ.run(&wire, &call).await.map_err(StoreError::from) {
+            Err(StoreError::Away(_)) => wait_for_better(link, &wire).await,
             answer => break answer?,
         }
     };
@@ -58,11 +58,11 @@ pub(super) async fn read(
 }
 
 /// The next connection, or the same one a little later: it may be loading its data.
-async fn wait_for_better(link: &Link, line: &Line) {
+async fn wait_for_better(link: &Link, wire: &Wire) {
     let a_little = tokio::time::sleep(std::time::Duration::from_millis(100));
     tokio::select! {
         () = a_little => {}
-        () = line.over() => {}
+        () = wire.over() => {}
         () = link.closed() => {}
     }
 }
@@ -89,13 +89,13 @@ pub(super) async fn listed(link: &Link, set: &str) -> Result<Vec<Row>, StoreErro
 async fn rows(link: &Link, ids: &[String]) -> Result<Vec<Row>, StoreError> {
     let mut rows = Vec::with_capacity(ids.len());
     for some in ids.chunks(STEP) {
-        let line = link.line_soon().await?;
+        let wire = link.wire_soon().await?;
         let asked = some.iter().map(|id| {
-            let line = &line;
+            let wire = &wire;
             async move {
                 let mut cmd = redis::cmd("HMGET");
                 cmd.arg(keys::session(id)).arg(&FIELDS);
-                line.ask::<Vec<Option<String>>>(&cmd).await
+                wire.ask::<Vec<Option<String>>>(&cmd).await
             }
         });
         for (id, fields) in some.iter().zip(futures_util::future::join_all(asked).await) {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, FromRedisValue, Script};
 
 use super::{
-    connect::{Line, Trouble},
+    connect::{Trouble, Wire},
     link::Link,
 };
 use crate::store::StoreError;
@@ -47,11 +47,11 @@ impl Lua {
     }
 
     /// Runs a call; Redis is given the script where it does not know it (any more).
-    pub(super) async fn run<T: FromRedisValue>(&self, line: &Line, call: &Cmd) -> Result<T, Trouble> {
-        match line.ask_value(call).await? {
+    pub(super) async fn run<T: FromRedisValue>(&self, wire: &Wire, call: &Cmd) -> Result<T, Trouble> {
+        match wire.ask_value(call).await? {
             Err(error) if error.code() == Some("NOSCRIPT") => {
-                line.ask::<String>(redis::cmd("SCRIPT").arg("LOAD").arg(self.code)).await?;
-                line.ask(call).await
+                wire.ask::<String>(redis::cmd("SCRIPT").arg("LOAD").arg(self.code)).await?;
+                wire.ask(call).await
             }
             Err(error) => Err(Trouble::of(&error)),
             Ok(value) => T::from_redis_value(value).map_err(|error| Trouble::Denied(error.to_string())),
@@ -60,7 +60,7 @@ impl Lua {
 
     /// As [`run`](Self::run), when there is a connection.
     pub(super) async fn on<T: FromRedisValue>(&self, link: &Link, call: &Cmd) -> Result<T, StoreError> {
-        let line = link.line_soon().await?;
-        Ok(self.run(&line, call).await?)
+        let wire = link.wire_soon().await?;
+        Ok(self.run(&wire, call).await?)
     }
 }

@@ -17,8 +17,8 @@ use super::{
     scripts::{CLAIM, RELEASE, SEND},
 };
 use crate::store::{
-    Claim, Follow, Follower, NewSession, NodeId, Pending, SessionKey, SharedStore, StoreError, StoredSession,
-    Tenure, Whereabouts,
+    Claim, Follow, Follower, NewSession, NodeId, Owned, Pending, SessionKey, SharedStore, StoreError, Tenure,
+    Whereabouts,
 };
 
 /// How far a session's next seq is from the last one stored, when its node did not release it. Clients may have seen events that Redis
@@ -32,7 +32,7 @@ impl RedisStore {
         let Some(reservation) = self.holdings.reserve(key) else {
             return Ok(Claim::Elsewhere(self.node.clone()));
         };
-        let line = self.link.line_soon().await?;
+        let wire = self.link.wire_soon().await?;
         // Before Redis is asked: a claim that succeeds is under a lease that was good then.
         let lease = self.right.lease();
         let may_take = self.right.may_take();
@@ -53,7 +53,7 @@ impl RedisStore {
             .arg(new.owner)
             .arg(new.created_at)
             .arg(SEQ_JUMP);
-        let answer: Vec<Value> = CLAIM.run(&line, &call).await?;
+        let answer: Vec<Value> = CLAIM.run(&wire, &call).await?;
         let mut fields = answer.into_iter().map(|value| reader::text(&value).ok().map(str::to_owned));
         let mut next = || fields.next().flatten();
         let what = next().unwrap_or_default();
@@ -144,10 +144,7 @@ impl SharedStore for RedisStore {
         })
     }
 
-    fn of_owner<'a>(
-        &'a self,
-        owner: &'a str,
-    ) -> Pending<'a, Result<Vec<(StoredSession, Option<NodeId>)>, StoreError>> {
+    fn of_owner<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<Vec<Owned>, StoreError>> {
         Box::pin(async move {
             let rows = reader::listed(&self.link, &keys::of(owner)).await?;
             let alive = reader::nodes(&self.link).await?;

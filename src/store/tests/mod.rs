@@ -1,5 +1,6 @@
 //! The store with real files and a real Redis, fed by real logs: one set of tests for both.
 
+pub(super) mod proxy;
 mod same;
 pub(super) mod server;
 

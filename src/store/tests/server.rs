@@ -31,13 +31,21 @@ impl Server {
         // Another process may take the port between our look and the server's.
         while server.child.is_none() {
             server.port = free_port();
-            server.go_on();
+            server.begin();
         }
         server
     }
 
-    /// Starts it again, on the same port; it is ready when this returns. It stays away if the port is taken.
+    /// Starts it again, on the same port; it is ready when this returns.
     pub(in crate::store) fn go_on(&mut self) {
+        // Meanwhile the port may have been given to somebody's outgoing connection.
+        while self.child.is_none() {
+            self.begin();
+        }
+    }
+
+    /// It stays away if its port is taken.
+    fn begin(&mut self) {
         let mut command = in_test_only("redis-server");
         command
             .args(["--bind", "127.0.0.1", "--save", "", "--daemonize", "no", "--dir"])
@@ -66,16 +74,21 @@ impl Server {
         }
     }
 
+    /// Its data as it is now, file by file.
+    pub(in crate::store) fn copy(&self) -> TempDir {
+        let copy = TempDir::new().unwrap();
+        copy_all(self.dir.path(), copy.path());
+        copy
+    }
+
+    /// Its data is what it was.
+    pub(in crate::store) fn put_back(&self, copy: &TempDir) {
+        self.wipe();
+        copy_all(copy.path(), self.dir.path());
+    }
+
     pub(in crate::store) fn port(&self) -> u16 {
         self.port
-    }
-
-    pub(in crate::store) fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
-    pub(in crate::store) fn pid(&self) -> rustix::process::Pid {
-        rustix::process::Pid::from_child(self.child.as_ref().expect("it runs"))
     }
 
     pub(in crate::store) fn url(&self) -> String {
@@ -84,8 +97,7 @@ impl Server {
 
     /// A command as somebody beside the gateways gives it.
     pub(in crate::store) async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
-        let client = redis::Client::open(self.url()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = connection(&self.url()).await;
         let mut cmd = redis::cmd(words[0]);
         cmd.arg(&words[1..]);
         cmd.query_async(&mut connection).await.unwrap()
@@ -130,8 +142,18 @@ impl Sentinel {
         format!("redis+sentinel://127.0.0.1:{}/main", self.port)
     }
 
-    pub(in crate::store) fn port(&self) -> u16 {
-        self.port
+    /// Before that it would not know whom to make the primary.
+    pub(in crate::store) async fn knows_a_replica(&self) {
+        let mut connection = connection(&format!("redis://127.0.0.1:{}", self.port)).await;
+        loop {
+            let mut cmd = redis::cmd("SENTINEL");
+            let known: Vec<redis::Value> =
+                cmd.arg("REPLICAS").arg("main").query_async(&mut connection).await.unwrap();
+            if !known.is_empty() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
     }
 }
 
@@ -139,6 +161,26 @@ impl Drop for Sentinel {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// As patient as a test on a busy machine is.
+async fn connection(url: &str) -> redis::aio::MultiplexedConnection {
+    let patient = redis::AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
+    let client = redis::Client::open(url).unwrap();
+    client.get_multiplexed_async_connection_with_config(&patient).await.unwrap()
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy_all(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 

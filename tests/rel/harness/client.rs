@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::HandshakeError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket, client::client_with_config};
 
@@ -25,9 +26,27 @@ impl Client {
         Self::connect_with(address, &[]).unwrap()
     }
 
+    /// Where there may be nobody, or somebody on the way out.
+    pub(crate) fn try_connect(address: SocketAddr) -> Result<Self, String> {
+        let stream = TcpStream::connect(address).map_err(|problem| problem.to_string())?;
+        Self::over(stream, address, &[])
+    }
+
     /// With further header lines; `Err`: the status of the refusal.
     pub(crate) fn connect_with(address: SocketAddr, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
         let stream = TcpStream::connect(address).unwrap();
+        Self::over(stream, address, headers).map_err(|problem| match problem.parse() {
+            Ok(status) => status,
+            Err(_) => panic!("no handshake: {problem}"),
+        })
+    }
+
+    /// `Err`: the status of the refusal, or what else was wrong.
+    fn over(
+        stream: TcpStream,
+        address: SocketAddr,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, String> {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
@@ -40,12 +59,8 @@ impl Client {
                 let name = uuid::Uuid::new_v4().simple().to_string()[..6].to_owned();
                 Ok(Self { socket, sent: 0, name, events: Vec::new() })
             }
-            Err(error) => match error {
-                tokio_tungstenite::tungstenite::handshake::HandshakeError::Failure(Error::Http(answer)) => {
-                    Err(answer.status().as_u16())
-                }
-                other => panic!("no handshake: {other}"),
-            },
+            Err(HandshakeError::Failure(Error::Http(answer))) => Err(answer.status().as_u16().to_string()),
+            Err(other) => Err(other.to_string()),
         }
     }
 

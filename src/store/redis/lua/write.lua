@@ -1,6 +1,6 @@
 -- Appends one batch of one session, whole or not at all.
 -- KEYS  1 session's hash  2 stream  3 message ids  4 tombstone  5 total of bytes
--- ARGV  1 node  2 fence  3 number of the batch  4 its bytes
+-- ARGV  1 node  2 fence  3 number of the batch  4 its bytes, or '': nothing is to be written, only to be looked whether all is there
 --       5 '1' with a record, then 6 owner 7 created_at 8 last_active_at 9 status 10 state
 --       11 how many ids, then so many ids; then lost_through or ''; then seq, frame, seq, frame …
 -- Gives {code, number of the last batch, last seq}; code: 0 the session is not there, 1 written (also if it was before),
@@ -13,6 +13,7 @@ if h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then return {3, '0', '0'} end
 local number, last = tonumber(ARGV[3]), tonumber(h[4])
 if tonumber(h[3]) >= number then return {1, h[3], h[4]} end
 if tonumber(h[3]) < number - 1 then return {2, h[3], h[4]} end
+if ARGV[4] == '' then return {1, h[3], h[4]} end
 local set = {'batch', ARGV[3]}
 if ARGV[5] == '1' then
   for i, name in ipairs({'owner', 'created_at', 'last_active_at', 'status', 'state'}) do
