@@ -76,6 +76,40 @@ fn after_a_kill_another_gateway_goes_on() {
     other.stop();
 }
 
+/// Two gateways are asked for the session at the same moment: one takes it, the other is a door.
+#[test]
+fn two_that_ask_at_once_get_the_same_session() {
+    let cluster = Cluster::new();
+    let owner = cluster.node("a", &[]);
+    let others = [cluster.node("b", &[]), cluster.node("c", &[])];
+    let mut here = owner.client();
+    let epoch = here.start(json!({}))["epoch"].clone();
+    let work = busy(&mut here);
+    wait_until_stored(&others[0], "s", &here.events);
+    owner.kill();
+    let seen = here.events.clone();
+    let mut clients: Vec<_> = std::thread::scope(|scope| {
+        let back = |other| {
+            let (seen, epoch) = (&seen, &epoch);
+            scope.spawn(move || come_back(other, "s", seen, epoch).0)
+        };
+        let back = [back(&others[0]), back(&others[1])];
+        back.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    for client in &mut clients {
+        assert_eq!(client.answer(&work.0, "result")["error_code"], "agent_exited");
+        assert_eq!(client.answer(&work.1, "result")["subtype"], "success");
+    }
+    let common = clients.iter().map(|client| client.events.len()).min().unwrap();
+    assert_eq!(clients[0].events[..common], clients[1].events[..common]);
+    assert_eq!(others[0].starts() + others[1].starts(), 1, "one of them runs it");
+    assert!(cluster.overlaps().is_empty(), "{:?}", cluster.overlaps());
+    drop(clients);
+    for other in others {
+        other.stop();
+    }
+}
+
 #[test]
 fn a_gateway_that_stood_still_reaches_nobody_and_stops_its_agent() {
     let cluster = Cluster::new();
