@@ -140,6 +140,11 @@ impl Connector {
         Ok(Self { address, tls, patience, tasks })
     }
 
+    /// One that waits otherwise.
+    pub(super) fn with_patience(&self, patience: Duration) -> Self {
+        Self { patience, ..self.clone() }
+    }
+
     /// Connects to the primary and says who we are.
     pub(super) async fn connect(&self) -> Result<Wire, Trouble> {
         match &self.address.place {

@@ -40,6 +40,8 @@ pub(super) struct Keeper {
     pub(super) node: NodeId,
     pub(super) name: String,
     pub(super) length: Duration,
+    /// How long one answer may take.
+    pub(super) patience: Duration,
     pub(super) connector: Connector,
     pub(super) link: Arc<Link>,
     pub(super) holdings: Arc<Holdings>,
@@ -272,7 +274,7 @@ impl Keeper {
     }
 
     async fn in_time<T>(&self, asked: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
-        match timeout(self.length / 3, asked).await {
+        match timeout(self.patience, asked).await {
             Ok(answer) => answer,
             Err(_) => Err(Trouble::Silent("Redis does not answer".to_owned())),
         }

@@ -64,6 +64,8 @@ use super::{
 
 /// Messages of other nodes that wait in memory; more wait in Redis.
 const INBOX: usize = 256;
+/// How long Redis may take for each answer when the store is opened.
+const OPENING: Duration = Duration::from_secs(10);
 /// The shortest lease: Redis, networks and schedulers need some time.
 const SHORTEST_LEASE: Duration = Duration::from_millis(300);
 
@@ -115,7 +117,7 @@ impl RedisStore {
         tasks: TaskTracker,
     ) -> Result<Self, RedisError> {
         let length = options.lease.max(SHORTEST_LEASE);
-        let connector = Connector::new(&options, length / 3, tasks.clone())?;
+        let connector = Connector::new(&options, OPENING, tasks.clone())?;
         let unreachable = |why: String| RedisError::Unreachable { address: options.address.to_string(), why };
         let wire = connector.connect().await.map_err(|trouble| unreachable(trouble.to_string()))?;
         for unwise in look::unwise(&wire).await {
@@ -148,8 +150,11 @@ impl RedisStore {
             tasks,
             dir: Mutex::new(Some(dir)),
         };
-        let keeper = store.keeper(options.name, connector.clone());
+        let mut keeper = store.keeper(options.name, connector.clone());
         let lines = keeper.connect().await.map_err(|trouble| unreachable(trouble.to_string()))?;
+        // From now on an answer that comes late is worth less than another try: three in a lease.
+        keeper.patience = length / 3;
+        keeper.connector = connector.with_patience(length / 3);
         store.tasks.spawn(keeper.run(lines));
         let sky = Sky {
             node: node.clone(),
@@ -177,6 +182,7 @@ impl RedisStore {
             node: self.node.clone(),
             name,
             length: self.length,
+            patience: OPENING,
             connector,
             link: Arc::clone(&self.link),
             holdings: Arc::clone(&self.holdings),

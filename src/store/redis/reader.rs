@@ -1,5 +1,7 @@
 //! Reading: events, records, lists.
 
+use std::time::Duration;
+
 use redis::Value;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -8,6 +10,8 @@ use crate::store::{
     Chunk, Entry, Expired, NodeId, Record, Retention, SessionKey, Status, StoreError, StoredSession,
 };
 
+/// How long a replay waits for Redis to come back. Not for ever: its connection has other sessions, and heartbeats to send.
+const REPLAY_WAITS: Duration = Duration::from_secs(10);
 /// Sessions that are asked for at once.
 const STEP: usize = 200;
 /// Sessions at rest that one look for expired ones goes through.
@@ -35,14 +39,20 @@ pub(super) async fn read(
 ) -> Result<Chunk, StoreError> {
     let mut call = READ.call(&[&keys::events(key, epoch)]);
     call.arg(after).arg(max_bytes);
-    // A replay waits for Redis rather than to leave something out: its reader has nothing better to do, and may go away.
-    let mut values: Vec<Value> = loop {
-        let Some(wire) = link.wire().await else { return Err(StoreError::Closed) };
-        match READ.run(&wire, &call).await.map_err(StoreError::from) {
-            Err(StoreError::Away(_)) => wait_for_better(link, &wire).await,
-            answer => break answer?,
+    // A replay waits for Redis rather than to leave something out.
+    let asked = async {
+        loop {
+            let Some(wire) = link.wire().await else { return Err(StoreError::Closed) };
+            match READ.run::<Vec<Value>>(&wire, &call).await.map_err(StoreError::from) {
+                Err(StoreError::Away(_)) => wait_for_better(link, &wire).await,
+                answer => return answer,
+            }
         }
     };
+    let Ok(answer) = tokio::time::timeout(REPLAY_WAITS, asked).await else {
+        return Err(StoreError::Away("Redis does not answer".to_owned()));
+    };
+    let mut values = answer?;
     let mut entries = Vec::with_capacity(values.len() / 3);
     for row in values.chunks_exact_mut(3) {
         let seq = number(&row[0])?;
@@ -59,7 +69,7 @@ pub(super) async fn read(
 
 /// The next connection, or the same one a little later: it may be loading its data.
 async fn wait_for_better(link: &Link, wire: &Wire) {
-    let a_little = tokio::time::sleep(std::time::Duration::from_millis(100));
+    let a_little = tokio::time::sleep(Duration::from_millis(100));
     tokio::select! {
         () = a_little => {}
         () = wire.over() => {}

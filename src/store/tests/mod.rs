@@ -12,8 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use self::server::Server;
 use super::{
-    Claim, DataDir, Entry, NewSession, Record, RedisAddress, RedisOptions, RedisStore, SessionKey,
-    SharedStore, SqliteStore, Status, Store, StoredSession,
+    Claim, DataDir, DataDirError, Entry, NewSession, Record, RedisAddress, RedisOptions, RedisStore,
+    SessionKey, SharedStore, SqliteStore, Status, Store, StoredSession,
 };
 use crate::log::{Doorbell, EventLog, From, Journal, Progress};
 
@@ -25,8 +25,18 @@ pub(super) const LONG_LEASE: Duration = Duration::from_mins(10);
 pub(super) async fn node(url: &str, dir: &Path, lease: Duration, backlog: usize) -> Arc<RedisStore> {
     let address = RedisAddress::parse(url).unwrap();
     let options = RedisOptions { address, ca_file: None, lease, name: "test".to_owned() };
-    let dir = DataDir::open(dir).unwrap();
+    let dir = data_dir(dir).await;
     Arc::new(RedisStore::open(dir, options, backlog, TaskTracker::new()).await.unwrap())
+}
+
+/// Free by now, but for the moment that a process that another test starts takes from its fork to its exec: so long it has the lock too.
+async fn data_dir(path: &Path) -> DataDir {
+    loop {
+        match DataDir::open(path) {
+            Err(DataDirError::InUse { .. }) => tokio::task::yield_now().await,
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 /// Where a store's data is.
@@ -70,7 +80,7 @@ impl Place {
     async fn open_with(&self, backlog: usize) -> Open {
         match self {
             Self::File { dir } => {
-                Open::File(Arc::new(SqliteStore::open(DataDir::open(dir.path()).unwrap(), backlog).unwrap()))
+                Open::File(Arc::new(SqliteStore::open(data_dir(dir.path()).await, backlog).unwrap()))
             }
             Self::Redis { server, dir } => {
                 Open::Redis(node(&server.url(), dir.path(), LONG_LEASE, backlog).await)

@@ -125,7 +125,7 @@ impl Sentinel {
             let file: PathBuf = dir.path().join("sentinel.conf");
             let text = format!(
                 "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor main 127.0.0.1 {} 1\n\
-                 sentinel down-after-milliseconds main 300\nsentinel failover-timeout main 3000\n",
+                 sentinel down-after-milliseconds main 1500\nsentinel failover-timeout main 10000\n",
                 dir.path().display(),
                 server.port
             );

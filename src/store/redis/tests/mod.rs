@@ -17,8 +17,8 @@ use crate::store::{
     tests::{LONG_LEASE, node, server::Server},
 };
 
-/// Short, for tests in which it is to run out; whoever is to keep one has [`LONG_LEASE`].
-const SHORT: Duration = Duration::from_millis(900);
+/// For tests in which it is to run out, and not before it is to: also on a machine that is very busy. Others have [`LONG_LEASE`].
+const SHORT: Duration = Duration::from_secs(4);
 const BACKLOG: usize = 64 << 20;
 
 /// A node and the directory that it keeps itself in.
