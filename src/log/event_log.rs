@@ -309,11 +309,6 @@ impl EventLog {
         ringing.drain(..).for_each(Bell::ring);
     }
 
-    /// The right under which the session is run here, where several gateways share the store.
-    pub fn tenure(&self) -> Option<&Arc<Tenure>> {
-        self.tenure.as_ref()
-    }
-
     /// Whether what stands here may still be told to anybody: the tenure holds, if there is one.
     pub fn is_held(&self) -> bool {
         self.tenure.as_ref().is_none_or(|tenure| tenure.holds(Instant::now()))

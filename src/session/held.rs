@@ -21,7 +21,7 @@ use super::task::{self, Finished};
 use crate::log::EventLog;
 use crate::protocol::{Liveness, SessionConfig, SessionSummary};
 use crate::store::{
-    Claim, NewSession, NodeId, SessionKey, SharedStore, Store, StoreError, StoredSession, Tenure,
+    Claim, NewSession, NodeId, SessionKey, SharedStore, Source, Store, StoreError, StoredSession, Tenure,
 };
 
 /// How long a claim is tried again on top of two leases, before the caller is told that the store does not answer.

@@ -27,7 +27,7 @@ use crate::agent::{Agent, AgentOutput, Output, SpawnError, Stop};
 use crate::log::{Entry, EventLog, Journal};
 use crate::protocol::encode::{Encoder, Header};
 use crate::protocol::{EndReason, ErrorCode, ServerMessage, SessionEnded};
-use crate::store::{Status, StoreHealth};
+use crate::store::{Source, Status, StoreHealth};
 use outsiders::Outsiders;
 use process::{Adoptable, Committing, SlotState, Starting};
 use waits::{committed, receive, start, wait_in_line};

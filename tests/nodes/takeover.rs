@@ -199,8 +199,9 @@ fn a_gateway_that_was_killed_finds_its_own_sessions_without_waiting() {
     let epoch = client.start(json!({}))["epoch"].clone();
     let work = busy(&mut client);
     let seen = client.events.clone();
+    let wanted = seen.last().unwrap()["seq"].to_string();
     wait("the store", || match cluster.redis.command(&["HGET", "cws:s:s", "last"]) {
-        last if last == seen.last().unwrap()["seq"].to_string() => Ok(()),
+        last if last == wanted => Ok(()),
         last => Err(last),
     });
     owner.kill();

@@ -226,7 +226,7 @@ pub(super) async fn read_all(log: &Arc<EventLog>, after: u64) -> Vec<u64> {
         match progress {
             Progress::More => {}
             Progress::Gap { .. } => seqs.push(0),
-            Progress::CaughtUp | Progress::Closed => return seqs,
+            Progress::CaughtUp | Progress::Closed | Progress::Moved => return seqs,
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(super) fn connect(address: SocketAddr) -> Self {
-        Self::connect_with(address, &[]).unwrap()
+        Self::try_connect(address).unwrap()
     }
 
     /// Where there may be nobody, or somebody on the way out.
@@ -35,10 +35,8 @@ impl Client {
     /// With further header lines; `Err`: the status of the refusal.
     pub(crate) fn connect_with(address: SocketAddr, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
         let stream = TcpStream::connect(address).unwrap();
-        Self::over(stream, address, headers).map_err(|problem| match problem.parse() {
-            Ok(status) => status,
-            Err(_) => panic!("no handshake: {problem}"),
-        })
+        let outcome = Self::over(stream, address, headers);
+        outcome.map_err(|problem| problem.parse().unwrap_or_else(|_| panic!("no handshake: {problem}")))
     }
 
     /// `Err`: the status of the refusal, or what else was wrong.
