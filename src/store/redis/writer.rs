@@ -18,7 +18,10 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::flight::{Landed, Sky, weight};
+use super::{
+    condition::Part,
+    flight::{Landed, Sky, weight},
+};
 use crate::store::{Batch, SessionKey, Source};
 
 /// Bytes that may be under way before other sessions have to wait.
@@ -224,6 +227,10 @@ impl Writer {
         self.flying -= weight;
         if landed == Landed::Closed {
             return;
+        }
+        if self.flights.is_empty() {
+            // What failed was given up meanwhile: nothing waits for Redis any more.
+            self.sky.condition.works(Part::Writes);
         }
         let Some(seat) = self.seats.get_mut(&key) else { return };
         seat.flying = false;

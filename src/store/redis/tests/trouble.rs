@@ -122,10 +122,10 @@ async fn a_redis_that_went_back_in_time_is_given_what_it_lacks() {
     ids(&log, ["m1".to_owned()]);
     node.flush().await.unwrap();
     server.kill();
+    health(&node, StoreHealth::Failing).await;
     server.put_back(&then);
     append(&log, 101..=110, 100);
     server.go_on();
-    health(&node, StoreHealth::Failing).await;
     health(&node, StoreHealth::Good).await;
     node.flush().await.unwrap();
     assert_eq!(stored(&server, "s").await, range(1, 110));
@@ -179,6 +179,19 @@ async fn a_full_redis_ends_no_lease() {
     assert!(matches!(node.claim(&"other".into(), Some(new)).await.unwrap(), Claim::Mine { .. }));
 }
 
+/// Nothing was left that could have shown that Redis works again.
+#[tokio::test]
+async fn a_full_redis_is_not_blamed_for_ever_when_what_waited_was_given_up() {
+    let server = Server::start();
+    let node = Node::at(&server.url(), LONG_LEASE).await;
+    let log = made(&node, "s", EPOCH, 10_000).await;
+    server.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    append(&log, 1..=20, 50);
+    health(&node, StoreHealth::Failing).await;
+    log.tenure().unwrap().lose();
+    health(&node, StoreHealth::Good).await;
+}
+
 #[tokio::test]
 async fn a_slow_redis_is_slow_and_nothing_else() {
     let server = Server::start();
@@ -194,6 +207,23 @@ async fn a_slow_redis_is_slow_and_nothing_else() {
     assert_eq!(stored(&server, "s").await, range(1, 30));
     assert_eq!(*node.health().borrow(), StoreHealth::Good);
     assert_eq!(read_all(&log, 0).await, range(1, 30));
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_nobodys_concern_if_the_next_one_works() {
+    let server = Server::start();
+    let network = Proxy::to(server.port()).await;
+    let node = Node::at(&network.url(), LONG_LEASE).await;
+    let mut health = node.health();
+    let log = made(&node, "s", EPOCH, 10_000).await;
+    for round in 0..20 {
+        append(&log, round * 10 + 1..=round * 10 + 5, 50);
+        network.cut();
+        append(&log, round * 10 + 6..=round * 10 + 10, 50);
+        node.flush().await.unwrap();
+    }
+    assert_eq!(stored(&server, "s").await, range(1, 200));
+    assert!(!health.has_changed().unwrap(), "{:?}", health.borrow_and_update());
 }
 
 #[tokio::test]
