@@ -3,8 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Passes everything on, unless it was [silenced](Self::silence).
 pub(crate) struct Proxy {
@@ -77,22 +78,29 @@ impl Drop for Proxy {
     }
 }
 
-fn pump(mut from: TcpStream, mut to: TcpStream, state: &State) {
+/// Every piece takes its time by itself: those behind it do not wait for it and then as long again.
+fn pump(mut from: TcpStream, mut to: TcpStream, state: &Arc<State>) {
+    let (pieces, arriving) = sync_channel::<(Instant, Vec<u8>)>(1024);
+    let (end, shared) = (from.try_clone().unwrap(), Arc::clone(state));
+    std::thread::spawn(move || {
+        for (due, piece) in arriving {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let mut silent = shared.silent.lock().unwrap();
+            while *silent {
+                silent = shared.changed.wait(silent).unwrap();
+            }
+            drop(silent);
+            if to.write_all(&piece).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Both);
+        let _ = end.shutdown(Shutdown::Both);
+    });
     let mut space = vec![0; 1 << 16];
-    loop {
-        let read = from.read(&mut space).unwrap_or(0);
-        let delay = state.delay.load(Ordering::Relaxed);
-        if delay > 0 {
-            std::thread::sleep(Duration::from_micros(delay));
-        }
-        let mut silent = state.silent.lock().unwrap();
-        while *silent {
-            silent = state.changed.wait(silent).unwrap();
-        }
-        drop(silent);
-        if read == 0 || to.write_all(&space[..read]).is_err() {
-            let _ = to.shutdown(Shutdown::Both);
-            let _ = from.shutdown(Shutdown::Both);
+    while let Ok(read @ 1..) = from.read(&mut space) {
+        let delay = Duration::from_micros(state.delay.load(Ordering::Relaxed));
+        if pieces.send((Instant::now() + delay, space[..read].to_vec())).is_err() {
             return;
         }
     }
