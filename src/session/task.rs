@@ -251,6 +251,7 @@ impl SessionTask {
         let is_attached = self.clients.get(&client_id).is_some_and(|known| known.attached);
         if !is_attached {
             self.outsiders.asked(client_id, &id, &command);
+            self.state.stems().want(!self.outsiders.is_empty());
         }
         self.state.handle(Input::Command { client: client_id, id, command }, now);
         self.flush();
@@ -299,7 +300,8 @@ impl SessionTask {
             return;
         }
         self.shared.metrics.events(self.state.entries().len() as u64);
-        let done = self.outsiders.answers(self.state.entries());
+        let done = self.outsiders.answers(&self.state.stems().take());
+        self.state.stems().want(!self.outsiders.is_empty());
         self.log.append_with(self.state.entries(), journal);
         for (client, id) in done {
             self.tell_outsider(client, &id);

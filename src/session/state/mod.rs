@@ -49,7 +49,7 @@ use crate::protocol::{
     SessionStatus, StatusUpdate, Warning, WarningCode,
 };
 
-use super::journal::{Journal, Position};
+use super::journal::{Journal, Position, Stems};
 use super::record::Seen;
 use agent::AgentLife;
 pub use agent::describe;
@@ -244,6 +244,11 @@ impl SessionState {
     /// Events that wait for the log, in order.
     pub fn entries(&mut self) -> &mut Vec<Entry> {
         self.journal.entries()
+    }
+
+    /// Which client messages those stem from.
+    pub fn stems(&mut self) -> &mut Stems {
+        self.journal.stems()
     }
 
     /// Effects that wait to be run, in order.

@@ -6,6 +6,7 @@
 //! - Full disk, I/O errors: see [`StoreHealth`]; what waits is bounded by [`Backlog`], and committed when the disk is back.
 
 mod chunks;
+mod delta;
 #[cfg(test)]
 mod kill_test;
 mod reader;

@@ -1,7 +1,7 @@
 //! The one thread that writes: pulls what sessions have gathered, commits it, tells them.
 //!
-//! A commit comes at once when nothing was committed for [`PACE`], otherwise `PACE` after the one before: what a session gives out is
-//! committed within 20 ms and the time that one commit takes. While the file cannot be written it keeps what it has pulled (at
+//! What a session gives out gathers for up to [`GATHER`], and there is a commit each [`PACE`] at most: all is committed within 60 ms
+//! and the time that one commit takes. A command, or much that waits, ends the gathering. While the file cannot be written it keeps what it has pulled (at
 //! most [`CYCLE_BYTES`] and one entry), pulls nothing more, and tries again and again: order is kept, and nothing is pulled twice.
 
 use std::{
@@ -27,10 +27,15 @@ use super::{
 };
 use crate::store::{Backlog, Batch, DataDir, Source, StoreCounts, StoreError, StoreHealth};
 
-/// Between the starts of two commits. Short, so that a commit is too: while it runs, deliveries have a core less.
+/// Between the starts of two commits, unless there is more than fits into one.
 const PACE: Duration = Duration::from_millis(20);
-/// How much one commit takes up.
-const CYCLE_BYTES: usize = 8 << 20;
+/// How long a session's events gather: what a commit costs is mostly a row and an index page for each session that is in it, so
+/// with the sessions in turns, each commit has few of them, and more events of each.
+const GATHER: Duration = Duration::from_millis(60);
+/// When so much waits, it is not left to gather.
+const MUCH: usize = 4 << 20;
+/// How much one commit takes up: what `SQLite`'s cache holds, or it would write pages twice.
+const CYCLE_BYTES: usize = 2 << 20;
 /// How much is pulled from one session before it is another's turn; bounds how long its log is locked.
 const PULL_BYTES: usize = 512 << 10;
 /// First and longest wait before a failed commit is tried again.
@@ -78,9 +83,9 @@ impl Counters {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// Each source at most once: bounded by the number of sessions.
-    dirty: Vec<Arc<dyn Source>>,
-    /// There is a command: do not wait for the pace.
+    /// Each source at most once, and since when: bounded by the number of sessions.
+    dirty: VecDeque<(Instant, Arc<dyn Source>)>,
+    /// There is a command: do not wait.
     urgent: bool,
     /// The store was dropped.
     orphaned: bool,
@@ -105,7 +110,7 @@ impl Shared {
         if queue.ended {
             return;
         }
-        queue.dirty.push(source);
+        queue.dirty.push_back((Instant::now(), source));
         if queue.dirty.len() == 1 {
             self.wake.notify_one();
         }
@@ -190,22 +195,46 @@ impl Writer {
 
     /// Until there is something to do and the pace allows it. `true`: the store was dropped.
     fn wait(&mut self) -> bool {
-        let not_before = match (&self.state.failure, self.state.last_commit) {
-            (Some(failure), _) => Some(failure.retry_at),
-            (None, Some(last)) => Some(last + PACE),
-            (None, None) => None,
-        };
-        let busy = !self.state.sources.is_empty() || !self.state.in_hand.is_empty() || self.state.to_clear;
         let mut queue = self.shared.queue.lock();
-        while !busy && queue.dirty.is_empty() && !queue.urgent {
-            self.shared.wake.wait(&mut queue);
+        while !queue.urgent {
+            match self.due(&queue) {
+                None => self.shared.wake.wait(&mut queue),
+                Some(due) => {
+                    let now = Instant::now();
+                    if due <= now {
+                        break;
+                    }
+                    // Looks now and then whether much waits by now.
+                    self.shared.wake.wait_until(&mut queue, due.min(now + PACE));
+                }
+            }
         }
-        if let Some(until) = not_before {
-            while !queue.urgent && !self.shared.wake.wait_until(&mut queue, until).timed_out() {}
+        let all = mem::take(&mut queue.urgent) || self.is_much();
+        let ripe = Instant::now() + PACE;
+        while let Some((_, source)) = queue.dirty.pop_front_if(|(since, _)| all || *since + GATHER <= ripe) {
+            self.state.sources.push_back(source);
         }
-        queue.urgent = false;
-        self.state.sources.extend(queue.dirty.drain(..));
         queue.orphaned
+    }
+
+    /// When the next commit is due; `None`: never, as things are.
+    fn due(&self, queue: &Queue) -> Option<Instant> {
+        let (state, now) = (&self.state, Instant::now());
+        if let Some(failure) = &state.failure {
+            return Some(failure.retry_at);
+        }
+        if !state.sources.is_empty() {
+            return Some(now);
+        }
+        let gathered = queue.dirty.front().map(|(since, _)| *since + GATHER);
+        let at_once = state.to_clear || gathered.is_some() && self.is_much();
+        let due = if at_once { now } else { gathered? };
+        Some(state.last_commit.map_or(due, |last| due.max(last + PACE)))
+    }
+
+    fn is_much(&self) -> bool {
+        let backlog = &self.shared.backlog;
+        backlog.bytes() > MUCH || backlog.is_high()
     }
 
     fn commands(&mut self) {
@@ -222,7 +251,7 @@ impl Writer {
         if !self.state.flushes.is_empty() || self.state.closing.is_some() {
             // Who was told `dirty` before the command may have come after we looked.
             let mut queue = self.shared.queue.lock();
-            self.state.sources.extend(queue.dirty.drain(..));
+            self.state.sources.extend(queue.dirty.drain(..).map(|(_, source)| source));
         }
     }
 
