@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 # Benchmark and lines, and what the SDK's way must take at least, to ours: a tenth less than it was when it was last looked at.
-AT_LEAST = {("ours", "mix"): 6.5, ("ours", "text_delta"): 8.0, ("parsed", "text_delta"): 3.0}
+AT_LEAST = {("ours", "mix"): 6.5, ("ours", "text_delta"): 10.0, ("parsed", "text_delta"): 3.0}
 NAMES = {"ours": "claude-ws", "parsed": "its parser alone"}
 
 

@@ -148,6 +148,7 @@ impl SessionTask {
     /// The next line comes from another process, if ever: a session at rest holds no more memory than it needs.
     fn slim(&mut self) {
         self.state.slim();
+        self.held = Vec::new();
         self.replies.release();
         self.log.compact();
     }

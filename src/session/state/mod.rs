@@ -260,6 +260,9 @@ impl SessionState {
     pub fn slim(&mut self) {
         self.converter = Converter::new(converter_options(&self.config));
         self.journal.slim();
+        self.asked.shrink_to_fit();
+        self.queue.shrink_to_fit();
+        self.effects.shrink_to_fit();
     }
 
     /// Where the journal stands.
