@@ -28,7 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     // Neither knows what messages mean; close codes are the transport's own vocabulary.
-    ("server", &["connection", "protocol::codes"]),
+    ("server", &["connection", "protocol::codes", "wake"]),
     ("connection", &["log", "protocol::codes", "wake"]),
     ("dispatch", &["session", "protocol"]),
     ("session", &["converter", "log", "store", "agent", "protocol", "metrics", "wake"]),
@@ -55,7 +55,6 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("env_logger", &["main"]),
     ("prometheus_client", &["metrics", "gateway"]),
     ("rusqlite", &["store"]),
-    ("prometheus_client", &["metrics", "gateway"]),
     ("schemars", &["protocol"]),
     ("hyper", &["server", "scripted_model", "gateway"]),
     ("hyper_util", &["server", "scripted_model"]),

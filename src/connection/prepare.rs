@@ -94,6 +94,7 @@ impl<S: Service> Connection<S> {
                 stats: &stats,
                 source,
                 beat: &beat,
+                busy: &busy,
                 cursors: Cursors::default(),
                 batch: Vec::new(),
             };

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
@@ -34,6 +34,8 @@ pub(super) struct Writer<'a, S, IO> {
     pub(super) source: Source,
     /// Set by the watchdog, which then wakes the writer.
     pub(super) beat: &'a AtomicBool,
+    /// A handler of the reader's runs.
+    pub(super) busy: &'a AtomicBool,
     pub(super) cursors: Cursors,
     /// Frames of one turn; empty between turns.
     pub(super) batch: Vec<Utf8Bytes>,
@@ -71,9 +73,17 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
     }
 
     /// The reader finds out more, and still handles what the peer said before it left: a message of a client that is gone is to be
-    /// run all the same. So places in the queue are still given back, and attachments are held, until nothing comes any more.
+    /// run all the same. So places in the queue are still given back, and attachments are held, until no handler runs and nothing
+    /// comes any more. A handler that takes longer than a socket that takes nothing is borne with (`--send-timeout`) is dropped.
     async fn broken(&mut self) -> End {
-        while let Ok(Some(item)) = timeout(self.settings.close_timeout, self.source.queue.recv()).await {
+        let last = Instant::now() + self.settings.send_timeout;
+        while Instant::now() < last {
+            let quiet = last.min(Instant::now() + self.settings.close_timeout);
+            let item = match timeout_at(quiet, self.source.queue.recv()).await {
+                Ok(Some(item)) => item,
+                Err(_) if self.busy.load(Ordering::Relaxed) => continue,
+                Ok(None) | Err(_) => break,
+            };
             match item {
                 Item::Attach(cursor) => self.cursors.attach(*cursor),
                 Item::Detach(session) => self.cursors.detach(&session),

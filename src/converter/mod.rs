@@ -66,7 +66,10 @@ pub enum Outcome<'a> {
     /// A task in the background is done, which the agent will want to talk about.
     TaskDone,
     /// The model is asked: it hears now of what has happened.
-    Requesting,
+    Requesting {
+        /// As in [`Mode`](Self::Mode), where the line says that too.
+        mode: Option<Cow<'a, str>>,
+    },
     /// A turn is over. What was open on the main thread has been closed.
     Result(Box<wire::ResultMessage<'a>>),
     /// The agent wants something. Before a question about a tool, the tool's `tool_use` has been emitted.
@@ -166,7 +169,7 @@ impl Converter {
         sink: &mut impl EventSink,
     ) -> Outcome<'a> {
         let cut_off = self.cut_off();
-        let mut mode = None;
+        let mut outcome = None;
         let told = match message {
             Message::StreamEvent(event) => self.streams.event(&event, cut_off, sink),
             Message::Assistant(assistant) => {
@@ -178,21 +181,14 @@ impl Converter {
             }
             Message::System(system) => {
                 self.tools.system(&system);
-                let outcome = notice::outcome(&system);
+                outcome = notice::outcome(&system);
                 if system.subtype.text().is_some_and(|subtype| subtype == "task_notification") {
                     self.streams.subagent_done(&system.tool_use_id.text().unwrap_or_default(), cut_off, sink);
                 }
                 let told = notice::system(&system, sink);
                 let subtype = system.subtype.text().unwrap_or_default();
-                mode = system.permission_mode.text().filter(|_| subtype == "status");
                 if !told && !notice::is_passed_over(&subtype) {
                     self.unknown(format!("system/{subtype}"));
-                }
-                if let Some(outcome) = outcome {
-                    if self.options.agent_events {
-                        hand_on(line, sink);
-                    }
-                    return outcome;
                 }
                 told
             }
@@ -217,7 +213,7 @@ impl Converter {
         if !told && self.options.agent_events {
             hand_on(line, sink);
         }
-        mode.map_or(Outcome::Converted, Outcome::Mode)
+        outcome.unwrap_or(Outcome::Converted)
     }
 
     fn tool_results(&mut self, user: &wire::UserMessage<'_>, sink: &mut impl EventSink) -> bool {

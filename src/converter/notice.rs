@@ -33,12 +33,13 @@ pub(super) fn is_passed_over(subtype: &str) -> bool {
 }
 
 /// What the session wants to know of these messages.
-pub(super) fn outcome(message: &SystemMessage<'_>) -> Option<Outcome<'static>> {
+pub(super) fn outcome<'a>(message: &SystemMessage<'a>) -> Option<Outcome<'a>> {
     let subtype = message.subtype.text().unwrap_or_default();
     let status = message.status.text().unwrap_or_default();
     match (&*subtype, &*status) {
         ("task_notification", "completed" | "failed") => Some(Outcome::TaskDone),
-        ("status", "requesting") => Some(Outcome::Requesting),
+        ("status", "requesting") => Some(Outcome::Requesting { mode: message.permission_mode.text() }),
+        ("status", _) => message.permission_mode.text().map(Outcome::Mode),
         _ => None,
     }
 }

@@ -32,6 +32,7 @@ use super::{
 };
 use crate::connection::Gauge;
 use crate::protocol::codes::CloseCode;
+use crate::wake::OnWake;
 
 /// Numbers connections.
 pub(super) fn next_id() -> u64 {
@@ -57,17 +58,19 @@ pub(super) async fn serve_socket<A: Application>(
     let Some((socket, early)) = upgraded(upgrade).await else { return };
     let Admitted { connection, pass, place: _address } = *admitted;
     let outbox = connection.outbox().clone();
-    let revoked = async {
+    let revoked = pin!(async {
         match pass {
             Some(pass) => pass.revoked().await,
             None => pending().await,
         }
         outbox.close(CloseCode::Policy, "the token was revoked");
         pending::<()>().await;
-    };
+    });
+    // Left alone by what wakes the connection itself, which is a thousand times as often.
+    let mut revoked = OnWake::new(revoked);
     tokio::select! {
         _ = connection.run(socket, early, &site.shutdown.closing) => {}
-        () = revoked => {}
+        () = &mut revoked => {}
     }
     drop(place);
 }

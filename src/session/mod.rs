@@ -31,7 +31,7 @@ pub use handle::{Answer, Client, SessionHandle};
 pub use journal::{Journal, Position};
 pub use pool::{Acquired, AgentPool, Slot};
 pub use record::{OpenMessage, Record, RunningTurn, Seen, Unfinished};
-pub use registry::{AtRest, Found, OpenError, Registry};
+pub use registry::{AtRest, Directories, Found, OpenError, Registry, Resolved};
 pub use starts::Starts;
 pub use state::{ClientId, Command, SessionLimits, SessionState};
 pub use tally::Tally;

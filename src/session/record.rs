@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::state::{Books, Broken, RuleBook};
 use crate::protocol::{AgentInfo, Liveness, MessageId, SessionConfig, SessionStatus, SessionSummary};
+use crate::store::{StoreError, StoredSession};
 
 /// A session's record: JSON in the store, written when something in it changes between turns or a turn begins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,6 +75,17 @@ impl Default for Record {
 }
 
 impl Record {
+    /// What the store has of a session; the default, where it has nothing yet.
+    ///
+    /// # Errors
+    /// It cannot be understood: the file is damaged, or a newer version wrote it.
+    pub fn of(stored: &StoredSession) -> Result<Self, StoreError> {
+        let Some(record) = &stored.record else { return Ok(Self::default()) };
+        serde_json::from_str(&record.state).map_err(|problem| {
+            StoreError::Unreadable(format!("the record of session {} is unreadable: {problem}", stored.key))
+        })
+    }
+
     /// The entry of a session at rest in `session_list`.
     pub fn summary(&self, id: &str, status: Liveness) -> SessionSummary {
         SessionSummary {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -47,6 +48,12 @@ struct Sessions {
     draining: bool,
 }
 
+/// Resolves directories, each if sessions may work there. In the order of the names.
+pub type Directories<'a> = dyn Fn(Vec<String>) -> Resolved + Sync + 'a;
+
+/// What comes of it.
+pub type Resolved = Pin<Box<dyn Future<Output = Vec<Option<String>>> + Send>>;
+
 /// What a caller finds under an id.
 #[derive(Debug)]
 pub enum Found {
@@ -83,12 +90,18 @@ pub enum OpenError {
     /// The store does not answer.
     #[error("the session store does not answer")]
     Store,
+    /// What the store has of it cannot be understood.
+    #[error("what is stored of the session cannot be read; the gateway's log says why")]
+    Unreadable,
 }
 
 impl From<StoreError> for OpenError {
     fn from(problem: StoreError) -> Self {
-        log::error!("a session could not be taken up: {problem}");
-        Self::Store
+        log::error!("a session could not be read from the store: {problem}");
+        match problem {
+            StoreError::Unreadable(_) => Self::Unreadable,
+            StoreError::Database(_) | StoreError::Closed => Self::Store,
+        }
     }
 }
 
@@ -116,8 +129,11 @@ impl Registry {
     }
 
     /// Looks for a session of `owner`'s.
-    pub async fn find(&self, id: &str, owner: &str) -> Found {
-        self.look(&id.into(), owner).await.unwrap_or(Found::Unknown)
+    ///
+    /// # Errors
+    /// The store does not answer, so that it is not known whether there is one.
+    pub async fn find(&self, id: &str, owner: &str) -> Result<Found, OpenError> {
+        self.look(&id.into(), owner).await
     }
 
     async fn look(&self, id: &Arc<str>, owner: &str) -> Result<Found, OpenError> {
@@ -143,12 +159,14 @@ impl Registry {
         let mut list: Vec<_> = {
             let sessions = self.sessions.lock();
             let live = sessions.live.values().filter(|handle| *handle.owner == *owner);
-            let resting = sessions.shelf.of_owner(owner).map(|resting| resting.summary.clone());
+            let resting = sessions.shelf.of_owner(owner).filter(|resting| resting.readable);
+            let resting = resting.map(|resting| resting.summary.clone());
             live.map(SessionHandle::summary).chain(resting).collect()
         };
         if let Some(store) = &self.shared.store {
-            match shelf::ended(&**store, owner).await {
+            match store.ended(owner).await {
                 Ok(ended) => {
+                    let ended = self.sessions.lock().shelf.list(ended);
                     let here: HashSet<_> = list.iter().map(|summary| summary.session_id.clone()).collect();
                     list.extend(ended.into_iter().filter(|summary| !here.contains(&summary.session_id)));
                 }
@@ -161,21 +179,22 @@ impl Registry {
 
     /// The session `id` of `owner`'s: at work, woken up, or made with what `config` gives. The flag tells whether it is new.
     ///
-    /// `directory` resolves a directory if sessions may work there: what was allowed when a session was stored need not be now.
+    /// `directories` resolves each directory if sessions may work there: what was allowed when a session was stored need not be
+    /// now. `config` is waited for where the session is new.
     pub async fn open<E: From<OpenError>>(
         self: &Arc<Self>,
         id: &Arc<str>,
         owner: &Arc<str>,
-        directory: &(dyn Fn(&str) -> Option<String> + Sync),
-        config: impl FnOnce() -> Result<SessionConfig, E>,
+        directories: &Directories<'_>,
+        config: impl Future<Output = Result<SessionConfig, E>>,
     ) -> Result<(SessionHandle, bool), E> {
         match self.look(id, owner).await? {
             Found::Live(handle) => return Ok((handle, false)),
             Found::Ended(_) => return Err(OpenError::Ended.into()),
-            Found::Dormant(_) => return Ok((self.wake(id, owner, directory).await?, false)),
+            Found::Dormant(_) => return Ok((self.wake(id, owner, directories).await?, false)),
             Found::Unknown => {}
         }
-        let config = config()?;
+        let config = config.await?;
         Ok(self.create(id, owner, config)?)
     }
 
@@ -183,7 +202,7 @@ impl Registry {
         self: &Arc<Self>,
         id: &Arc<str>,
         owner: &Arc<str>,
-        directory: &(dyn Fn(&str) -> Option<String> + Sync),
+        directories: &Directories<'_>,
     ) -> Result<SessionHandle, OpenError> {
         let _one_at_a_time = self.reviving.lock().await;
         let place = {
@@ -201,12 +220,13 @@ impl Registry {
         };
         let store = self.shared.store.clone().ok_or(OpenError::Unknown)?;
         let stored = shelf::fetch(&*store, id, &place).await?;
-        let Revived { mut birth, leftover, ended } = revive::revive(&stored, &*store).await?;
+        let Revived { mut birth, leftover, ended } =
+            revive::revive(&stored, &*store, self.shared.limits.max_json_depth).await?;
         if ended {
             self.sessions.lock().shelf.has_ended(id);
             return Err(OpenError::Ended);
         }
-        hold_to_roots(&mut birth, directory)?;
+        hold_to_roots(&mut birth, directories).await?;
         let log = EventLog::restore(
             stored.key.clone(),
             stored.epoch.clone(),
@@ -309,24 +329,36 @@ impl Registry {
         let id = &handle.id;
         log::error!("session {id}: broke down by a fault of the gateway; please report it");
         self.shared.pool.is_busy(id);
+        if let Some(place) = self.lay_down(handle)
+            && let Some(store) = &self.shared.store
+            && shelf::settle(&**store).await
+        {
+            self.sessions.lock().shelf.settled(&[(Arc::clone(id), place)]);
+        }
+    }
+
+    /// Says the last words of a session whose task is gone, and puts it on the shelf. In one step: who has heard of it and starts
+    /// it again finds it at rest, and who finds it at rest has all its events.
+    fn lay_down(&self, handle: &SessionHandle) -> Option<Place> {
+        let id = &handle.id;
+        let mut sessions = self.sessions.lock();
         task::last_words(&handle.log, id, self.shared.store.is_some());
-        let place = match &self.shared.store {
-            Some(store) => Some(Place {
-                epoch: handle.log.epoch().to_owned(),
-                next_seq: handle.log.last_seq() + 1,
-                settled: shelf::settle(&**store).await,
-            }),
-            None => None,
-        };
+        let place = self.shared.store.is_some().then(|| Place {
+            epoch: handle.log.epoch().to_owned(),
+            next_seq: handle.log.last_seq() + 1,
+            settled: false,
+        });
         let mut summary = handle.summary();
         summary.state = SessionStatus::Idle;
         summary.pending_permissions = 0;
         if summary.status != Liveness::Ended {
             summary.status = if place.is_some() { Liveness::Dormant } else { Liveness::Ended };
         }
-        let mut sessions = self.sessions.lock();
         sessions.live.remove(id);
-        sessions.shelf.put(Arc::clone(id), Resting { owner: Arc::clone(&handle.owner), summary, place });
+        let owner = Arc::clone(&handle.owner);
+        let resting = Resting { owner, summary, place: place.clone(), readable: true };
+        sessions.shelf.put(Arc::clone(id), resting);
+        place
     }
 
     /// A session's task is done. Its mailbox is dropped last, so that whoever waits there looks again and finds what is now.
@@ -345,7 +377,8 @@ impl Registry {
         let mut sessions = self.sessions.lock();
         sessions.live.remove(&handle.id);
         if closing != Closing::Removed {
-            let resting = Resting { owner: Arc::clone(&handle.owner), summary: handle.summary(), place };
+            let owner = Arc::clone(&handle.owner);
+            let resting = Resting { owner, summary: handle.summary(), place, readable: true };
             sessions.shelf.put(Arc::clone(&handle.id), resting);
         }
         drop(sessions);
@@ -422,21 +455,21 @@ impl Registry {
         (live.iter().map(SessionHandle::vitals).collect(), resting)
     }
 
-    /// What is kept of a session that rests. None where there is no store, or it does not answer.
-    pub async fn at_rest(&self, id: &str) -> Option<AtRest> {
+    /// What is kept of a session that rests. None where there is no store.
+    ///
+    /// # Errors
+    /// The store does not answer, or what it has cannot be read.
+    pub async fn at_rest(&self, id: &str) -> Result<Option<AtRest>, OpenError> {
         let place = self.sessions.lock().shelf.get(id).and_then(|resting| resting.place.clone());
-        let store = self.shared.store.as_ref()?;
+        let Some(store) = &self.shared.store else { return Ok(None) };
         let stored = match place {
-            Some(place) => shelf::fetch(&**store, &id.into(), &place).await.ok(),
-            None => store.session(&Arc::<str>::from(id).into()).await.ok().flatten(),
-        }?;
-        let record = stored.record.and_then(|record| serde_json::from_str(&record.state).ok());
-        Some(AtRest {
-            record: record.unwrap_or_default(),
-            epoch: stored.epoch,
-            first_seq: stored.first_seq,
-            last_seq: stored.last_seq,
-        })
+            Some(place) => Some(shelf::fetch(&**store, &id.into(), &place).await?),
+            None => store.session(&Arc::<str>::from(id).into()).await?,
+        };
+        let Some(stored) = stored else { return Ok(None) };
+        let record = Record::of(&stored)?;
+        let StoredSession { epoch, first_seq, last_seq, .. } = stored;
+        Ok(Some(AtRest { record, epoch, first_seq, last_seq }))
     }
 }
 
@@ -469,17 +502,20 @@ impl Sessions {
 }
 
 /// The directories of a stored session, held to what the operator allows now and to where symlinks lead now.
-fn hold_to_roots(birth: &mut Birth, directory: &dyn Fn(&str) -> Option<String>) -> Result<(), OpenError> {
+async fn hold_to_roots(birth: &mut Birth, directories: &Directories<'_>) -> Result<(), OpenError> {
     let Record { config, rules, .. } = &mut birth.record;
+    let named = config.cwd.iter().chain(&config.add_dirs).chain(&rules.directories);
+    let mut resolved = directories(named.cloned().collect()).await.into_iter();
+    let mut resolve = || resolved.next().flatten();
     if let Some(cwd) = &mut config.cwd {
-        *cwd = directory(cwd).ok_or_else(|| {
+        *cwd = resolve().ok_or_else(|| {
             log::warn!("session {}: not woken up: {cwd:?} is gone or not under a workspace root", birth.id);
             OpenError::Directory
         })?;
     }
     for list in [&mut config.add_dirs, &mut rules.directories] {
         list.retain_mut(|path| {
-            let Some(resolved) = directory(path) else {
+            let Some(resolved) = resolve() else {
                 log::warn!("session {}: {path:?} is gone or not under a workspace root; dropped", birth.id);
                 return false;
             };

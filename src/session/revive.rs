@@ -11,7 +11,6 @@ use serde::Deserialize;
 use super::journal::Position;
 use super::record::{OpenMessage, Record, RunningTurn, Seen, Unfinished};
 use super::state::{Birth, LeftMessage, Leftover, TurnInput};
-use crate::protocol::parse::FrameLimits;
 use crate::protocol::{Json, MessageId, SessionStatus};
 use crate::store::{Chunk, Entry, Store, StoreError, StoredSession};
 
@@ -31,17 +30,18 @@ pub(super) struct Revived {
 }
 
 /// Reads what the store knows of a session.
-pub(super) async fn revive(stored: &StoredSession, store: &dyn Store) -> Result<Revived, StoreError> {
-    let mut record = match &stored.record {
-        // With a default in its place the session would go on with other rights, in another directory.
-        Some(record) => serde_json::from_str::<Record>(&record.state).map_err(|problem| {
-            StoreError::Database(format!("the record of session {} is unreadable: {problem}", stored.key))
-        })?,
-        None => Record::default(),
-    };
+///
+/// `depth`: [`SessionLimits::max_json_depth`](super::SessionLimits).
+pub(super) async fn revive(
+    stored: &StoredSession,
+    store: &dyn Store,
+    depth: usize,
+) -> Result<Revived, StoreError> {
+    // With a default in its place the session would go on with other rights, in another directory.
+    let mut record = Record::of(stored)?;
     let seen: Seen = store.message_ids(&stored.key, &stored.epoch).await?.into_iter().collect();
     let unfinished = std::mem::take(&mut record.unfinished);
-    let mut scan = Scan::new(unfinished, record.status, record.last_seq);
+    let mut scan = Scan::new(unfinished, record.status, record.last_seq, depth);
     scan.read(stored, store).await?;
     let next_id = if record.clean && scan.next_id <= record.next_id {
         record.next_id
@@ -62,6 +62,8 @@ struct Scan {
     record_seq: u64,
     /// Where reading begins.
     after: u64,
+    /// How deep blocks in a message's text may nest.
+    depth: usize,
     next_id: u64,
     ended: bool,
 }
@@ -87,7 +89,7 @@ struct Said {
 }
 
 impl Scan {
-    fn new(unfinished: Unfinished, status: SessionStatus, record_seq: u64) -> Self {
+    fn new(unfinished: Unfinished, status: SessionStatus, record_seq: u64, depth: usize) -> Self {
         let after_seq = unfinished.queued_after;
         let after = if unfinished.queued.is_empty() { record_seq } else { after_seq.min(record_seq) };
         let untold = unfinished.queued.first().filter(|_| unfinished.first_has_turn).cloned();
@@ -100,7 +102,7 @@ impl Scan {
             open: unfinished.open,
             status,
         };
-        Self { leftover, untold, record_seq, after, next_id: 0, ended: false }
+        Self { leftover, untold, record_seq, depth, after, next_id: 0, ended: false }
     }
 
     async fn read(&mut self, stored: &StoredSession, store: &dyn Store) -> Result<(), StoreError> {
@@ -177,7 +179,7 @@ impl Scan {
         let Some(id) = head.request_id.as_deref() else { return };
         let input = || {
             let said = serde_json::from_str::<Said>(&entry.frame).ok()?;
-            Some(TurnInput::of(&said.content, said.parent_tool_use_id, FrameLimits::default().depth))
+            Some(TurnInput::of(&said.content, said.parent_tool_use_id, self.depth))
         };
         if let Some(message) = self.leftover.queued.iter_mut().find(|message| message.id == id) {
             message.input = input();

@@ -3,7 +3,7 @@
 //! A dormant session can be woken up at any time and is few in number beside those that have ended, which nobody asks for but by
 //! accident: of these nothing stays in memory once the store has it all.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use crate::store::{Status, Store, StoreError, StoredSession};
 
 /// Ended sessions that are remembered where there is no store, so that late commands get `session_ended`.
 const MAX_ENDED: usize = 1024;
+/// Sessions that the log names as unreadable, at most.
+const MAX_UNREADABLE: usize = 1024;
 /// How long the store may take for a session's last events before others go on without waiting for it.
 const SETTLE: Duration = Duration::from_secs(10);
 
@@ -23,6 +25,8 @@ pub(super) struct Shelf {
     resting: HashMap<Arc<str>, Resting>,
     /// Ended sessions without a store, oldest first.
     ended: VecDeque<Arc<str>>,
+    /// Those of which the log has said that they cannot be read.
+    unreadable: HashSet<String>,
 }
 
 /// A session without a task.
@@ -32,10 +36,12 @@ pub(super) struct Resting {
     pub(super) summary: SessionSummary,
     /// Where it can be taken up from; none without a store.
     pub(super) place: Option<Place>,
+    /// Whether the summary is true: what the store has of it can be understood.
+    pub(super) readable: bool,
 }
 
 /// A session's place in the store.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) epoch: String,
     /// Where its log goes on.
@@ -47,9 +53,32 @@ pub(super) struct Place {
 impl Shelf {
     /// Of what a store lists, that which can be woken up.
     pub(super) fn of(stored: Vec<StoredSession>) -> Self {
-        let dormant = stored.into_iter().filter(|stored| stored.ended().is_none());
-        let resting = dormant.map(|stored| (Arc::from(stored.key.as_str()), Resting::of(stored))).collect();
-        Self { resting, ended: VecDeque::new() }
+        let mut shelf = Self::default();
+        for stored in stored.into_iter().filter(|stored| stored.ended().is_none()) {
+            let id = Arc::from(stored.key.as_str());
+            let resting = shelf.read(stored);
+            shelf.resting.insert(id, resting);
+        }
+        shelf
+    }
+
+    /// Ended sessions that the store has, for a list: those of which there is something true to say.
+    pub(super) fn list(&mut self, ended: Vec<StoredSession>) -> Vec<SessionSummary> {
+        let read = ended.into_iter().map(|stored| self.read(stored));
+        read.filter(|resting| resting.readable).map(|resting| resting.summary).collect()
+    }
+
+    /// Of one that cannot be read the log says so, once.
+    fn read(&mut self, stored: StoredSession) -> Resting {
+        let id = stored.key.as_str().to_owned();
+        let (resting, read) = Resting::of(stored);
+        if let Err(problem) = read
+            && self.unreadable.len() < MAX_UNREADABLE
+            && self.unreadable.insert(id)
+        {
+            log::error!("it is not listed, and cannot be taken up: {problem}");
+        }
+        resting
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Resting> {
@@ -101,16 +130,21 @@ impl Shelf {
     }
 
     /// Those of which the store does not have everything.
-    pub(super) fn unsettled(&self) -> Vec<Arc<str>> {
+    pub(super) fn unsettled(&self) -> Vec<(Arc<str>, Place)> {
         let unsettled = |(id, resting): (&Arc<str>, &Resting)| {
-            resting.place.as_ref().is_some_and(|place| !place.settled).then(|| Arc::clone(id))
+            let place = resting.place.as_ref().filter(|place| !place.settled)?;
+            Some((Arc::clone(id), place.clone()))
         };
         self.resting.iter().filter_map(unsettled).collect()
     }
 
-    /// The store has everything of these now.
-    pub(super) fn settled(&mut self, ids: &[Arc<str>]) {
-        for id in ids {
+    /// The store has everything of these now, as they were: one that was at work since then may have more.
+    pub(super) fn settled(&mut self, places: &[(Arc<str>, Place)]) {
+        for (id, place) in places {
+            let same = |resting: &Resting| resting.place.as_ref() == Some(place);
+            if !self.resting.get(id).is_some_and(same) {
+                continue;
+            }
             let Some(mut resting) = self.resting.remove(id) else { continue };
             if let Some(place) = &mut resting.place {
                 place.settled = true;
@@ -121,15 +155,21 @@ impl Shelf {
 }
 
 impl Resting {
-    fn of(stored: StoredSession) -> Self {
+    /// What the store has, and whether it can be understood.
+    fn of(stored: StoredSession) -> (Self, Result<(), StoreError>) {
+        let (state, read) = match Record::of(&stored) {
+            Ok(state) => (state, Ok(())),
+            Err(problem) => (Record::default(), Err(problem)),
+        };
         let record = stored.record.unwrap_or_default();
         let status = if record.status == Status::Ended { Liveness::Ended } else { Liveness::Dormant };
-        let state: Record = serde_json::from_str(&record.state).unwrap_or_default();
-        Self {
+        let resting = Self {
             owner: record.owner.into(),
             summary: state.summary(stored.key.as_str(), status),
             place: Some(Place { epoch: stored.epoch, next_seq: stored.next_seq, settled: true }),
-        }
+            readable: read.is_ok(),
+        };
+        (resting, read)
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -158,13 +198,7 @@ pub(super) async fn look_up(store: &dyn Store, id: &Arc<str>, owner: &str) -> Re
     let stored = store.session(&Arc::clone(id).into()).await?;
     // One that has not ended and was not in memory is just being made or deleted.
     let ended = stored.filter(|stored| stored.ended().is_some());
-    Ok(ended.map_or(Found::Unknown, |stored| Resting::of(stored).found_by(owner)))
-}
-
-/// An owner's ended sessions that are in the store.
-pub(super) async fn ended(store: &dyn Store, owner: &str) -> Result<Vec<SessionSummary>, StoreError> {
-    let stored = store.ended(owner).await?;
-    Ok(stored.into_iter().map(|stored| Resting::of(stored).summary).collect())
+    Ok(ended.map_or(Found::Unknown, |stored| Resting::of(stored).0.found_by(owner)))
 }
 
 /// What the store has of a session that rests; waits for it where it does not have everything yet.

@@ -186,6 +186,9 @@ pub enum StoreError {
     /// The database refused; the text is for the log.
     #[error("store: {0}")]
     Database(String),
+    /// What is stored is not what can be understood; the text is for the log.
+    #[error("{0}")]
+    Unreadable(String),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

@@ -107,6 +107,25 @@ fn a_file_that_breaks_under_way_is_said_and_does_not_stop_delivery() {
     gateway.kill();
 }
 
+#[test]
+fn a_store_that_does_not_answer_is_no_unknown_session() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    let mut ask = |kind: &str| {
+        let id = client.send(json!({"type": kind, "session_id": "nobody"}));
+        client.answer(&id, "error")["code"].clone()
+    };
+    let database = lab.database();
+    database.execute_batch("ALTER TABLE sessions RENAME TO elsewhere").unwrap();
+    for kind in ["session_info", "interrupt", "session_end"] {
+        assert_eq!(ask(kind), "internal", "{kind}");
+    }
+    database.execute_batch("ALTER TABLE elsewhere RENAME TO sessions").unwrap();
+    assert_eq!(ask("session_info"), "unknown_session");
+    gateway.stop();
+}
+
 fn sessions_with_turns(client: &mut crate::harness::Client, names: &[&str], message: &str) {
     for session in names {
         client.start(json!({"session_id": session}));

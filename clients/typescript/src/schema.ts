@@ -1054,6 +1054,10 @@ export interface SessionConfig {
    */
   append_system_prompt?: string;
   /**
+   * Permission rules that make the agent ask. Only shown: `permission_update` makes them.
+   */
+  ask_tools?: string[];
+  /**
    * Tools that the front end runs.
    */
   client_tools?: ClientTool[];

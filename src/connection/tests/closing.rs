@@ -92,6 +92,33 @@ async fn what_came_with_the_request_is_read_first() {
     task.await.unwrap();
 }
 
+/// The handler was dropped after two seconds, and what came behind it was never looked at.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_leaves_amid_a_long_request_is_let_go_once_all_are_handled() {
+    let mut link = simple();
+    let requests = ["answer this", "slow 3", "slow 3", "last"];
+    let requests: Vec<u8> = requests.iter().flat_map(|text| frame(TEXT, text.as_bytes())).collect();
+    link.peer.write_all(&requests).await.unwrap();
+    let Test { peer, probe, task, .. } = link;
+    drop(peer);
+    assert_eq!(task.await.unwrap(), End::PeerGone);
+    assert_eq!(*probe.heard.lock(), ["answer this", "slow 3", "done", "slow 3", "done", "last"]);
+}
+
+/// As long as a socket that takes nothing is borne with.
+#[tokio::test(start_paused = true)]
+async fn a_request_without_end_of_a_peer_that_left_is_given_up() {
+    let mut link = simple();
+    let requests: Vec<u8> =
+        ["answer this", "wait"].iter().flat_map(|text| frame(TEXT, text.as_bytes())).collect();
+    link.peer.write_all(&requests).await.unwrap();
+    let started = tokio::time::Instant::now();
+    let Test { peer, task, .. } = link;
+    drop(peer);
+    assert_eq!(task.await.unwrap(), End::PeerGone);
+    assert_eq!(started.elapsed().as_millis(), Settings::default().send_timeout.as_millis());
+}
+
 /// It takes no answer, so the queue is full while its requests are still being handled.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_leaves_amid_its_requests_is_let_go_once_they_are_handled() {

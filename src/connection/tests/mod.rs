@@ -68,6 +68,10 @@ impl Service for Probe {
             "close" => outbox.close(CloseCode::Normal, "bye"),
             "panic" => panic!("as asked"),
             "wait" => self.release.notified().await,
+            "slow" => {
+                tokio::time::sleep(std::time::Duration::from_secs(rest.parse().unwrap())).await;
+                self.heard.lock().push("done".to_owned());
+            }
             "flood" => {
                 for _ in 0..rest.parse().unwrap() {
                     outbox.notices().try_send("x".repeat(1000).into()).ok();

@@ -9,10 +9,11 @@ use crate::session::{Answer, AtRest, Command, Found, Record};
 
 pub(in crate::dispatch) async fn session_info(context: &Context<'_>) -> Result<Answer, FrameError> {
     let Empty {} = context.body()?;
-    match context.dispatch.registry.find(context.session_id(), context.owner).await {
+    match context.find().await? {
         Found::Live(_) => context.command(|| Command::Info).await,
         Found::Dormant(summary) | Found::Ended(summary) => {
             let kept = context.dispatch.registry.at_rest(context.session_id()).await;
+            let kept = kept.map_err(|problem| context.not_opened(&problem))?;
             Ok(at_rest(context, &summary, kept))
         }
         Found::Unknown => Err(context.unknown_session()),

@@ -5,14 +5,41 @@ pub(super) mod open;
 pub(super) mod work;
 
 use std::borrow::Cow;
+use std::future::ready;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::Context;
 use crate::protocol::ErrorCode;
 use crate::protocol::parse::{Body, FrameError, parse_body};
-use crate::session::{Answer, Command, Found, OpenError, SessionHandle};
+use crate::session::{Answer, Command, Found, OpenError, Resolved, SessionHandle};
 
-/// A session that is just changing (going to rest, being removed) is looked for again this often.
-const TRIES: usize = 5;
+/// A session that is just changing (going to rest, being removed, broken down) is looked for again: at once, and then after
+/// longer and longer times.
+const PAUSES: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::ZERO,
+    Duration::from_millis(10),
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+];
+
+/// The looks at a session that is just changing.
+#[derive(Debug, Default)]
+struct Tries(usize);
+
+impl Tries {
+    /// Waits until it is time for the next one. False: there have been enough.
+    async fn next(&mut self) -> bool {
+        let Some(pause) = PAUSES.get(self.0) else { return false };
+        self.0 += 1;
+        if !pause.is_zero() {
+            sleep(*pause).await;
+        }
+        true
+    }
+}
 
 impl Context<'_> {
     /// The message's body.
@@ -36,7 +63,8 @@ impl Context<'_> {
 
     /// Has the session take in a command.
     async fn command(&self, command: impl Fn() -> Command) -> Result<Answer, FrameError> {
-        for _ in 0..TRIES {
+        let mut tries = Tries::default();
+        while tries.next().await {
             let handle = self.live_session().await?;
             if let Some(answer) = handle.command(self.client, self.id(), command()).await {
                 return Ok(answer);
@@ -45,8 +73,14 @@ impl Context<'_> {
         Err(self.error(ErrorCode::Internal, "the session does not answer"))
     }
 
+    /// What there is under the message's `session_id`.
+    async fn find(&self) -> Result<Found, FrameError> {
+        let found = self.dispatch.registry.find(self.session_id(), self.owner).await;
+        found.map_err(|problem| self.not_opened(&problem))
+    }
+
     async fn live_session(&self) -> Result<SessionHandle, FrameError> {
-        match self.dispatch.registry.find(self.session_id(), self.owner).await {
+        match self.find().await? {
             Found::Live(handle) => Ok(handle),
             Found::Ended(_) => Err(self.error(ErrorCode::SessionEnded, "the session has ended")),
             Found::Dormant(_) => Err(self
@@ -57,12 +91,11 @@ impl Context<'_> {
 
     /// Has a session that rests woken up.
     async fn wake_if_dormant(&self) -> Result<(), FrameError> {
-        let Found::Dormant(_) = self.dispatch.registry.find(self.session_id(), self.owner).await else {
-            return Ok(());
-        };
-        let none = || Err(OpenError::Unknown);
+        let Found::Dormant(_) = self.find().await? else { return Ok(()) };
+        let none = ready(Err(OpenError::Unknown));
         // It is not to work: where it would is of no concern.
-        let anywhere = |path: &str| Some(path.to_owned());
+        let anywhere =
+            |paths: Vec<String>| -> Resolved { Box::pin(ready(paths.into_iter().map(Some).collect())) };
         let id = self.session_id().into();
         let opened = self.dispatch.registry.open(&id, self.owner, &anywhere, none).await;
         opened.map(drop).map_err(|problem| self.not_opened(&problem))
@@ -75,12 +108,30 @@ impl Context<'_> {
             OpenError::TooMany(_) => ErrorCode::Capacity,
             OpenError::Draining => ErrorCode::AgentUnavailable,
             OpenError::Directory => ErrorCode::InvalidCwd,
-            OpenError::Store => ErrorCode::Internal,
+            OpenError::Store | OpenError::Unreadable => ErrorCode::Internal,
         };
         self.error(code, problem.to_string())
     }
 
     fn unknown_session(&self) -> FrameError {
         self.error(ErrorCode::UnknownSession, format!("no session {:?}", self.session_id()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Tries};
+
+    /// All five within a microsecond: a session that broke down was given up before it was laid down.
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_is_changing_is_given_time() {
+        let began = tokio::time::Instant::now();
+        let mut tries = Tries::default();
+        let mut count = 0;
+        while tries.next().await {
+            count += 1;
+        }
+        assert_eq!(count, 5);
+        assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
     }
 }

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::TRIES;
+use super::Tries;
 use crate::dispatch::Context;
+use crate::dispatch::paths::BadPath;
 use crate::protocol::parse::FrameError;
 use crate::protocol::{
     ErrorCode, NewSession, NewSessionReply, PermissionMode, ServerMessage, SessionConfig, SessionStart,
     StartOptions,
 };
 use crate::session::state::{Attach, ReplayFrom};
-use crate::session::{Answer, Command, OpenError};
+use crate::session::{Answer, Command, OpenError, Resolved};
 
 pub(in crate::dispatch) async fn session_start(context: &Context<'_>) -> Result<Answer, FrameError> {
     let SessionStart { mut options, position } = context.body()?;
@@ -22,7 +23,7 @@ pub(in crate::dispatch) async fn session_start(context: &Context<'_>) -> Result<
     };
     if let Some(cwd) = &options.cwd {
         // Resolved before anything is compared with it.
-        options.cwd = Some(context.directory(cwd, ErrorCode::InvalidCwd, "cwd")?);
+        options.cwd = Some(context.directory(cwd, ErrorCode::InvalidCwd, "cwd").await?);
     }
     let from = ReplayFrom { last_seq: position.last_seq, epoch: position.epoch };
     attach(context, &id, &options, &from).await.map(|(answer, _)| answer)
@@ -30,7 +31,7 @@ pub(in crate::dispatch) async fn session_start(context: &Context<'_>) -> Result<
 
 pub(in crate::dispatch) async fn new_session(context: &Context<'_>) -> Result<Answer, FrameError> {
     let NewSession { cwd, mcp_servers } = context.body()?;
-    let cwd = context.directory(&cwd, ErrorCode::InvalidCwd, "cwd")?;
+    let cwd = context.directory(&cwd, ErrorCode::InvalidCwd, "cwd").await?;
     let options =
         StartOptions { cwd: Some(cwd.clone()), mcp_servers: Some(mcp_servers), ..StartOptions::default() };
     let id: Arc<str> = Uuid::new_v4().to_string().into();
@@ -50,10 +51,14 @@ async fn attach(
     options: &StartOptions,
     from: &ReplayFrom,
 ) -> Result<(Answer, u64), FrameError> {
-    for _ in 0..TRIES {
-        let config = || config(context, options);
-        let directory = |path: &str| context.dispatch.roots.resolve(path).ok();
-        let opened = context.dispatch.registry.open(id, context.owner, &directory, config).await;
+    let mut tries = Tries::default();
+    while tries.next().await {
+        let directories = |paths| -> Resolved {
+            let roots = context.dispatch.roots.clone();
+            Box::pin(async move { roots.resolve(paths).await.into_iter().map(Result::ok).collect() })
+        };
+        let config = config(context, options);
+        let opened = context.dispatch.registry.open(id, context.owner, &directories, config).await;
         let (handle, created) = opened.map_err(|refused: Refused| refused.for_client(context))?;
         let options = (!created && !options.is_empty()).then(|| Box::new(options.clone()));
         let attach = Attach { from: from.clone(), options, created };
@@ -65,7 +70,7 @@ async fn attach(
 }
 
 /// The configuration of a new session: paths resolved and allowed, the mode permitted.
-fn config(context: &Context<'_>, options: &StartOptions) -> Result<SessionConfig, Refused> {
+async fn config(context: &Context<'_>, options: &StartOptions) -> Result<SessionConfig, Refused> {
     let mut config = options.clone().into_config();
     if config.permission_mode == PermissionMode::Bypass
         && !context.dispatch.registry.shared().limits.allow_bypass
@@ -76,8 +81,9 @@ fn config(context: &Context<'_>, options: &StartOptions) -> Result<SessionConfig
     if config.cwd.is_none() {
         config.cwd = Some(context.dispatch.roots.first().to_owned());
     }
-    for dir in &mut config.add_dirs {
-        *dir = context.directory(dir, ErrorCode::InvalidCwd, "add_dirs")?;
+    let resolved = context.dispatch.roots.resolve(std::mem::take(&mut config.add_dirs)).await;
+    for dir in resolved {
+        config.add_dirs.push(context.allowed(dir, ErrorCode::InvalidCwd, "add_dirs")?);
     }
     Ok(config)
 }
@@ -111,7 +117,18 @@ impl Refused {
 
 impl Context<'_> {
     /// A directory that the client named, resolved, if it may be used.
-    pub(super) fn directory(&self, path: &str, code: ErrorCode, field: &str) -> Result<String, FrameError> {
-        self.dispatch.roots.resolve(path).map_err(|problem| self.error(code, format!("{field}: {problem}")))
+    async fn directory(&self, path: &str, code: ErrorCode, field: &str) -> Result<String, FrameError> {
+        let resolved = self.dispatch.roots.resolve(vec![path.to_owned()]).await.pop();
+        self.allowed(resolved.unwrap_or(Err(BadPath::NotAllowed)), code, field)
+    }
+
+    /// What became of such a directory, told as a client is to hear it.
+    pub(super) fn allowed(
+        &self,
+        resolved: Result<String, BadPath>,
+        code: ErrorCode,
+        field: &str,
+    ) -> Result<String, FrameError> {
+        resolved.map_err(|problem| self.error(code, format!("{field}: {problem}")))
     }
 }

@@ -22,41 +22,51 @@ pub(in crate::dispatch) async fn user_message(context: &Context<'_>) -> Result<A
 
 pub(in crate::dispatch) async fn permission_response(context: &Context<'_>) -> Result<Answer, FrameError> {
     let mut answer: PermissionResponse = context.body()?;
-    resolve_directories(context, answer.updated_permissions.iter_mut().flatten(), "updated_permissions")?;
+    resolve_directories(context, answer.updated_permissions.iter_mut().flatten(), "updated_permissions")
+        .await?;
     context.command(|| Command::PermissionResponse(answer.clone())).await
 }
 
 pub(in crate::dispatch) async fn permission_update(context: &Context<'_>) -> Result<Answer, FrameError> {
     let mut update: PermissionUpdate = context.body()?;
-    resolve_directories(context, update.updates.iter_mut(), "updates")?;
+    resolve_directories(context, update.updates.iter_mut(), "updates").await?;
     context.command(|| Command::PermissionUpdate(update.clone())).await
 }
 
 /// Holds the directories of rule updates to the workspace roots. What is removed may be gone, or outside by now: it goes under
 /// the name that it was given, and under the one that it was kept by.
-fn resolve_directories<'u>(
+async fn resolve_directories<'u>(
     context: &Context<'_>,
     updates: impl Iterator<Item = &'u mut RuleUpdate>,
     field: &str,
 ) -> Result<(), FrameError> {
-    for (at, update) in updates.enumerate() {
+    let mut updates: Vec<_> = updates.collect();
+    let named = updates.iter().flat_map(|update| directories(update)).cloned().collect();
+    let mut resolved = context.dispatch.roots.resolve(named).await.into_iter();
+    for (at, update) in updates.iter_mut().enumerate() {
+        let resolved = resolved.by_ref().take(directories(update).len());
         match update {
             RuleUpdate::AddDirectories { directories } => {
-                for directory in directories {
-                    let field = format!("{field}[{at}].directories");
-                    *directory = context.directory(directory, ErrorCode::Forbidden, &field)?;
-                }
+                let field = format!("{field}[{at}].directories");
+                *directories = resolved
+                    .map(|directory| context.allowed(directory, ErrorCode::Forbidden, &field))
+                    .collect::<Result<_, _>>()?;
             }
-            RuleUpdate::RemoveDirectories { directories } => {
-                let resolved =
-                    directories.iter().filter_map(|name| context.dispatch.roots.resolve(name).ok());
-                let resolved: Vec<_> = resolved.collect();
-                directories.extend(resolved);
-            }
+            RuleUpdate::RemoveDirectories { directories } => directories.extend(resolved.flatten()),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Those that an update names.
+fn directories(update: &RuleUpdate) -> &[String] {
+    match update {
+        RuleUpdate::AddDirectories { directories } | RuleUpdate::RemoveDirectories { directories } => {
+            directories
+        }
+        _ => &[],
+    }
 }
 
 pub(in crate::dispatch) async fn tool_result(context: &Context<'_>) -> Result<Answer, FrameError> {

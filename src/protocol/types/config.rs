@@ -65,6 +65,9 @@ pub struct SessionConfig {
     /// Permission rules that deny.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disallowed_tools: Vec<String>,
+    /// Permission rules that make the agent ask. Only shown: `permission_update` makes them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ask_tools: Vec<String>,
     /// MCP servers, in ACP's form (array with `name`) or Claude's; see [`McpServer`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mcp_servers: Vec<McpServer>,

@@ -131,6 +131,7 @@ impl StartOptions {
             append_system_prompt: self.append_system_prompt,
             allowed_tools: self.allowed_tools.unwrap_or_default(),
             disallowed_tools: self.disallowed_tools.unwrap_or_default(),
+            ask_tools: Vec::new(),
             mcp_servers: self.mcp_servers.unwrap_or_default(),
             add_dirs: self.add_dirs.unwrap_or_default(),
             client_tools: self.client_tools.unwrap_or_default(),

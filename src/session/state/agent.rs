@@ -123,7 +123,13 @@ impl SessionState {
         match self.converter.line(line, &mut self.journal) {
             Ok(Outcome::Converted) => self.goes_on_though_stopped(false),
             Ok(Outcome::TaskDone) => self.agent.has_news = true,
-            Ok(Outcome::Requesting) => self.agent.has_news = false,
+            Ok(Outcome::Requesting { mode }) => {
+                self.agent.has_news = false;
+                self.goes_on_though_stopped(false);
+                if let Some(mode) = mode {
+                    self.sync_config(&mode);
+                }
+            }
             Ok(Outcome::Init(init)) => self.turn_init(&init),
             Ok(Outcome::Mode(mode)) => self.sync_config(&mode),
             Ok(Outcome::Result(result)) => self.turn_over(&result),

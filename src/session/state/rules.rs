@@ -254,9 +254,14 @@ impl SessionState {
         self.settle();
     }
 
+    /// The configuration as clients see it.
+    pub(super) fn shown_config(&self) -> SessionConfig {
+        SessionConfig { ask_tools: self.rules.ask.clone(), ..self.config.shown() }
+    }
+
     /// Event `config_updated`.
     pub(super) fn config_changed(&mut self, request_id: Option<&str>) {
-        let event = ServerMessage::ConfigUpdated(ConfigMessage { config: self.config.shown() });
+        let event = ServerMessage::ConfigUpdated(ConfigMessage { config: self.shown_config() });
         self.journal.event_for(request_id, &event);
         self.effects.push(Effect::Persist);
     }

@@ -89,7 +89,7 @@ impl Settings {
 impl SessionState {
     /// `config_query`.
     pub(super) fn config_query(&mut self, asker: &Asker) {
-        let config = self.config.shown();
+        let config = self.shown_config();
         self.reply(asker, ServerMessage::ConfigResponse(ConfigMessage { config }));
     }
 

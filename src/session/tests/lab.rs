@@ -1,6 +1,7 @@
 //! Sessions as handlers find them, without a gateway around. Unless told otherwise their agents cannot be started, so that every
 //! turn ends in an error: that is enough for most.
 
+use std::future::ready;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -16,7 +17,7 @@ use crate::protocol::{Json, ServerInfo, SessionConfig, UserMessage};
 use crate::session::state::{Attach, ReplayFrom};
 use crate::session::warm::WarmAgents;
 use crate::session::{
-    AgentPool, Answer, Client, ClientId, Command, Launcher, OpenError, Registry, SessionHandle,
+    AgentPool, Answer, Client, ClientId, Command, Launcher, OpenError, Registry, Resolved, SessionHandle,
     SessionLimits, Shared, Starts,
 };
 use crate::store::{DataDir, SqliteStore, Store};
@@ -81,7 +82,7 @@ impl Lab {
 
     pub(super) async fn open(&self, id: &str, owner: &str) -> Result<(SessionHandle, bool), OpenError> {
         self.registry
-            .open(&id.into(), &owner.into(), &anywhere, || Ok::<_, OpenError>(SessionConfig::default()))
+            .open(&id.into(), &owner.into(), &anywhere, ready(Ok::<_, OpenError>(SessionConfig::default())))
             .await
     }
 }
@@ -147,7 +148,6 @@ pub(super) fn sqlite(dir: &tempfile::TempDir) -> Arc<dyn Store> {
 }
 
 /// Every directory will do.
-#[expect(clippy::unnecessary_wraps, reason = "what is wanted may refuse")]
-pub(super) fn anywhere(path: &str) -> Option<String> {
-    Some(path.to_owned())
+pub(super) fn anywhere(paths: Vec<String>) -> Resolved {
+    Box::pin(ready(paths.into_iter().map(Some).collect()))
 }

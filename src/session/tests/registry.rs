@@ -23,7 +23,7 @@ async fn many_opens_of_one_id_at_once_make_one_session() {
 async fn a_session_of_somebody_else_is_unknown() {
     let lab = Lab::plain().await;
     lab.open("s", ME).await.unwrap();
-    assert!(matches!(lab.registry.find("s", "you").await, Found::Unknown));
+    assert!(matches!(lab.registry.find("s", "you").await.unwrap(), Found::Unknown));
     assert_eq!(lab.open("s", "you").await.err(), Some(OpenError::Unknown));
     assert!(lab.registry.list("you").await.is_empty());
     assert_eq!(lab.registry.list(ME).await.len(), 1);
@@ -41,8 +41,8 @@ async fn an_ended_session_stays_ended() {
     let mut cursor = answer.cursor.unwrap();
     me.read_until(&mut cursor, "session_ended", Some("end")).await;
     handle.mailbox.closed().await;
-    assert!(matches!(lab.registry.find("s", ME).await, Found::Ended(_)));
-    assert!(matches!(lab.registry.find("s", "you").await, Found::Unknown));
+    assert!(matches!(lab.registry.find("s", ME).await.unwrap(), Found::Ended(_)));
+    assert!(matches!(lab.registry.find("s", "you").await.unwrap(), Found::Unknown));
     assert_eq!(lab.open("s", ME).await.err(), Some(OpenError::Ended));
     assert!(handle.command(&me.client, "late".to_owned(), Command::Info).await.is_none());
     lab.registry.drain(Instant::now()).await;
@@ -77,7 +77,7 @@ async fn a_command_that_waits_while_its_session_is_removed_is_told() {
             assert!(answer.cursor.is_some(), "{:?}", answer.frames);
         }
         handle.mailbox.closed().await;
-        assert!(matches!(lab.registry.find("s", ME).await, Found::Unknown));
+        assert!(matches!(lab.registry.find("s", ME).await.unwrap(), Found::Unknown));
     }
     lab.registry.drain(Instant::now()).await;
 }
@@ -174,7 +174,7 @@ async fn a_session_whose_task_panics_is_over_where_there_is_no_store() {
     handle.mailbox.send(Mail::BreakDown).await.unwrap();
     let events = me.read_until(&mut cursor, "session_ended", None).await;
     assert_eq!(events.last().unwrap()["reason"], "failed");
-    while !matches!(lab.registry.find("s", ME).await, Found::Ended(_)) {
+    while !matches!(lab.registry.find("s", ME).await.unwrap(), Found::Ended(_)) {
         tokio::task::yield_now().await;
     }
     lab.registry.drain(Instant::now()).await;

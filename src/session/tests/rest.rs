@@ -1,5 +1,6 @@
 //! Sessions that go to rest in a store and come back from it.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::protocol::{Json, Liveness, SessionConfig, UserMessage};
 use crate::session::handle::Mail;
-use crate::session::{Acquired, Command, Found, OpenError, SessionLimits};
+use crate::session::{Acquired, Command, Found, OpenError, Resolved, SessionLimits};
 use crate::store::{DataDir, Retention, SqliteStore, Store};
 
 use super::lab::{Lab, ME, anywhere, attach, client, code, say, sqlite};
@@ -28,8 +29,8 @@ async fn a_session_rests_in_the_store_and_wakes_with_its_log_and_its_ids() {
     let events = me.read_until(&mut cursor, "result", Some("a")).await;
     drop(cursor);
     handle.mailbox.closed().await;
-    let Found::Dormant(summary) = lab.registry.find("s", ME).await else {
-        panic!("not dormant: {:?}", lab.registry.find("s", ME).await)
+    let Found::Dormant(summary) = lab.registry.find("s", ME).await.unwrap() else {
+        panic!("not dormant: {:?}", lab.registry.find("s", ME).await.unwrap())
     };
     assert_eq!(summary.num_turns, 1);
 
@@ -57,18 +58,21 @@ async fn a_session_wakes_only_where_it_may_work_now() {
         let add_dirs = vec!["/roots/more".to_owned(), "/elsewhere".to_owned()];
         Ok::<_, OpenError>(SessionConfig { cwd, add_dirs, ..SessionConfig::default() })
     };
-    let never = |_: &str| None;
-    let (handle, _) = lab.registry.open(&"s".into(), &ME.into(), &never, config).await.unwrap();
+    let never = |paths: Vec<String>| -> Resolved { Box::pin(ready(vec![None; paths.len()])) };
+    let (handle, _) = lab.registry.open(&"s".into(), &ME.into(), &never, ready(config())).await.unwrap();
     let me = client(1);
     let _answer = me.attach(&handle, true).await;
     store.flush().await.unwrap();
 
     let next = Lab::new(SessionLimits::default(), Some(store)).await;
-    let refused = next.registry.open(&"s".into(), &ME.into(), &never, config).await;
+    let refused = next.registry.open(&"s".into(), &ME.into(), &never, ready(config())).await;
     assert_eq!(refused.err(), Some(OpenError::Directory));
-    assert!(matches!(next.registry.find("s", ME).await, Found::Dormant(_)), "it can be tried again");
-    let resolve = |path: &str| path.strip_prefix("/roots").map(|rest| format!("/new{rest}"));
-    let (handle, created) = next.registry.open(&"s".into(), &ME.into(), &resolve, config).await.unwrap();
+    assert!(matches!(next.registry.find("s", ME).await.unwrap(), Found::Dormant(_)), "it can be tried again");
+    let moved = |path: String| path.strip_prefix("/roots").map(|rest| format!("/new{rest}"));
+    let resolve =
+        |paths: Vec<String>| -> Resolved { Box::pin(ready(paths.into_iter().map(moved).collect())) };
+    let opened = next.registry.open(&"s".into(), &ME.into(), &resolve, ready(config())).await;
+    let (handle, created) = opened.unwrap();
     assert!(!created);
     let answer = handle.command(&me.client, "q".to_owned(), Command::ConfigQuery).await.unwrap();
     let shown: Value = serde_json::from_str(answer.frames.last().unwrap()).unwrap();
@@ -107,7 +111,7 @@ async fn a_gateway_that_was_killed_gives_every_message_its_result() {
 
     // The next gateway finds what was committed. (The first one is still there and says nothing more.)
     let next = Lab::new(SessionLimits::default(), Some(store)).await;
-    assert!(matches!(next.registry.find("s", ME).await, Found::Dormant(_)));
+    assert!(matches!(next.registry.find("s", ME).await.unwrap(), Found::Dormant(_)));
     let (handle, created) = next.open("s", ME).await.unwrap();
     assert!(!created);
     let you = client(2);
@@ -162,8 +166,8 @@ async fn an_ended_session_is_known_to_the_store_alone() {
     }
     let (live, resting) = lab.registry.vitals();
     assert_eq!((live.len(), resting), (0, 0));
-    assert!(matches!(lab.registry.find("a", ME).await, Found::Ended(_)));
-    assert!(matches!(lab.registry.find("a", "you").await, Found::Unknown));
+    assert!(matches!(lab.registry.find("a", ME).await.unwrap(), Found::Ended(_)));
+    assert!(matches!(lab.registry.find("a", "you").await.unwrap(), Found::Unknown));
     let listed: Vec<_> = lab.registry.list(ME).await.into_iter().map(|summary| summary.status).collect();
     assert_eq!(listed, [Liveness::Ended, Liveness::Ended]);
     assert!(lab.registry.list("you").await.is_empty());
@@ -171,7 +175,7 @@ async fn an_ended_session_is_known_to_the_store_alone() {
     // Retention finds it there, and then it is as if it had never been.
     let retention = Retention { now_ms: u64::MAX, max_age_ms: Some(0), max_bytes: None };
     lab.registry.forget(retention).await.unwrap();
-    assert!(matches!(lab.registry.find("a", ME).await, Found::Unknown));
+    assert!(matches!(lab.registry.find("a", ME).await.unwrap(), Found::Unknown));
     assert!(lab.open("a", ME).await.unwrap().1);
     lab.registry.drain(Instant::now()).await;
 }
@@ -193,7 +197,7 @@ async fn a_session_that_the_store_has_not_taken_yet_is_not_woken_up_without_its_
     tokio::time::pause();
     drop(cursor);
     handle.mailbox.closed().await;
-    assert!(matches!(lab.registry.find("s", ME).await, Found::Dormant(_)));
+    assert!(matches!(lab.registry.find("s", ME).await.unwrap(), Found::Dormant(_)));
     assert_eq!(lab.open("s", ME).await.err(), Some(OpenError::Store));
     tokio::time::resume();
     store.open();
@@ -225,7 +229,7 @@ async fn a_session_whose_task_panics_comes_back_from_the_store() {
     handle.mailbox.send(Mail::BreakDown).await.unwrap();
     let events = me.read_until(&mut cursor, "error", None).await;
     assert_eq!(events.last().unwrap()["code"], "internal");
-    while !matches!(lab.registry.find("s", ME).await, Found::Dormant(_)) {
+    while !matches!(lab.registry.find("s", ME).await.unwrap(), Found::Dormant(_)) {
         tokio::task::yield_now().await;
     }
     let (handle, created) = lab.open("s", ME).await.unwrap();
@@ -233,6 +237,34 @@ async fn a_session_whose_task_panics_comes_back_from_the_store() {
     let mut cursor = me.attach(&handle, false).await.cursor.unwrap();
     handle.command(&me.client, "b".to_owned(), say()).await.unwrap();
     let events = me.read_until(&mut cursor, "result", Some("b")).await;
+    let seqs: Vec<_> = events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
+    assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
+    lab.registry.drain(Instant::now()).await;
+}
+
+/// Until the store had its last words it was found at work, without anybody who answered: `internal`.
+#[tokio::test]
+async fn a_session_that_broke_down_is_taken_up_as_soon_as_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let shut = Shut { store: sqlite(&dir), open: watch::Sender::new(true), waiting: Mutex::default() };
+    let store = Arc::new(shut);
+    let lab = Lab::new(SessionLimits::default(), Some(Arc::clone(&store) as Arc<dyn Store>)).await;
+    let (handle, _) = lab.open("s", ME).await.unwrap();
+    let me = client(1);
+    let mut cursor = me.attach(&handle, true).await.cursor.unwrap();
+    handle.command(&me.client, "a".to_owned(), say()).await.unwrap();
+    me.read_until(&mut cursor, "result", Some("a")).await;
+    store.open.send_replace(false);
+    handle.mailbox.send(Mail::BreakDown).await.unwrap();
+    me.read_until(&mut cursor, "error", None).await;
+    assert!(matches!(lab.registry.find("s", ME).await.unwrap(), Found::Dormant(_)));
+    let (opened, ()) = tokio::join!(lab.open("s", ME), async { store.open() });
+    let (handle, created) = opened.unwrap();
+    assert!(!created);
+    let mut cursor = me.attach(&handle, false).await.cursor.unwrap();
+    handle.command(&me.client, "b".to_owned(), say()).await.unwrap();
+    let events = me.read_until(&mut cursor, "result", Some("b")).await;
+    assert_eq!(events.iter().filter(|event| event["code"] == "internal").count(), 1, "{events:?}");
     let seqs: Vec<_> = events.iter().map(|event| event["seq"].as_u64().unwrap()).collect();
     assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
     lab.registry.drain(Instant::now()).await;
@@ -258,14 +290,60 @@ async fn a_deletion_that_fails_is_tried_again() {
     file.execute_batch("ALTER TABLE doomed RENAME TO elsewhere").unwrap();
     assert!(lab.registry.forget(all).await.is_err());
     for id in ["a", "b"] {
-        assert!(matches!(lab.registry.find(id, ME).await, Found::Dormant(_)), "{id} is hidden");
+        assert!(matches!(lab.registry.find(id, ME).await.unwrap(), Found::Dormant(_)), "{id} is hidden");
     }
     file.execute_batch("ALTER TABLE elsewhere RENAME TO doomed").unwrap();
     lab.registry.forget(all).await.unwrap();
     for id in ["a", "b"] {
-        assert!(matches!(lab.registry.find(id, ME).await, Found::Unknown), "{id} is still there");
+        assert!(matches!(lab.registry.find(id, ME).await.unwrap(), Found::Unknown), "{id} is still there");
     }
     lab.registry.drain(Instant::now()).await;
+}
+
+/// It was said not to exist.
+#[tokio::test]
+async fn a_session_that_a_failing_store_may_have_is_not_called_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let lab = Lab::new(SessionLimits::default(), Some(sqlite(&dir))).await;
+    let file = crate::store::raw(dir.path());
+    file.execute_batch("ALTER TABLE sessions RENAME TO elsewhere").unwrap();
+    assert_eq!(lab.registry.find("s", ME).await.unwrap_err(), OpenError::Store);
+    file.execute_batch("ALTER TABLE elsewhere RENAME TO sessions").unwrap();
+    assert!(matches!(lab.registry.find("s", ME).await.unwrap(), Found::Unknown));
+    lab.registry.drain(Instant::now()).await;
+}
+
+/// It was listed with the directory, the cost and the turns of a session that has just begun.
+#[tokio::test]
+async fn a_session_whose_record_cannot_be_read_is_not_made_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = sqlite(&dir);
+    let me = client(1);
+    let lab = Lab::new(SessionLimits::default(), Some(Arc::clone(&store))).await;
+    for id in ["rests", "ended"] {
+        let (handle, _) = lab.open(id, ME).await.unwrap();
+        let mut cursor = me.attach(&handle, true).await.cursor.unwrap();
+        handle.command(&me.client, "a".to_owned(), say()).await.unwrap();
+        me.read_until(&mut cursor, "result", Some("a")).await;
+        if id == "ended" {
+            handle.command(&me.client, "end".to_owned(), Command::End { reason: None }).await.unwrap();
+            handle.mailbox.closed().await;
+        }
+    }
+    lab.registry.drain(Instant::now()).await;
+    assert_eq!(lab.registry.list(ME).await.len(), 2);
+    let file = crate::store::raw(dir.path());
+    file.execute_batch(r#"UPDATE sessions SET state = '{"config":7}'"#).unwrap();
+
+    let next = Lab::new(SessionLimits::default(), Some(store)).await;
+    assert!(next.registry.list(ME).await.is_empty());
+    assert!(matches!(next.registry.find("rests", ME).await.unwrap(), Found::Dormant(_)), "its id is taken");
+    assert!(matches!(next.registry.find("ended", ME).await.unwrap(), Found::Ended(_)));
+    for id in ["rests", "ended"] {
+        assert_eq!(next.registry.at_rest(id).await.unwrap_err(), OpenError::Unreadable);
+    }
+    assert_eq!(next.open("rests", ME).await.err(), Some(OpenError::Unreadable));
+    next.registry.drain(Instant::now()).await;
 }
 
 /// The events of an agent that outran the disk were dropped, although nothing was wrong.
@@ -282,11 +360,8 @@ async fn an_agent_waits_for_a_store_that_is_slow() {
             ..SessionConfig::default()
         })
     };
-    let (handle, created) = lab
-        .registry
-        .open(&"s".into(), &ME.into(), &|path: &str| Some(path.to_owned()), config)
-        .await
-        .unwrap();
+    let (handle, created) =
+        lab.registry.open(&"s".into(), &ME.into(), &anywhere, ready(config())).await.unwrap();
     let me = client(1);
     let mut cursor = me.attach(&handle, created).await.cursor.unwrap();
     // Somebody else writes to the file: the store's commit waits for it, and does not fail.

@@ -13,6 +13,7 @@ struct Stored {
     store: std::sync::Arc<dyn Store>,
     log: std::sync::Arc<EventLog>,
     seq: u64,
+    depth: usize,
 }
 
 impl Stored {
@@ -21,7 +22,7 @@ impl Stored {
         let store = SqliteStore::open(DataDir::open(dir.path()).unwrap(), 1 << 20).unwrap();
         let store: std::sync::Arc<dyn Store> = std::sync::Arc::new(store);
         let log = EventLog::new("s".into(), "e".to_owned(), 1 << 20, Some(std::sync::Arc::clone(&store)));
-        Self { _dir: dir, store, log, seq: 0 }
+        Self { _dir: dir, store, log, seq: 0, depth: 64 }
     }
 
     /// Events `msg-N` of these types, each for the message given.
@@ -49,7 +50,7 @@ impl Stored {
         self.store.flush().await.unwrap();
         let stored = self.store.sessions().await.unwrap().remove(0);
         assert_eq!(stored.last_seq, self.seq);
-        revive(&stored, &*self.store).await.unwrap()
+        revive(&stored, &*self.store, self.depth).await.unwrap()
     }
 }
 
@@ -132,6 +133,20 @@ async fn messages_that_the_record_does_not_know_get_their_result() {
     assert!(leftover.queued[0].input.is_some());
 }
 
+/// It was held to the default instead of `--max-json-depth`: before and after a restart, the agent got different things.
+#[tokio::test]
+async fn a_message_that_waited_is_read_as_deep_as_when_it_came() {
+    let blocks = r#"[{"type":"text","text":"x"}]"#;
+    for (depth, content) in [(64, serde_json::from_str(blocks).unwrap()), (1, json!(blocks))] {
+        let mut stored = Stored { depth, ..Stored::new() };
+        stored.record(Record { clean: false, ..Record::default() });
+        stored.events(&[("user_message", Some("a"), said("y")), ("user_message", Some("b"), said(blocks))]);
+        let leftover = stored.revive().await.leftover;
+        let input = leftover.queued[0].input.as_ref().unwrap();
+        assert_eq!(serde_json::from_str::<Value>(input.content.get()).unwrap(), content);
+    }
+}
+
 #[tokio::test]
 async fn a_message_of_which_nothing_was_heard_is_not_run_twice() {
     let mut stored = Stored::new();
@@ -202,6 +217,6 @@ async fn an_unreadable_record_is_an_error_and_no_default_session() {
     stored.log.append_with(&mut Vec::new(), Journal { record: Some(record), message_ids: Vec::new() });
     stored.store.flush().await.unwrap();
     let found = stored.store.sessions().await.unwrap().remove(0);
-    let Err(error) = revive(&found, &*stored.store).await else { panic!("it was revived") };
+    let Err(error) = revive(&found, &*stored.store, 64).await else { panic!("it was revived") };
     assert!(error.to_string().contains("unreadable"), "{error}");
 }

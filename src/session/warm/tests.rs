@@ -119,8 +119,10 @@ async fn a_new_session_takes_a_warm_agent_and_its_slot() {
     let owner: Arc<str> = "".into();
     let config = room.config();
     let id: Arc<str> = "s".into();
-    let opened =
-        room.registry.open(&id, &owner, &|path| Some(path.to_owned()), || Ok::<_, OpenError>(config));
+    let anywhere = |paths: Vec<String>| -> crate::session::Resolved {
+        Box::pin(std::future::ready(paths.into_iter().map(Some).collect()))
+    };
+    let opened = room.registry.open(&id, &owner, &anywhere, std::future::ready(Ok::<_, OpenError>(config)));
     let (session, created) = opened.await.unwrap();
     assert!(created);
     // From the session to the test; closed when the test is over.

@@ -225,6 +225,19 @@ fn rules_that_an_answer_changed_are_shown_directories_too() {
     );
 }
 
+/// Nobody could see them.
+#[test]
+fn rules_that_make_the_agent_ask_are_shown() {
+    let mut world = World::new();
+    world.attach(true);
+    let rules = json!([{"toolName":"Read"},{"toolName":"Bash","ruleContent":"git:*"}]);
+    update(&mut world, json!([{"type":"addRules","rules":rules,"behavior":"ask"}]));
+    let told = json!(["Read", "Bash(git:*)"]);
+    assert_eq!(world.all("config_updated")[0]["config"]["ask_tools"], told);
+    let id = world.command(Command::ConfigQuery);
+    assert_eq!(world.reply_to(&id)["config"]["ask_tools"], told);
+}
+
 #[test]
 fn a_mode_that_the_agent_changes_within_a_turn_is_told() {
     let mut world = World::new();
@@ -238,6 +251,17 @@ fn a_mode_that_the_agent_changes_within_a_turn_is_told() {
     world.line(&json!({"type":"system","subtype":"status","status":"requesting"}));
     world.line(&json!({"type":"system","subtype":"status","permissionMode":"dontAsk"}));
     assert_eq!(world.all("config_updated").len(), 2);
+}
+
+#[test]
+fn a_mode_that_comes_with_a_status_is_told_too() {
+    let mut world = World::new();
+    world.attach(true);
+    world.settle();
+    world.say("x");
+    world.step();
+    world.line(&json!({"type":"system","subtype":"status","status":"requesting","permissionMode":"plan"}));
+    assert_eq!(world.all("config_updated")[0]["config"]["permission_mode"], "plan");
 }
 
 #[test]

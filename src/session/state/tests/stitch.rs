@@ -155,7 +155,7 @@ impl Game {
         store.crash();
         let given_out = self.transcript.last().map_or(0, |(seq, _)| *seq);
         let stored = store.stored("epoch", given_out);
-        let revived = revive::revive(&stored, &*store).now_or_never().unwrap().unwrap();
+        let revived = revive::revive(&stored, &*store, 64).now_or_never().unwrap().unwrap();
         let Revived { birth, leftover, ended } = revived;
         let unfinished = !leftover.is_empty();
         self.transcript = store.rows();

@@ -153,6 +153,21 @@ fn an_interrupt_that_is_not_heeded_is_said_again_and_then_enforced() {
     assert!(world.plans[1].resume);
 }
 
+/// It said nothing but that, between a tool and what the model makes of it; the interrupt came again only after a second.
+#[test]
+fn an_agent_that_asks_the_model_on_is_interrupted_again_before_a_second_has_passed() {
+    let mut world = up();
+    world.agent.as_mut().unwrap().manners.heeds_interrupts = false;
+    world.say("x");
+    world.step();
+    let said = |world: &World| world.heard().iter().filter(|said| *said == "interrupt").count();
+    world.command(interrupt());
+    let before = said(&world);
+    world.pass(Duration::from_millis(100));
+    world.line(&json!({"type":"system","subtype":"status","status":"requesting"}));
+    assert_eq!(said(&world), before + 1);
+}
+
 /// The agent had the interrupt before it began the turn, and ran all of it.
 #[test]
 fn an_interrupt_that_overtakes_the_turn_is_said_again_when_it_begins() {
