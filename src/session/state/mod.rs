@@ -116,7 +116,7 @@ enum Asked {
     Initialize,
     Interrupt,
     Setting(u64, settings::Field),
-    /// Rules or the mode, and who wanted them.
+    /// What is in the configuration already: rules, the mode, settings. And who wanted it.
     Rules(Option<Asker>),
 }
 
