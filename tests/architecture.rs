@@ -55,7 +55,6 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("env_logger", &["main"]),
     ("prometheus_client", &["metrics", "gateway"]),
     ("rusqlite", &["store"]),
-    ("prometheus_client", &["metrics", "gateway"]),
     ("schemars", &["protocol"]),
     ("hyper", &["server", "scripted_model", "gateway"]),
     ("hyper_util", &["server", "scripted_model"]),

@@ -11,7 +11,7 @@ const client = new URL('../clients/typescript/', root);
 const withoutMap = (text) => text.replace(/^\/\/# sourceMappingURL=.*\n?/m, '');
 
 const files = new Map();
-for (const name of await readdir(new URL('dist/', client))) {
+for (const name of await readdir(new URL('dist/', client), { recursive: true })) {
   if (!name.endsWith('.js')) continue;
   const text = withoutMap(await readFile(new URL(`dist/${name}`, client), 'utf8'));
   // Modules of types only are empty, and imported by nobody.

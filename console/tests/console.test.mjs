@@ -357,7 +357,7 @@ describe('the rest', () => {
     await chat.page.getByRole('button', { name: 'New session' }).last().click();
     await chat.page.getByLabel('Name').fill('Pressed thrice');
     await chat.page.evaluate(() => {
-      const form = document.querySelector('dialog form');
+      const form = document.querySelector('dialog[open] form');
       for (let times = 0; times < 3; times += 1) form.requestSubmit();
     });
     await chat.page.getByRole('dialog').waitFor({ state: 'hidden' });

@@ -36,6 +36,8 @@ pub(super) const FILES: &[(&str, &[u8])] = &[
     ("vendor/claude-ws-client/requests.js", include_bytes!("../../console/vendor/claude-ws-client/requests.js")),
     ("vendor/claude-ws-client/session.js", include_bytes!("../../console/vendor/claude-ws-client/session.js")),
     ("vendor/claude-ws-client/state.js", include_bytes!("../../console/vendor/claude-ws-client/state.js")),
+    ("vendor/claude-ws-client/state/edit.js", include_bytes!("../../console/vendor/claude-ws-client/state/edit.js")),
+    ("vendor/claude-ws-client/state/tools.js", include_bytes!("../../console/vendor/claude-ws-client/state/tools.js")),
     ("vendor/claude-ws-client/tools.js", include_bytes!("../../console/vendor/claude-ws-client/tools.js")),
     ("vendor/dompurify/LICENSE", include_bytes!("../../console/vendor/dompurify/LICENSE")),
     ("vendor/dompurify/purify.js", include_bytes!("../../console/vendor/dompurify/purify.js")),

@@ -2,7 +2,8 @@
 //
 // It is idempotent over replays (an event up to `lastSeq` changes nothing) and takes what a gap leaves: a delta without
 // its start, a result without its call.
-import { questionsOf } from './conversation.js';
+import { emptyMessage, notice, updateAssistant, updateTool, updateUser, withEntries, withTool } from './state/edit.js';
+import { promptOf, resolved, settled, toolResult, toolUse, waitingTool } from './state/tools.js';
 export { questionsOf } from './conversation.js';
 const NOTHING = {
     turns: 0, costUsd: 0, inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0,
@@ -244,11 +245,6 @@ function added(state, message) {
     };
 }
 // ---- assistant messages -------------------------------------------------------------------------------------------
-function emptyMessage(id, timestamp) {
-    return {
-        kind: 'assistant', id, model: undefined, parts: [], streaming: true, stopReason: undefined, usage: undefined, timestamp,
-    };
-}
 function delta(state, message) {
     const piece = message.delta;
     let next = state;
@@ -286,137 +282,4 @@ function appended(parts, kind, text) {
     if (last?.kind === kind)
         return [...parts.slice(0, -1), { kind, text: last.text + text }];
     return text === '' ? parts : [...parts, { kind, text }];
-}
-function withTool(parts, toolUseId) {
-    return parts.some((part) => part.kind === 'tool' && part.toolUseId === toolUseId)
-        ? parts
-        : [...parts, { kind: 'tool', toolUseId }];
-}
-/** Changes the message `id`; makes it where a gap swallowed its start. */
-function updateAssistant(entries, id, change, timestamp) {
-    for (let at = entries.length - 1; at >= 0; at -= 1) {
-        const entry = entries[at];
-        if (entry.kind !== 'assistant' || entry.id !== id)
-            continue;
-        const changed = change(entry);
-        if (changed === entry)
-            return entries;
-        const copy = entries.slice();
-        copy[at] = changed;
-        return copy;
-    }
-    return [...entries, change(emptyMessage(id, timestamp))];
-}
-// ---- tools and prompts --------------------------------------------------------------------------------------------
-function emptyTool(id) {
-    return {
-        id, name: '', executor: 'agent', status: 'streaming', input: undefined, partialInput: '', result: undefined,
-        permission: undefined, parent: undefined, entries: [], startedAt: undefined, endedAt: undefined,
-    };
-}
-function toolUse(state, message) {
-    const next = updateTool(state, message.tool_use_id, (tool) => ({
-        ...tool,
-        name: message.tool_name,
-        input: message.tool_input,
-        executor: message.executor,
-        parent: message.parent_tool_use_id,
-        startedAt: tool.startedAt ?? message.timestamp,
-        status: tool.status === 'streaming' ? 'running' : tool.status,
-    }));
-    return placed(next, message.tool_use_id, message.parent_tool_use_id, message.timestamp);
-}
-/** Shows a call in the newest message of its thread, where no delta has shown it before. */
-function placed(state, toolUseId, parent, timestamp) {
-    return withEntries(state, parent, (entries) => {
-        if (entries.some((entry) => shows(entry, toolUseId)))
-            return entries;
-        const last = entries.findLast((entry) => entry.kind === 'assistant');
-        return updateAssistant(entries, last?.id ?? `tool-${toolUseId}`, (entry) => ({
-            ...entry, parts: withTool(entry.parts, toolUseId),
-        }), timestamp);
-    });
-}
-function shows(entry, toolUseId) {
-    return entry.kind === 'assistant' && entry.parts.some((part) => part.kind === 'tool' && part.toolUseId === toolUseId);
-}
-/** Some agents say only with the result that a subagent made the call: it moves to where it belongs. */
-function adopted(state, message) {
-    const { tool_use_id: id, parent_tool_use_id: parent } = message;
-    if (parent === undefined || parent === id || state.tools[id]?.parent === parent)
-        return state;
-    const entries = state.entries.map((entry) => (entry.kind === 'assistant' && shows(entry, id)
-        ? { ...entry, parts: entry.parts.filter((part) => part.kind !== 'tool' || part.toolUseId !== id) }
-        : entry));
-    return placed(updateTool({ ...state, entries }, id, (tool) => ({ ...tool, parent })), id, parent, message.timestamp);
-}
-function toolResult(state, message) {
-    return updateTool(adopted(state, message), message.tool_use_id, (tool) => ({
-        ...tool,
-        status: !message.is_error ? 'done' : tool.permission?.decision === 'deny' ? 'denied' : 'failed',
-        result: { content: message.content, isError: message.is_error, blocks: message.blocks },
-        endedAt: message.timestamp,
-    }));
-}
-function promptOf(request) {
-    return { id: request.id, request, questions: questionsOf(request) };
-}
-function waitingTool(tools, request) {
-    const tool = tools[request.tool_use_id] ?? emptyTool(request.tool_use_id);
-    if (tool.permission?.id === request.id)
-        return tools;
-    return {
-        ...tools,
-        [request.tool_use_id]: {
-            ...tool,
-            name: tool.name || request.tool_name,
-            input: tool.input ?? request.tool_input,
-            status: 'waiting',
-            permission: { id: request.id, decision: undefined, by: undefined },
-        },
-    };
-}
-function resolved(state, message) {
-    const prompts = state.prompts.filter((prompt) => prompt.id !== message.permission_id);
-    const tool = Object.values(state.tools).find(({ permission }) => permission?.id === message.permission_id);
-    if (!tool)
-        return { ...state, prompts };
-    const status = message.decision === 'deny' ? 'denied' : message.decision === 'cancelled' ? 'cancelled' : 'running';
-    return updateTool({ ...state, prompts }, tool.id, (old) => ({
-        ...old,
-        status: old.result ? old.status : status,
-        permission: { id: message.permission_id, decision: message.decision, by: message.reason },
-    }));
-}
-/** A turn is over: what has no result by now gets none, but for what somebody is still asked about. */
-function settled(tools, asked) {
-    const open = Object.values(tools).filter(({ id, status }) => (status === 'streaming' || status === 'running' || status === 'waiting')
-        && !asked.some((request) => request.tool_use_id === id));
-    if (open.length === 0)
-        return tools;
-    return { ...tools, ...Object.fromEntries(open.map((tool) => [tool.id, { ...tool, status: 'cancelled' }])) };
-}
-// ---- small change -------------------------------------------------------------------------------------------------
-function notice(state, level, code, message, source) {
-    const id = `${source.id}:${source.seq ?? 'reply'}:${state.entries.length}`;
-    return { ...state, entries: [...state.entries, { kind: 'notice', id, level, code, message, timestamp: source.timestamp }] };
-}
-function updateTool(state, id, change) {
-    return { ...state, tools: { ...state.tools, [id]: change(state.tools[id] ?? emptyTool(id)) } };
-}
-function updateUser(state, id, change) {
-    const at = state.entries.findIndex((entry) => entry.kind === 'user' && entry.id === id);
-    if (at < 0)
-        return state;
-    const entries = state.entries.slice();
-    entries[at] = { ...entries[at], ...change };
-    return { ...state, entries };
-}
-/** Changes the entries at the top, or those of the subagent that `parent` started. */
-function withEntries(state, parent, change) {
-    if (parent === undefined) {
-        const entries = change(state.entries);
-        return entries === state.entries ? state : { ...state, entries };
-    }
-    return updateTool(state, parent, (tool) => ({ ...tool, entries: change(tool.entries) }));
 }

@@ -6,7 +6,7 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::path::Invalid;
+use super::path::{Invalid, read};
 
 /// Where blocks hold others.
 const INNER: &str = "content";
@@ -22,11 +22,26 @@ pub(super) fn content_blocks(field: &str, json: &str) -> Result<usize, Invalid> 
 }
 
 fn content_block(json: &str) -> Result<(), Invalid> {
-    super::check::typed(json)?;
+    typed(json)?;
     let block: Value = serde_json::from_str(json).map_err(|_| {
         Invalid::new("", "holds an escape that is no character, or a number that is too large")
     })?;
     known_block(&block)
+}
+
+/// An object that says its type.
+fn typed(json: &str) -> Result<(), Invalid> {
+    #[derive(serde::Deserialize)]
+    struct Typed {
+        #[serde(rename = "type")]
+        kind: String,
+    }
+
+    if !json.starts_with('{') {
+        return Err(Invalid::new("", "is not an object"));
+    }
+    let typed: Typed = read(json)?;
+    if typed.kind.is_empty() { Err(Invalid::new("type", "is empty")) } else { Ok(()) }
 }
 
 /// Whether it is a block that the API takes from a user: a text that merely looks like one is left alone.

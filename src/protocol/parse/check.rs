@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::FrameLimits;
 use super::blocks::content_blocks;
-use super::path::{Invalid, quoted, read};
+use super::path::{Invalid, quoted};
 use crate::protocol::Json;
 
 /// Checks that depend on limits.
@@ -139,18 +139,4 @@ fn characters(token: &str) -> Result<(), Invalid> {
         return Ok(());
     }
     Err(Invalid::new("content", "holds an escape that is no character"))
-}
-
-pub(super) fn typed(json: &str) -> Result<(), Invalid> {
-    #[derive(serde::Deserialize)]
-    struct Typed {
-        #[serde(rename = "type")]
-        kind: String,
-    }
-
-    if !json.starts_with('{') {
-        return Err(Invalid::new("", "is not an object"));
-    }
-    let typed: Typed = read(json)?;
-    if typed.kind.is_empty() { Err(Invalid::new("type", "is empty")) } else { Ok(()) }
 }

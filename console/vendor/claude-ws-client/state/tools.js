@@ -1,0 +1,85 @@
+// Tool calls and the prompts before them: from the first delta to the result, or the end without one.
+import { questionsOf } from '../conversation.js';
+import { emptyTool, updateAssistant, updateTool, withEntries, withTool } from './edit.js';
+export function toolUse(state, message) {
+    const next = updateTool(state, message.tool_use_id, (tool) => ({
+        ...tool,
+        name: message.tool_name,
+        input: message.tool_input,
+        executor: message.executor,
+        parent: message.parent_tool_use_id,
+        startedAt: tool.startedAt ?? message.timestamp,
+        status: tool.status === 'streaming' ? 'running' : tool.status,
+    }));
+    return placed(next, message.tool_use_id, message.parent_tool_use_id, message.timestamp);
+}
+/** Shows a call in the newest message of its thread, where no delta has shown it before. */
+function placed(state, toolUseId, parent, timestamp) {
+    return withEntries(state, parent, (entries) => {
+        if (entries.some((entry) => shows(entry, toolUseId)))
+            return entries;
+        const last = entries.findLast((entry) => entry.kind === 'assistant');
+        return updateAssistant(entries, last?.id ?? `tool-${toolUseId}`, (entry) => ({
+            ...entry, parts: withTool(entry.parts, toolUseId),
+        }), timestamp);
+    });
+}
+function shows(entry, toolUseId) {
+    return entry.kind === 'assistant' && entry.parts.some((part) => part.kind === 'tool' && part.toolUseId === toolUseId);
+}
+/** Some agents say only with the result that a subagent made the call: it moves to where it belongs. */
+function adopted(state, message) {
+    const { tool_use_id: id, parent_tool_use_id: parent } = message;
+    if (parent === undefined || parent === id || state.tools[id]?.parent === parent)
+        return state;
+    const entries = state.entries.map((entry) => (entry.kind === 'assistant' && shows(entry, id)
+        ? { ...entry, parts: entry.parts.filter((part) => part.kind !== 'tool' || part.toolUseId !== id) }
+        : entry));
+    return placed(updateTool({ ...state, entries }, id, (tool) => ({ ...tool, parent })), id, parent, message.timestamp);
+}
+export function toolResult(state, message) {
+    return updateTool(adopted(state, message), message.tool_use_id, (tool) => ({
+        ...tool,
+        status: !message.is_error ? 'done' : tool.permission?.decision === 'deny' ? 'denied' : 'failed',
+        result: { content: message.content, isError: message.is_error, blocks: message.blocks },
+        endedAt: message.timestamp,
+    }));
+}
+export function promptOf(request) {
+    return { id: request.id, request, questions: questionsOf(request) };
+}
+export function waitingTool(tools, request) {
+    const tool = tools[request.tool_use_id] ?? emptyTool(request.tool_use_id);
+    if (tool.permission?.id === request.id)
+        return tools;
+    return {
+        ...tools,
+        [request.tool_use_id]: {
+            ...tool,
+            name: tool.name || request.tool_name,
+            input: tool.input ?? request.tool_input,
+            status: 'waiting',
+            permission: { id: request.id, decision: undefined, by: undefined },
+        },
+    };
+}
+export function resolved(state, message) {
+    const prompts = state.prompts.filter((prompt) => prompt.id !== message.permission_id);
+    const tool = Object.values(state.tools).find(({ permission }) => permission?.id === message.permission_id);
+    if (!tool)
+        return { ...state, prompts };
+    const status = message.decision === 'deny' ? 'denied' : message.decision === 'cancelled' ? 'cancelled' : 'running';
+    return updateTool({ ...state, prompts }, tool.id, (old) => ({
+        ...old,
+        status: old.result ? old.status : status,
+        permission: { id: message.permission_id, decision: message.decision, by: message.reason },
+    }));
+}
+/** A turn is over: what has no result by now gets none, but for what somebody is still asked about. */
+export function settled(tools, asked) {
+    const open = Object.values(tools).filter(({ id, status }) => (status === 'streaming' || status === 'running' || status === 'waiting')
+        && !asked.some((request) => request.tool_use_id === id));
+    if (open.length === 0)
+        return tools;
+    return { ...tools, ...Object.fromEntries(open.map((tool) => [tool.id, { ...tool, status: 'cancelled' }])) };
+}
