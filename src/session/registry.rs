@@ -361,9 +361,9 @@ impl Registry {
         place
     }
 
-    /// A session's task is done. Its mailbox is dropped last, so that whoever waits there looks again and finds what is now.
+    /// A session's task is done. What came too late is dropped last, so that whoever waits looks again and finds what is now.
     async fn finished(&self, finished: task::Finished) {
-        let task::Finished { handle, closing, place, mailbox } = finished;
+        let task::Finished { handle, closing, place, too_late } = finished;
         let mut place = place;
         if let (Some(place), Some(store)) = (&mut place, &self.shared.store) {
             place.settled = shelf::settle(&**store).await;
@@ -382,7 +382,7 @@ impl Registry {
             sessions.shelf.put(Arc::clone(&handle.id), resting);
         }
         drop(sessions);
-        drop(mailbox);
+        drop(too_late);
         log::info!("session {}: {}", handle.id, describe(closing));
     }
 

@@ -22,7 +22,7 @@ use super::ears::{Ears, Heard};
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
 use super::pool::Slot;
 use super::shelf::Place;
-use super::state::{ClientId, Closing, Effect, Input, Now, SessionState, SlotOutcome, error};
+use super::state::{ClientId, Closing, Command, Effect, Input, Now, SessionState, SlotOutcome, error};
 use crate::agent::{Agent, AgentOutput, Output, SpawnError, Stop};
 use crate::log::{Entry, EventLog, Journal};
 use crate::protocol::encode::{Encoder, Header};
@@ -60,6 +60,8 @@ pub(super) struct SessionTask {
     /// So many clients there may be before those that only asked something and left are looked for.
     look_for_gone_at: usize,
     replies: Encoder,
+    /// What came for the session of the same id that comes after this one: at most one of each connection, whose reader waits.
+    late: Vec<Request>,
     /// The command that is being taken in, and what it is answered.
     current: Option<(ClientId, Answer)>,
     closing: Option<Closing>,
@@ -121,6 +123,7 @@ impl SessionTask {
             clients: HashMap::new(),
             outsiders: Outsiders::default(),
             look_for_gone_at: MANY_CLIENTS,
+            late: Vec::new(),
             current: None,
             closing: None,
         }
@@ -163,8 +166,7 @@ impl SessionTask {
             // While the store is behind, the agent waits: what it says piles up in its pipe, and not in memory.
             output = receive(&mut self.output), if self.pressed.is_none() => Event::Output(output),
             () = committed(&mut self.pressed) => Event::Relieved,
-            // While the session leaves, commands wait: its end drops the mailbox, and they look for what is there then.
-            Some(mail) = self.mailbox.recv(), if !self.state.is_leaving() => Event::Mail(mail),
+            Some(mail) = self.mailbox.recv() => Event::Mail(mail),
             started = start(&mut self.starting) => Event::Started(started),
             () = committed(&mut self.committing) => Event::Committed,
             slot = wait_in_line(&mut self.slot) => Event::Slot(slot),
@@ -208,6 +210,7 @@ impl SessionTask {
                 self.slot = SlotState::None;
                 self.state.handle(Input::Slot(SlotOutcome::Refused), now);
             }
+            Event::Mail(Mail::Command(request)) if self.is_for_the_next(&request) => self.late.push(*request),
             Event::Mail(Mail::Command(request)) => self.command(*request, now),
             Event::Mail(Mail::Drain(until)) => self.state.handle(Input::Drain { until }, now),
             #[cfg(test)]
@@ -238,6 +241,12 @@ impl SessionTask {
         self.clients.retain(|_, known| !known.client.notices.is_closed());
         self.outsiders.retain(|client| self.clients.contains_key(&client));
         self.look_for_gone_at = MANY_CLIENTS.max(2 * self.clients.len());
+    }
+
+    /// While the session is removed, who starts one of its id waits: its end drops the request, and they look for what is there
+    /// then.
+    fn is_for_the_next(&self, request: &Request) -> bool {
+        self.state.is_being_removed() && matches!(request.command, Command::Attach(_))
     }
 
     fn command(&mut self, request: Request, now: Now) {
@@ -365,7 +374,7 @@ impl SessionTask {
             });
         }
         self.state.refresh(&mut self.handle.summary.lock());
-        Finished { handle: self.handle, closing, place, mailbox: self.mailbox }
+        Finished { handle: self.handle, closing, place, too_late: (self.mailbox, self.late) }
     }
 }
 
@@ -376,7 +385,7 @@ pub(super) struct Finished {
     /// Where it can be taken up from.
     pub(super) place: Option<Place>,
     /// Commands that came too late; dropping it tells their senders.
-    pub(super) mailbox: mpsc::Receiver<Mail>,
+    pub(super) too_late: (mpsc::Receiver<Mail>, Vec<Request>),
 }
 
 /// The time by both clocks.

@@ -128,8 +128,8 @@ impl SessionTask {
             return;
         }
         let launch = self.shared.launcher.launch(plan);
-        let spawner = Arc::clone(&self.shared.launcher.spawner);
-        self.starting = Some(Box::pin(async move { spawner.spawn(launch).await }));
+        let (spawner, limit) = (Arc::clone(&self.shared.launcher.spawner), self.shared.limits.start_timeout);
+        self.starting = Some(Box::pin(async move { spawner.spawn_within(limit, launch).await }));
     }
 
     pub(super) fn acquire_slot(&mut self, wait: bool) {
