@@ -57,15 +57,20 @@ pub struct AgentOutput<Pipe = ChildStdout> {
     framer: Framer,
     /// From the supervisor: how it ended, once all that belonged to it is gone.
     exit: mpsc::Receiver<Exit>,
-    exited: Option<Exit>,
+    exited: Option<Box<Exited>>,
     /// How long is waited after that for what it said before.
     drain: Duration,
-    /// When that time is over. What is in the pipe by then is read all the same.
-    until: Option<Instant>,
     /// Bytes that were read after that.
     last: usize,
     /// Tells the supervisor that stdout ended.
     ended: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Exited {
+    exit: Exit,
+    /// When waiting for what it said before is over. What is in the pipe by then is read all the same.
+    until: Instant,
 }
 
 impl<Pipe: AsyncRead + Unpin> AgentOutput<Pipe> {
@@ -76,16 +81,7 @@ impl<Pipe: AsyncRead + Unpin> AgentOutput<Pipe> {
         drain: Duration,
         ended: CancellationToken,
     ) -> Self {
-        Self {
-            pipe: Some(pipe),
-            framer: Framer::new(max_line),
-            exit,
-            exited: None,
-            drain,
-            until: None,
-            last: 0,
-            ended,
-        }
+        Self { pipe: Some(pipe), framer: Framer::new(max_line), exit, exited: None, drain, last: 0, ended }
     }
 
     /// What it says next; `None` after [`Output::Exited`]. Cancel safe.
@@ -101,16 +97,16 @@ impl<Pipe: AsyncRead + Unpin> AgentOutput<Pipe> {
                 Some(pipe) => {
                     let mut buffer = self.framer.buffer();
                     let read = pipe.read_buf(&mut buffer);
-                    let read = if let Some(until) = self.until {
-                        timeout_at(until, read).await.map_or(0, count)
+                    let read = if let Some(exited) = &self.exited {
+                        timeout_at(exited.until, read).await.map_or(0, count)
                     } else {
                         tokio::select! {
                             biased;
                             read = read => count(read),
                             exit = self.exit.recv() => {
                                 // A supervisor that is gone without a word was aborted with its runtime.
-                                self.exited = Some(exit.unwrap_or_default());
-                                self.until = Some(Instant::now() + self.drain);
+                                let (exit, until) = (exit.unwrap_or_default(), Instant::now() + self.drain);
+                                self.exited = Some(Box::new(Exited { exit, until }));
                                 continue;
                             }
                         }
@@ -118,7 +114,9 @@ impl<Pipe: AsyncRead + Unpin> AgentOutput<Pipe> {
                     drop(buffer);
                     self.took(read);
                 }
-                None if self.exited.is_some() => return self.exited.take().map(Output::Exited),
+                None if self.exited.is_some() => {
+                    return self.exited.take().map(|exited| Output::Exited(exited.exit));
+                }
                 None => return self.exit.recv().await.map(Output::Exited),
             }
         }
