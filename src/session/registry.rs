@@ -331,7 +331,7 @@ impl Registry {
         self.shared.pool.is_busy(id);
         if let Some(place) = self.lay_down(handle)
             && let Some(store) = &self.shared.store
-            && shelf::settle(&**store).await
+            && shelf::settle(&**store, Some(id)).await
         {
             self.sessions.lock().shelf.settled(&[(Arc::clone(id), place)]);
         }
@@ -366,7 +366,7 @@ impl Registry {
         let task::Finished { handle, closing, place, too_late } = finished;
         let mut place = place;
         if let (Some(place), Some(store)) = (&mut place, &self.shared.store) {
-            place.settled = shelf::settle(&**store).await;
+            place.settled = shelf::settle(&**store, Some(&handle.id)).await;
             if !place.settled {
                 log::warn!(
                     "session {}: the store takes long for its last events; it has them in hand",
@@ -406,7 +406,7 @@ impl Registry {
     pub async fn forget(&self, retention: Retention) -> Result<(), StoreError> {
         let Some(store) = &self.shared.store else { return Ok(()) };
         let unsettled = self.sessions.lock().shelf.unsettled();
-        if !unsettled.is_empty() && shelf::settle(&**store).await {
+        if !unsettled.is_empty() && shelf::settle(&**store, None).await {
             self.sessions.lock().shelf.settled(&unsettled);
         }
         let mut outcome = Ok(());

@@ -2,6 +2,7 @@
 //!
 //! It owns everything of a session that does I/O: the agent's process, its slot, the log, the way back to clients.
 
+mod held;
 mod outsiders;
 mod process;
 mod replies;
@@ -28,6 +29,7 @@ use crate::log::{Entry, EventLog, Journal};
 use crate::protocol::encode::{Encoder, Header};
 use crate::protocol::{EndReason, ErrorCode, ServerMessage, SessionEnded};
 use crate::store::{Status, StoreHealth};
+use held::Held;
 use outsiders::Outsiders;
 use process::{Adoptable, Committing, SlotState, Starting};
 use waits::{committed, receive, start, wait_in_line};
@@ -47,8 +49,8 @@ pub(super) struct SessionTask {
     starting: Option<Starting>,
     /// Ends when the store has what was written before the lines that are held back.
     committing: Option<Committing>,
-    /// Lines for the agent that wait for that, in order.
-    held: Vec<bytes::Bytes>,
+    /// Lines for the agent that wait for that.
+    held: Held,
     /// Ends when the agent may be read again, because the store has caught up.
     pressed: Option<Committing>,
     /// A warm agent that came with the slot, until the state machine asks for an agent.
@@ -117,7 +119,7 @@ impl SessionTask {
             starting: None,
             committing: None,
             pressed: None,
-            held: Vec::new(),
+            held: Held::default(),
             warm: None,
             slot: SlotState::None,
             clients: HashMap::new(),
