@@ -7,8 +7,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::found::{Found, OpenError};
 use super::record::Record;
-use super::registry::{Found, OpenError};
+
 use crate::protocol::{Liveness, SessionSummary};
 use crate::store::{Status, Store, StoreError, StoredSession};
 

@@ -7,6 +7,8 @@
 
 mod chunks;
 #[cfg(test)]
+mod flush_test;
+#[cfg(test)]
 mod kill_test;
 mod reader;
 mod retention;

@@ -1,14 +1,6 @@
 //! The store with real files, fed by real logs.
 
-use std::{
-    fs,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{fs, path::Path, sync::Arc};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -18,14 +10,14 @@ use super::{FILE, OpenError, SqliteStore};
 use crate::{
     log::{Doorbell, EventLog, From, Journal, Progress, Verdict},
     store::{
-        Batch, DataDir, DataDirError, Entry, Record, Retention, SessionKey, Source, Status, Store,
-        StoreHealth, StoredSession,
+        DataDir, DataDirError, Entry, Record, Retention, SessionKey, Status, Store, StoreHealth,
+        StoredSession,
     },
 };
 
-const EPOCH: &str = "e";
+pub(super) const EPOCH: &str = "e";
 
-fn open(dir: &Path) -> Arc<SqliteStore> {
+pub(super) fn open(dir: &Path) -> Arc<SqliteStore> {
     open_with(dir, 64 << 20)
 }
 
@@ -33,7 +25,7 @@ fn open_with(dir: &Path, backlog: usize) -> Arc<SqliteStore> {
     Arc::new(SqliteStore::open(DataDir::open(dir).unwrap(), backlog).unwrap())
 }
 
-fn log(store: &Arc<SqliteStore>, id: &str, window: usize) -> Arc<EventLog> {
+pub(super) fn log(store: &Arc<SqliteStore>, id: &str, window: usize) -> Arc<EventLog> {
     EventLog::new(id.into(), EPOCH.to_owned(), window, Some(store.clone()))
 }
 
@@ -42,16 +34,16 @@ fn restore(store: &Arc<SqliteStore>, session: &StoredSession) -> Arc<EventLog> {
     EventLog::restore(key, epoch, 1000, Some(store.clone()), first_seq, last_seq)
 }
 
-fn append(log: &EventLog, seqs: impl IntoIterator<Item = u64>, len: usize) {
+pub(super) fn append(log: &EventLog, seqs: impl IntoIterator<Item = u64>, len: usize) {
     let entry = |seq| Entry { seq, frame: Utf8Bytes::from(format!("{seq}:{}", "x".repeat(len))) };
     log.append(&mut seqs.into_iter().map(entry).collect());
 }
 
-fn record(status: Status, last_active_at: u64) -> Record {
+pub(super) fn record(status: Status, last_active_at: u64) -> Record {
     Record { owner: "me".to_owned(), created_at: 1, last_active_at, status, state: "{}".to_owned() }
 }
 
-fn put(log: &EventLog, record: Record) {
+pub(super) fn put(log: &EventLog, record: Record) {
     log.append_with(&mut Vec::new(), Journal { record: Some(record), message_ids: vec![] });
 }
 
@@ -382,68 +374,4 @@ async fn data_dir_is_used_by_one_and_keeps_its_name() {
     store.close().await.unwrap();
     assert_eq!(DataDir::open(&path).unwrap().instance_id(), id);
     assert_eq!(SessionKey::from("a").as_str(), "a");
-}
-
-/// A session that always has more, until it is told to stop.
-#[derive(Debug)]
-struct Flood {
-    key: SessionKey,
-    seq: AtomicU64,
-    stop: AtomicBool,
-}
-
-impl Flood {
-    fn new(id: &str) -> Arc<Self> {
-        Arc::new(Self { key: id.into(), seq: AtomicU64::new(0), stop: AtomicBool::new(false) })
-    }
-}
-
-impl Source for Flood {
-    fn key(&self) -> &SessionKey {
-        &self.key
-    }
-
-    fn epoch(&self) -> &str {
-        EPOCH
-    }
-
-    fn pull(&self, batch: &mut Batch, max_bytes: usize) -> bool {
-        let seq = self.seq.fetch_add(1, Relaxed) + 1;
-        batch.entries.push(Entry { seq, frame: "x".repeat(max_bytes).into() });
-        !self.stop.load(Relaxed)
-    }
-
-    fn committed(&self, _: u64) {}
-
-    fn last(&self) -> u64 {
-        // It has more than it ever gave.
-        self.seq.load(Relaxed) + 1
-    }
-
-    fn has_given(&self, seq: u64) -> bool {
-        self.seq.load(Relaxed) >= seq
-    }
-}
-
-/// It waited until nobody had anything any more, which need never be.
-#[tokio::test]
-async fn a_flush_ends_though_somebody_always_has_more() {
-    let dir = TempDir::new().unwrap();
-    let store = open(dir.path());
-    let flood = Flood::new("flood");
-    store.dirty(flood.clone());
-    let quiet = log(&store, "quiet", 1000);
-    for round in 1..=3 {
-        append(&quiet, [round], 10);
-        put(&quiet, record(Status::Active, round));
-        let all = async { if round == 1 { store.flush().await } else { store.flush_of(quiet.key()).await } };
-        let ended = tokio::time::timeout(Duration::from_secs(30), all).await;
-        let stored = store.session(&"quiet".into()).await.unwrap();
-        flood.stop.store(ended.is_err(), Relaxed);
-        ended.expect("it ends").unwrap();
-        let stored = stored.unwrap();
-        assert_eq!((stored.last_seq, stored.record.unwrap().last_active_at), (round, round));
-    }
-    flood.stop.store(true, Relaxed);
-    store.close().await.unwrap();
 }
