@@ -99,6 +99,8 @@ pub struct SessionState {
     attached: usize,
     /// Since when nobody is attached.
     alone_since: Option<std::time::Instant>,
+    /// The server goes down.
+    going_down: bool,
     /// The message that ends the session.
     closed_by: Option<String>,
 
@@ -116,7 +118,7 @@ enum Asked {
     Initialize,
     Interrupt,
     Setting(u64, settings::Field),
-    /// Rules or the mode, and who wanted them.
+    /// What is in the configuration already: rules, the mode, settings. And who wanted it.
     Rules(Option<Asker>),
 }
 
@@ -174,6 +176,7 @@ impl SessionState {
             next_control: 0,
             attached: 0,
             alone_since: Some(now.instant),
+            going_down: false,
             closed_by: None,
             created_at: record.created_at,
             last_active_at: record.last_active_at,

@@ -15,9 +15,9 @@ use crate::{
     },
 };
 
-const EPOCH: &str = "e";
+pub(super) const EPOCH: &str = "e";
 
-fn open(dir: &Path) -> Arc<SqliteStore> {
+pub(super) fn open(dir: &Path) -> Arc<SqliteStore> {
     open_with(dir, 64 << 20)
 }
 
@@ -25,7 +25,7 @@ fn open_with(dir: &Path, backlog: usize) -> Arc<SqliteStore> {
     Arc::new(SqliteStore::open(DataDir::open(dir).unwrap(), backlog).unwrap())
 }
 
-fn log(store: &Arc<SqliteStore>, id: &str, window: usize) -> Arc<EventLog> {
+pub(super) fn log(store: &Arc<SqliteStore>, id: &str, window: usize) -> Arc<EventLog> {
     EventLog::new(id.into(), EPOCH.to_owned(), window, Some(store.clone()))
 }
 
@@ -34,7 +34,7 @@ fn restore(store: &Arc<SqliteStore>, session: &StoredSession) -> Arc<EventLog> {
     EventLog::restore(key, epoch, 1000, Some(store.clone()), first_seq, last_seq)
 }
 
-fn append(log: &EventLog, seqs: impl IntoIterator<Item = u64>, len: usize) {
+pub(super) fn append(log: &EventLog, seqs: impl IntoIterator<Item = u64>, len: usize) {
     // Letters that no two neighbours have in common at the same place: what is alike takes no room in the file.
     let letter = |seq: u64, at: usize| char::from(b'a' + u8::try_from((seq + at as u64) % 26).unwrap());
     let text = |seq| (0..len).map(|at| letter(seq, at)).collect::<String>();
@@ -42,11 +42,11 @@ fn append(log: &EventLog, seqs: impl IntoIterator<Item = u64>, len: usize) {
     log.append(&mut seqs.into_iter().map(entry).collect());
 }
 
-fn record(status: Status, last_active_at: u64) -> Record {
+pub(super) fn record(status: Status, last_active_at: u64) -> Record {
     Record { owner: "me".to_owned(), created_at: 1, last_active_at, status, state: "{}".to_owned() }
 }
 
-fn put(log: &EventLog, record: Record) {
+pub(super) fn put(log: &EventLog, record: Record) {
     log.append_with(&mut Vec::new(), Journal { record: Some(record), message_ids: vec![] });
 }
 

@@ -25,7 +25,7 @@ use super::{
     schema::{checkpoint, set_clean},
     tables::{self, Rows},
 };
-use crate::store::{Backlog, Batch, DataDir, Source, StoreCounts, StoreError, StoreHealth};
+use crate::store::{Backlog, Batch, DataDir, SessionKey, Source, StoreCounts, StoreError, StoreHealth};
 
 /// Between the starts of two commits, unless there is more than fits into one.
 const PACE: Duration = Duration::from_millis(20);
@@ -131,8 +131,8 @@ type Job = Box<dyn FnOnce(&Connection, &mut Rows) + Send>;
 /// What the writer is asked to do besides pulling. Sent by the store's methods, which wait for the answer; the writer reads it
 /// between commits. Full: the method waits. Closed: the store is closed.
 pub(super) enum Command {
-    /// Say when all that was dirty before is committed.
-    Flush(oneshot::Sender<()>),
+    /// Say when all that was appended before is committed, of one session or of all.
+    Flush { of: Option<SessionKey>, done: oneshot::Sender<()> },
     /// Run this between two commits. It may change any row.
     Run(Job),
     /// Commit all there is, and end.
@@ -158,12 +158,19 @@ pub(super) struct State {
     /// Pulled, and not yet committed.
     in_hand: Vec<(Arc<dyn Source>, Batch)>,
     rows: Rows,
-    flushes: Vec<oneshot::Sender<()>>,
+    flushes: Vec<Flush>,
     closing: Option<oneshot::Sender<Result<(), StoreError>>>,
     last_commit: Option<Instant>,
     failure: Option<Failure>,
     /// Deleted sessions may still have events, or the file free pages.
     to_clear: bool,
+}
+
+/// Somebody waits for what there was.
+struct Flush {
+    /// Where something of it may still be to be pulled, and what was the newest event there.
+    left: Vec<(Arc<dyn Source>, u64)>,
+    done: oneshot::Sender<()>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -240,7 +247,7 @@ impl Writer {
     fn commands(&mut self) {
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Flush(done) => self.state.flushes.push(done),
+                Command::Flush { of, done } => self.flush(of.as_ref(), done),
                 Command::Close(done) => self.state.closing = Some(done),
                 Command::Run(run) => {
                     run(&self.conn, &mut self.state.rows);
@@ -248,11 +255,24 @@ impl Writer {
                 }
             }
         }
-        if !self.state.flushes.is_empty() || self.state.closing.is_some() {
-            // Who was told `dirty` before the command may have come after we looked.
-            let mut queue = self.shared.queue.lock();
-            self.state.sources.extend(queue.dirty.drain(..).map(|(_, source)| source));
+        if self.state.closing.is_some() {
+            self.look_again();
         }
+    }
+
+    /// Who was told `dirty` before a command may have come after we looked.
+    fn look_again(&mut self) {
+        let mut queue = self.shared.queue.lock();
+        self.state.sources.extend(queue.dirty.drain(..).map(|(_, source)| source));
+    }
+
+    /// What is in hand is committed by the next commit that succeeds. For the rest: only what there is now, so that a session that
+    /// always has more keeps nobody waiting.
+    fn flush(&mut self, of: Option<&SessionKey>, done: oneshot::Sender<()>) {
+        self.look_again();
+        let wanted = self.state.sources.iter().filter(|source| of.is_none_or(|key| source.key() == key));
+        let left = wanted.map(|source| (Arc::clone(source), source.last())).collect();
+        self.state.flushes.push(Flush { left, done });
     }
 
     fn pull(&mut self) {
@@ -335,9 +355,13 @@ impl Writer {
     }
 
     fn after_commit(&mut self) {
-        if self.state.sources.is_empty() {
-            for done in self.state.flushes.drain(..) {
-                let _ = done.send(());
+        // Nothing is in hand now: what was given is committed.
+        for mut flush in mem::take(&mut self.state.flushes) {
+            flush.left.retain(|(source, seq)| !source.has_given(*seq));
+            if flush.left.is_empty() {
+                let _ = flush.done.send(());
+            } else {
+                self.state.flushes.push(flush);
             }
         }
         let wal = fs::metadata(&self.wal).map_or(0, |wal| wal.len());
