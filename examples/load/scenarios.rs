@@ -111,7 +111,7 @@ impl Scenario {
                 beside_relay("20 sessions flat out, one core", &load, arguments, true).await
             }
             Self::Fanout => fanout(runs).await,
-            Self::Store => store(runs, seconds).await,
+            Self::Store => store(arguments).await,
             Self::Size => size(runs, seconds).await,
             Self::Big => big(runs, seconds).await,
             Self::Idle => idle(10_000).await,
@@ -160,15 +160,23 @@ async fn fanout(runs: usize) -> Result<(), String> {
     Ok(())
 }
 
-async fn store(runs: usize, seconds: u64) -> Result<(), String> {
-    for (title, load, one_core) in [
-        ("Stored, 100 sessions, 10,000 deltas a second", Load::deltas(100, 100 * seconds, 100), false),
-        ("Stored, 20 sessions flat out", Load::deltas(20, 60_000, 0), false),
+async fn store(arguments: &Arguments) -> Result<(), String> {
+    let seconds = arguments.seconds;
+    let others: Vec<String> =
+        arguments.against.iter().map(|path| format!("stored, {}", path.display())).collect();
+    let names: Vec<&str> =
+        ["ephemeral", "stored"].into_iter().chain(others.iter().map(String::as_str)).collect();
+    for (title, load) in [
+        ("Stored, 100 sessions, 10,000 deltas a second", Load::deltas(100, 100 * seconds, 100)),
+        ("Stored, 20 sessions flat out", Load::deltas(20, arguments.deltas, 0)),
     ] {
-        let mut table = Table::new(&["ephemeral", "stored"]);
-        for _ in 0..runs {
+        let mut table = Table::new(&names);
+        for _ in 0..arguments.runs {
             for (name, store) in [("ephemeral", Store::Ephemeral), ("stored", Store::Disk)] {
-                table.add(name, measure(&Server::gateway(store, one_core, &[])?, &load).await?);
+                table.add(name, measure(&Server::gateway(store, false, &[])?, &load).await?);
+            }
+            for (path, name) in arguments.against.iter().zip(&others) {
+                table.add(name, measure(&Server::build(path, Store::Disk, false, &[])?, &load).await?);
             }
         }
         table.print(title);

@@ -195,6 +195,9 @@ pub enum SpawnError {
     /// The operating system refused (no memory, no processes, arguments too long).
     #[error("cannot start the agent: {0}")]
     Os(#[from] io::Error),
+    /// It takes too long: the working directory or the program may lie on a file system that does not answer.
+    #[error("it could not be started in time (--agent-start-timeout)")]
+    Late,
     /// The spawner is shutting down.
     #[error("the spawner has ended")]
     Closed,
@@ -207,7 +210,7 @@ impl SpawnError {
             Self::Program(_) => "its program is not there or may not be run".to_owned(),
             Self::WorkingDirectory(_) => "the working directory is gone".to_owned(),
             Self::Files(_) => "its private files cannot be written".to_owned(),
-            Self::Arguments(_) | Self::Os(_) | Self::Closed => self.to_string(),
+            Self::Arguments(_) | Self::Os(_) | Self::Late | Self::Closed => self.to_string(),
         }
     }
 }

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::ChildStdout;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::framing::{Frame, Framer};
@@ -25,7 +26,7 @@ use super::launch::{Exit, Output};
 /// unprivileged process can make a pipe hold.)
 const LAST_BYTES: usize = 1 << 20;
 
-/// The process is gone; how long to go on reading what nobody should be writing any more.
+/// The process is gone; how long to go on with its pipes, at whose other ends nobody should be any more.
 #[derive(Debug, Clone)]
 pub(super) struct Gone {
     pub(super) token: CancellationToken,
@@ -33,13 +34,10 @@ pub(super) struct Gone {
 }
 
 impl Gone {
-    /// One read, or 0 when the process is gone and nothing came for the drain time.
-    async fn or_read(&self, read: impl Future<Output = io::Result<usize>>) -> usize {
-        tokio::select! {
-            biased;
-            read = read => count(read),
-            () = async { self.token.cancelled().await; tokio::time::sleep(self.drain).await } => 0,
-        }
+    /// Ends when the process is gone and that time has passed.
+    pub(super) async fn over(self) {
+        self.token.cancelled().await;
+        sleep(self.drain).await;
     }
 }
 
@@ -59,13 +57,20 @@ pub struct AgentOutput<Pipe = ChildStdout> {
     framer: Framer,
     /// From the supervisor: how it ended, once all that belonged to it is gone.
     exit: mpsc::Receiver<Exit>,
-    exited: Option<Exit>,
-    /// How long a read may take after that.
+    exited: Option<Box<Exited>>,
+    /// How long is waited after that for what it said before.
     drain: Duration,
     /// Bytes that were read after that.
     last: usize,
     /// Tells the supervisor that stdout ended.
     ended: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Exited {
+    exit: Exit,
+    /// When waiting for what it said before is over. What is in the pipe by then is read all the same.
+    until: Instant,
 }
 
 impl<Pipe: AsyncRead + Unpin> AgentOutput<Pipe> {
@@ -92,15 +97,16 @@ impl<Pipe: AsyncRead + Unpin> AgentOutput<Pipe> {
                 Some(pipe) => {
                     let mut buffer = self.framer.buffer();
                     let read = pipe.read_buf(&mut buffer);
-                    let read = if self.exited.is_some() {
-                        timeout(self.drain, read).await.map_or(0, count)
+                    let read = if let Some(exited) = &self.exited {
+                        timeout_at(exited.until, read).await.map_or(0, count)
                     } else {
                         tokio::select! {
                             biased;
                             read = read => count(read),
                             exit = self.exit.recv() => {
                                 // A supervisor that is gone without a word was aborted with its runtime.
-                                self.exited = Some(exit.unwrap_or_default());
+                                let (exit, until) = (exit.unwrap_or_default(), Instant::now() + self.drain);
+                                self.exited = Some(Box::new(Exited { exit, until }));
                                 continue;
                             }
                         }
@@ -108,7 +114,9 @@ impl<Pipe: AsyncRead + Unpin> AgentOutput<Pipe> {
                     drop(buffer);
                     self.took(read);
                 }
-                None if self.exited.is_some() => return self.exited.take().map(Output::Exited),
+                None if self.exited.is_some() => {
+                    return self.exited.take().map(|exited| Output::Exited(exited.exit));
+                }
                 None => return self.exit.recv().await.map(Output::Exited),
             }
         }
@@ -164,8 +172,14 @@ impl Tail {
 pub(super) async fn stderr(mut pipe: impl AsyncRead + Unpin, tail: Tail, gone: Gone) {
     let mut buffer = vec![0; 4096];
     let mut last = 0;
+    // One time for all that is read after the end: whoever writes on must not hold it for ever.
+    let mut over = pin!(gone.clone().over());
     while last < LAST_BYTES {
-        let read = gone.or_read(pipe.read(&mut buffer)).await;
+        let read = tokio::select! {
+            biased;
+            read = pipe.read(&mut buffer) => count(read),
+            () = &mut over => 0,
+        };
         if read == 0 {
             return;
         }
@@ -217,5 +231,38 @@ mod tests {
         }
         assert_eq!(said, [b"a", b"b"]);
         assert!(ended.is_cancelled() && output.recv().await.is_none());
+    }
+
+    /// Whoever had other things to do at times waited for ever: with each of them the time began anew.
+    #[tokio::test(start_paused = true)]
+    async fn the_time_for_the_rest_is_one_however_often_it_is_waited_for() {
+        let (near, _far) = tokio::io::duplex(10);
+        let (exit, exits) = mpsc::channel(1);
+        let drain = Duration::from_millis(250);
+        let mut output = AgentOutput::new(near, 100, exits, drain, CancellationToken::new());
+        exit.send(Exit::default()).await.unwrap();
+        let begun = Instant::now();
+        let said = loop {
+            if let Ok(said) = tokio::time::timeout(drain / 2, output.recv()).await {
+                break said;
+            }
+            assert!(begun.elapsed() < drain * 10, "still waiting");
+        };
+        assert!(matches!(said, Some(Output::Exited(_))), "{said:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_writes_on_does_not_hold_the_end_of_stderr() {
+        let (near, mut far) = tokio::io::duplex(10);
+        let gone = Gone { token: CancellationToken::new(), drain: Duration::from_millis(250) };
+        gone.token.cancel();
+        let tail = Tail::new(100);
+        let writes_on = async {
+            while far.write_all(b"x").await.is_ok() {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::join!(stderr(near, tail.clone(), gone), writes_on);
+        assert_eq!(tail.text(), "xxx");
     }
 }

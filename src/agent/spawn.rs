@@ -17,6 +17,7 @@ use rustix::fs::{Access, access};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::args::{Argument, arguments};
@@ -74,6 +75,23 @@ impl Spawner {
         Ok(Self { shared: Shared { requests, tracker, sweeps: Arc::new(Semaphore::new(PARALLEL_SWEEPS)) } })
     }
 
+    /// One whose thread is stuck: it takes requests, as long as what it gives is held, and answers none.
+    #[cfg(test)]
+    pub(crate) fn stuck(tracker: TaskTracker) -> (Self, impl Sized) {
+        let (requests, receiver) = mpsc::channel(16);
+        (Self { shared: Shared { requests, tracker, sweeps: Arc::new(Semaphore::new(1)) } }, receiver)
+    }
+
+    /// As [`spawn`](Self::spawn), in at most `limit`; then [`SpawnError::Late`].
+    pub async fn spawn_within(
+        &self,
+        limit: Duration,
+        launch: Launch,
+    ) -> Result<(Agent, AgentOutput), SpawnError> {
+        // A process that comes up after that is killed: nobody waits for it.
+        timeout(limit, self.spawn(launch)).await.unwrap_or(Err(SpawnError::Late))
+    }
+
     /// Starts a process. Dropping the agent or its output kills it.
     pub async fn spawn(&self, launch: Launch) -> Result<(Agent, AgentOutput), SpawnError> {
         let (reply, answer) = oneshot::channel();
@@ -94,6 +112,9 @@ fn fork_all(mut requests: mpsc::Receiver<Request>) {
     }
     let mut guards = Vec::new();
     while let Some(Request { launch, runtime, reply }) = requests.blocking_recv() {
+        if reply.is_closed() {
+            continue;
+        }
         guard_run(&mut guards, launch.marker.run_entry());
         let _context = runtime.enter();
         if let Err(Ok(unwanted)) = reply.send(start(launch, setpriv.as_deref())) {

@@ -5,6 +5,8 @@
 //! Must not know what a line means.
 
 use std::collections::VecDeque;
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -42,6 +44,8 @@ struct State {
     /// Lengths of the lines that were written last, as many as a pipe can hold.
     written: VecDeque<usize>,
     written_bytes: usize,
+    /// Bytes of the line that is being written, or was when writing ended: the last in the pipe.
+    begun: usize,
     /// Lines that were refused because of the close, or taken and not written: the last ones that were sent.
     unwritten: u64,
     /// Lines that were written and not read.
@@ -108,11 +112,17 @@ impl StdinQueue {
         }
     }
 
+    /// So many bytes of a line were written.
+    fn wrote(&self, bytes: usize) {
+        self.shared.state.lock().begun += bytes;
+    }
+
     /// A line of so many bytes was written, or could not be.
     fn written(&self, bytes: usize, ok: bool) {
         let mut state = self.shared.state.lock();
         state.bytes = state.bytes.saturating_sub(bytes);
         if ok {
+            state.begun = 0;
             state.note_written(bytes);
         } else {
             state.unwritten += 1;
@@ -122,8 +132,9 @@ impl StdinQueue {
     /// Nothing is written any more; so many bytes are still in the pipe.
     fn ends(&self, left: u64) {
         let mut state = self.shared.state.lock();
-        let mut left = usize::try_from(left).unwrap_or(usize::MAX);
-        let State { written, unread, .. } = &mut *state;
+        let State { written, unread, begun, .. } = &mut *state;
+        // Of a line that was not written to its end, which counts as unwritten: they say nothing of the lines before it.
+        let mut left = usize::try_from(left).unwrap_or(usize::MAX).saturating_sub(*begun);
         // A line of which one byte was not read was not read.
         *unread = 0;
         while left > 0
@@ -135,7 +146,9 @@ impl StdinQueue {
         written.clear();
     }
 
-    /// How many of the last lines that were sent the agent has not read. Known when the writer has ended.
+    /// How many of the last lines that were sent the agent has not read. Known when the writer has ended. Where more lines are in
+    /// the pipe than are remembered ([`MAX_NOTED`]) it is fewer, and never more: what counts as unread was not read. (A line that
+    /// was refused as too much is not among them; who is refused one ends the agent.)
     pub(super) fn unread_lines(&self) -> u64 {
         let state = self.shared.state.lock();
         state.unread + state.unwritten
@@ -160,11 +173,21 @@ impl State {
     }
 }
 
-/// Writes the queue into the pipe until it is closed and empty, or the agent has closed its end. Ends by dropping the
-/// pipe, which the agent sees as the end of its input. `left`: how many bytes a pipe holds.
-pub(super) async fn write<P: AsyncWrite + Unpin>(queue: StdinQueue, mut pipe: P, left: impl Fn(&P) -> u64) {
+/// Writes the queue into the pipe until it is closed and empty, the agent has closed its end, or `over` ends: nobody reads any
+/// more. Ends by dropping the pipe, which the agent sees as the end of its input. `left`: how many bytes a pipe holds.
+pub(super) async fn write<P: AsyncWrite + Unpin>(
+    queue: StdinQueue,
+    mut pipe: P,
+    over: impl Future<Output = ()>,
+    left: impl Fn(&P) -> u64,
+) {
+    let mut over = pin!(over);
     while let Some(line) = queue.next().await {
-        let written = pipe.write_all(&line).await;
+        let written = tokio::select! {
+            biased;
+            written = write_line(&queue, &mut pipe, &line) => written,
+            () = &mut over => Err(io::ErrorKind::TimedOut.into()),
+        };
         queue.written(line.len(), written.is_ok());
         if let Err(error) = written {
             log::debug!("the agent's stdin is closed: {error}");
@@ -178,8 +201,23 @@ pub(super) async fn write<P: AsyncWrite + Unpin>(queue: StdinQueue, mut pipe: P,
     let _ = pipe.shutdown().await;
 }
 
+async fn write_line<P: AsyncWrite + Unpin>(queue: &StdinQueue, pipe: &mut P, line: &[u8]) -> io::Result<()> {
+    let mut rest = line;
+    while !rest.is_empty() {
+        let count = pipe.write(rest).await?;
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        queue.wrote(count);
+        rest = &rest[count..];
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
+
     use tokio::io::AsyncReadExt;
 
     use super::*;
@@ -193,7 +231,9 @@ mod tests {
         queue.finish("last\n".into());
         assert_eq!(queue.send("late\n".into()), Err(SendError::Closed));
         let mut seen = String::new();
-        tokio::join!(write(queue, near, |_| 0), async { far.read_to_string(&mut seen).await.unwrap() });
+        tokio::join!(write(queue, near, pending(), |_| 0), async {
+            far.read_to_string(&mut seen).await.unwrap()
+        });
         assert_eq!(seen, "one\ntwo\nlast\n");
     }
 
@@ -204,7 +244,7 @@ mod tests {
         assert_eq!(queue.send("y".into()), Err(SendError::Full));
         let (near, mut far) = tokio::io::duplex(100);
         let mut buffer = [0; 50];
-        let writer = write(queue.clone(), near, |_| 0);
+        let writer = write(queue.clone(), near, pending(), |_| 0);
         tokio::pin!(writer);
         tokio::select! {
             () = &mut writer => panic!("ended early"),
@@ -224,7 +264,7 @@ mod tests {
         let (near, far) = tokio::io::duplex(1);
         drop(far);
         queue.send("abc".into()).unwrap();
-        write(queue.clone(), near, |_| 0).await;
+        write(queue.clone(), near, pending(), |_| 0).await;
         assert_eq!(queue.send("x".into()), Err(SendError::Closed));
         assert_eq!(queue.unread_lines(), 2);
     }
@@ -236,7 +276,7 @@ mod tests {
         for line in ["one\n", "two\n", "three\n"] {
             queue.send(line.into()).unwrap();
         }
-        let writer = write(queue.clone(), near, |_| 7);
+        let writer = write(queue.clone(), near, pending(), |_| 7);
         tokio::pin!(writer);
         // Everything is written, and the agent is gone before it has read the end of the second line.
         assert!(futures_util::poll!(&mut writer).is_pending());
@@ -244,6 +284,37 @@ mod tests {
         writer.await;
         assert_eq!(queue.unread_lines(), 2);
         assert_eq!(queue.send("late".into()), Err(SendError::Closed));
+        assert_eq!(queue.unread_lines(), 3);
+    }
+
+    /// The bytes of the line that was cut off were taken for the end of the line before it, which was sent to the next agent too.
+    #[tokio::test]
+    async fn a_line_that_was_begun_says_nothing_of_the_one_before_it() {
+        let queue = StdinQueue::new(100);
+        let (near, mut far) = tokio::io::duplex(4);
+        queue.send("one\n".into()).unwrap();
+        queue.send("second\n".into()).unwrap();
+        let writer = write(queue.clone(), near, pending(), |_| 4);
+        tokio::pin!(writer);
+        assert!(futures_util::poll!(&mut writer).is_pending());
+        far.read_exact(&mut [0; 4]).await.unwrap();
+        assert!(futures_util::poll!(&mut writer).is_pending());
+        // It is gone with "seco" in its pipe.
+        drop(far);
+        writer.await;
+        assert_eq!(queue.unread_lines(), 1);
+    }
+
+    /// The writer was ended from outside, and nothing was counted: the message that the agent never saw failed.
+    #[tokio::test]
+    async fn lines_are_counted_too_where_somebody_else_holds_a_full_pipe() {
+        let queue = StdinQueue::new(100);
+        let (near, _held) = tokio::io::duplex(4);
+        for line in ["one\n", "two\n", "three\n"] {
+            queue.send(line.into()).unwrap();
+        }
+        let writer = write(queue.clone(), near, ready(()), |_| 4);
+        writer.await;
         assert_eq!(queue.unread_lines(), 3);
     }
 }

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, ChildStdin};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, Instant, sleep_until, timeout};
+use tokio::time::{Duration, Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::control;
@@ -101,7 +101,7 @@ pub(super) fn supervise(started: Started, shared: &Shared) -> Result<(Agent, Age
     let after = Aftermath {
         marker: launch.marker.clone(),
         files,
-        writer: tracker.spawn(stdin::write(queue.clone(), input, left_in_pipe)),
+        writer: tracker.spawn(stdin::write(queue.clone(), input, gone.clone().over(), left_in_pipe)),
         stderr: tracker.spawn(pump::stderr(stderr, tail.clone(), gone.clone())),
         tail,
         gone,
@@ -274,7 +274,7 @@ struct Aftermath {
 impl Aftermath {
     /// Sweeps and waits for the pipes. Gives the end of stderr.
     async fn clean_up(self, ladder: Ladder) -> String {
-        let Self { marker, files, mut writer, stderr, tail, gone, shared } = self;
+        let Self { marker, files, writer, stderr, tail, gone, shared } = self;
         let permit = shared.sweeps.acquire().await;
         let sweep = shared.tracker.spawn_blocking(move || {
             let swept = sweep_agent(&marker, ladder.sweep);
@@ -290,11 +290,9 @@ impl Aftermath {
             }
         }
         drop(permit);
+        // From now on the pipes have their drain time: somebody else may hold them open.
         gone.token.cancel();
-        // A write to a pipe that somebody else holds open could wait for ever.
-        if timeout(ladder.drain, &mut writer).await.is_err() {
-            writer.abort();
-        }
+        let _ = writer.await;
         let _ = stderr.await;
         tail.text()
     }

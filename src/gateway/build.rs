@@ -32,8 +32,6 @@ use crate::store::{
     self, DataDirError, OpenError, RedisError, RedisStore, SqliteStore, Store, StoreError, StoredSession,
 };
 
-/// How long `claude --version` may take.
-const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the sweep of an earlier run's processes may take.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -303,14 +301,14 @@ fn own_variables() -> impl Iterator<Item = OsString> {
         .filter(|name| name.as_encoded_bytes().starts_with(b"CLAUDE_WS_"))
 }
 
-/// What `claude --version` says.
-pub(super) async fn claude_version(program: &Path) -> Result<String, String> {
+/// What `claude --version` says. `patience`: how long it may take; a busy machine needs a while to load it.
+pub(super) async fn claude_version(program: &Path, patience: Duration) -> Result<String, String> {
     let mut command = Command::new(program);
     for name in own_variables() {
         command.env_remove(name);
     }
     command.arg("--version").stdin(Stdio::null()).kill_on_drop(true);
-    let output = match tokio::time::timeout(VERSION_TIMEOUT, command.output()).await {
+    let output = match tokio::time::timeout(patience, command.output()).await {
         Ok(Ok(output)) => output,
         Ok(Err(problem)) => return Err(format!("cannot run {}: {problem}", program.display())),
         Err(_) => return Err(format!("{} --version does not come to an end", program.display())),

@@ -78,7 +78,7 @@ impl Gateway {
 
     /// The version of the `claude` that `config` names, or why it cannot be used; for people.
     pub async fn find_claude(config: &Config) -> Result<String, String> {
-        build::claude_version(&config.claude_bin).await
+        build::claude_version(&config.claude_bin, config.times.agent_start).await
     }
 
     /// Serves `listener` until `shutdown`, then drains: no new connections, running turns get the time that the configuration

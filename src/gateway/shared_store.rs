@@ -24,6 +24,11 @@ pub(super) fn options(shared: &SharedStore) -> Result<RedisOptions, String> {
     })
 }
 
+/// Where it is, without secrets.
+pub(super) fn shown(shared: &SharedStore) -> String {
+    RedisAddress::parse(&shared.url.0).map_or_else(|_| "nowhere".to_owned(), |address| address.to_string())
+}
+
 fn machine() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().to_owned()
@@ -62,6 +67,7 @@ mod tests {
         assert_eq!(options.address, expected("from-file"));
         assert!(!format!("{options:?}").contains("from-file"), "{options:?}");
         assert!(!options.name.is_empty());
+        assert_eq!(shown(&shared("redis://me:url@h")), "redis://me:***@h:6379/0");
     }
 
     #[test]

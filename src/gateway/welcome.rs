@@ -27,9 +27,10 @@ pub fn text(address: &BindAddr, config: &Config, claude: &str, demo: bool) -> St
         line("model", "a script (--demo): nothing leaves this machine; type \"help\" for what it knows");
     }
     line("workspace", &workspace(config));
-    match &config.data_dir {
-        DataDir::Ephemeral => line("sessions", "in memory only (--ephemeral)"),
-        DataDir::Path(path) => line("sessions", &path.display().to_string()),
+    match (&config.shared, &config.data_dir) {
+        (Some(shared), _) => line("sessions", &super::shared_store::shown(shared)),
+        (None, DataDir::Ephemeral) => line("sessions", "in memory only (--ephemeral)"),
+        (None, DataDir::Path(path)) => line("sessions", &path.display().to_string()),
     }
     let doors = if config.doors.token_file.is_some() { "with a token" } else { "anyone on this machine" };
     line("access", doors);

@@ -21,8 +21,9 @@ pub(super) struct Feed {
     in_flight: VecDeque<(u64, usize)>,
     /// Entries up to here were dropped before they could be pulled.
     lost_through: Option<u64>,
-    /// Newest record, and the seq that it must not overtake.
-    record: Option<(u64, Record)>,
+    /// At most two: the newest takes the place of the one before it, and the first stays until it is pulled. (Were it replaced
+    /// too, a session that says more than the store can take would never get one stored.)
+    records: VecDeque<Waiting>,
     /// Message ids, and the seq that each must not overtake.
     message_ids: VecDeque<(u64, String)>,
     /// What was pulled of these two already, for a store that may lose what it has committed; newest ids last.
@@ -38,6 +39,16 @@ pub(super) struct Feed {
 struct Kept {
     record: Option<Record>,
     message_ids: VecDeque<String>,
+}
+
+/// A record that waits.
+#[derive(Debug)]
+struct Waiting {
+    /// The seq that it must not overtake.
+    after: u64,
+    /// The same of the oldest record in whose place it is.
+    since: u64,
+    record: Record,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +72,7 @@ impl Feed {
             waiting: 0,
             in_flight: VecDeque::new(),
             lost_through: None,
-            record: None,
+            records: VecDeque::new(),
             message_ids: VecDeque::new(),
             kept: may_rewind.then(Kept::default),
             delete: Deletion::No,
@@ -92,7 +103,10 @@ impl Feed {
         self.waiting += bytes;
         backlog.add(bytes);
         if let Some(record) = journal.record {
-            self.record = Some((last, record));
+            let replaced = self.records.pop_back_if(|waiting| waiting.after == last);
+            let replaced = replaced.or_else(|| self.records.remove(1));
+            let since = replaced.map_or(last, |waiting| waiting.since);
+            self.records.push_back(Waiting { after: last, since, record });
         }
         for id in journal.message_ids {
             if self.message_ids.len() == MAX_MESSAGE_IDS {
@@ -105,7 +119,7 @@ impl Feed {
     /// `true` when the store must be told that there is something to pull.
     pub(super) fn mark_dirty(&mut self, last: u64) -> bool {
         let news = match self.delete {
-            Deletion::No => self.pulled < last || self.record.is_some() || !self.message_ids.is_empty(),
+            Deletion::No => self.pulled < last || !self.records.is_empty() || !self.message_ids.is_empty(),
             Deletion::Wanted => true,
             Deletion::Passed => false,
         };
@@ -116,7 +130,7 @@ impl Feed {
     fn delete(&mut self, backlog: &Backlog) {
         if !self.is_deleted() {
             self.delete = Deletion::Wanted;
-            self.record = None;
+            self.records.clear();
             self.message_ids.clear();
             backlog.sub(mem::take(&mut self.waiting));
         }
@@ -173,8 +187,8 @@ impl Feed {
         while let Some((_, id)) = self.message_ids.pop_front_if(|(after, _)| *after <= self.pulled) {
             batch.message_ids.push(id);
         }
-        if let Some((_, record)) = self.record.take_if(|(after, _)| *after <= self.pulled) {
-            batch.record = Some(record);
+        while let Some(waiting) = self.records.pop_front_if(|waiting| waiting.after <= self.pulled) {
+            batch.record = Some(waiting.record);
         }
         if let Some(kept) = &mut self.kept {
             kept.keep(batch);
@@ -186,6 +200,25 @@ impl Feed {
     /// Committed up to and including this seq.
     pub(super) fn durable(&self) -> u64 {
         self.durable
+    }
+
+    /// See [`Source::has_given`].
+    fn has_given(&self, seq: u64) -> bool {
+        match self.delete {
+            Deletion::No => {
+                let records = self.records.iter().all(|waiting| waiting.since > seq);
+                self.pulled >= seq
+                    && records
+                    && self.message_ids.front().is_none_or(|(after, _)| *after > seq)
+            }
+            Deletion::Wanted => false,
+            Deletion::Passed => true,
+        }
+    }
+
+    /// Cost of what is not committed.
+    fn unstored(&self) -> usize {
+        self.waiting + self.in_flight.iter().map(|(_, bytes)| bytes).sum::<usize>()
     }
 
     fn committed(&mut self, seq: u64, backlog: &Backlog) {
@@ -213,8 +246,9 @@ impl Feed {
         self.waiting = window.after_seq(self.pulled).map(cost).sum();
         backlog.add(self.waiting);
         let Some(kept) = &mut self.kept else { return };
-        if let (None, Some(record)) = (&self.record, kept.record.take()) {
-            self.record = Some((durable, record));
+        // One that waits is newer.
+        if let (true, Some(record)) = (self.records.is_empty(), kept.record.take()) {
+            self.records.push_back(Waiting { after: durable, since: durable, record });
         }
         for id in mem::take(&mut kept.message_ids).into_iter().rev() {
             if self.message_ids.len() < MAX_MESSAGE_IDS {
@@ -239,6 +273,13 @@ impl Kept {
 }
 
 impl EventLog {
+    /// Whether who appends here is to wait for the store, which is behind: not who has hardly anything there.
+    pub fn outruns_the_store(&self) -> bool {
+        let Some(store) = &self.store else { return false };
+        // Nearly always not, and then without the lock.
+        store.backlog().is_high() && store.backlog().is_pressing(self.state.lock().feed.unstored())
+    }
+
     /// The session is removed: closes the log, and has the store delete all that it holds of it, in order with what was stored
     /// before. Nothing is stored from now on.
     pub fn delete(&self) {
@@ -285,14 +326,20 @@ impl Source for EventLog {
         let State { window, feed, .. } = &mut *self.state.lock();
         feed.rewind(window, durable, store.backlog());
     }
+
+    fn last(&self) -> u64 {
+        self.last_seq()
+    }
+
+    fn has_given(&self, seq: u64) -> bool {
+        self.state.lock().feed.has_given(seq)
+    }
 }
 
 impl Drop for EventLog {
     fn drop(&mut self) {
         if let Some(store) = &self.store {
-            let feed = &self.state.get_mut().feed;
-            let held = feed.waiting + feed.in_flight.iter().map(|(_, bytes)| bytes).sum::<usize>();
-            store.backlog().sub(held);
+            store.backlog().sub(self.state.get_mut().feed.unstored());
         }
     }
 }

@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use super::found::OpenError;
 use super::handle::SessionHandle;
 use super::journal::Position;
 use super::record::{Record, Seen};
-use super::registry::{Directories, OpenError, Registry, hold_to_roots};
+use super::registry::Registry;
 use super::revive::{self, Revived};
+use super::roots::{Directories, hold_to_roots};
 use super::shelf;
 use super::state::{Birth, Closing, SessionState};
 use super::task::{self, Finished};
@@ -249,7 +251,7 @@ impl Registry {
     /// A session's task is done: the store gets what is left, then any node may have the session, then those who are attached are sent
     /// to find it. The mailbox is dropped last, so that whoever waits there looks again and finds what is now.
     pub(super) async fn finished_held(&self, finished: Finished) {
-        let Finished { handle, closing, place, mailbox } = finished;
+        let Finished { handle, closing, place, too_late } = finished;
         let id = &handle.id;
         if let (Some(place), Some(shared)) = (place, self.shared_store()) {
             self.unreleased(&handle);
@@ -260,13 +262,13 @@ impl Registry {
             }
         } else {
             if let (Closing::Removed, Some(store)) = (closing, &self.shared().store) {
-                shelf::settle(&**store).await;
+                shelf::settle(&**store, Some(id)).await;
             }
             self.forget_live(id);
         }
         // After an orderly end nothing is changed by it: that was the first.
         handle.log.close_moved();
-        drop(mailbox);
+        drop(too_late);
     }
 
     /// The session of a task that broke down, which is on the shelf now.
@@ -288,7 +290,7 @@ impl Registry {
         let Some(place) = self.on_shelf(id) else { return Ok(()) };
         let tenure = self.holdings.unreleased.lock().get(id).cloned();
         if let Some(tenure) = tenure.filter(|tenure| tenure.holds(Instant::now())) {
-            if !shelf::settle(shared).await {
+            if !shelf::settle(shared, Some(id)).await {
                 return Err(OpenError::Store);
             }
             match shared.release(&Arc::clone(id).into(), &tenure, place.next_seq).await {

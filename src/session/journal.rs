@@ -24,6 +24,35 @@ pub struct Journal {
     /// Messages of the model that have begun and not ended, at most one of each subagent.
     open: Vec<OpenMessage>,
     tally: Tally,
+    stems: Stems,
+}
+
+/// Which client messages the events stem from, while somebody wants to know.
+#[derive(Debug, Default)]
+pub struct Stems {
+    wanted: bool,
+    /// Of events that are not in the log yet; no id twice in a row.
+    ids: Vec<String>,
+}
+
+impl Stems {
+    /// From now on, or no longer.
+    pub fn want(&mut self, wanted: bool) {
+        self.wanted = wanted;
+    }
+
+    /// Takes those that were noted.
+    pub fn take(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.ids)
+    }
+
+    fn note(&mut self, request_id: Option<&str>) {
+        if let Some(id) = request_id.filter(|_| self.wanted)
+            && self.ids.last().is_none_or(|last| last != id)
+        {
+            self.ids.push(id.to_owned());
+        }
+    }
 }
 
 /// Where a journal goes on.
@@ -55,7 +84,13 @@ impl Journal {
             running_tools: HashMap::new(),
             open: Vec::new(),
             tally: Tally::default(),
+            stems: Stems::default(),
         }
+    }
+
+    /// What the events stem from.
+    pub fn stems(&mut self) -> &mut Stems {
+        &mut self.stems
     }
 
     /// Sets the time that the next events carry, Unix milliseconds.
@@ -129,6 +164,7 @@ impl Journal {
         let frame = self.encoder.encode(&header, message);
         self.entries.push(Entry { seq: self.next_seq, frame });
         self.next_seq += 1;
+        self.stems.note(request_id);
         match message {
             ServerMessage::ToolUse(call) => {
                 self.running_tools.insert(call.tool_use_id.to_string(), call.executor);

@@ -4,6 +4,7 @@
 //! is its only output. This room knows nothing of WebSocket and HTTP.
 
 mod ears;
+mod found;
 mod handle;
 mod held;
 mod journal;
@@ -12,6 +13,7 @@ mod pool;
 mod record;
 pub mod registry;
 mod revive;
+mod roots;
 mod shelf;
 pub mod starts;
 pub mod state;
@@ -27,13 +29,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use found::{AtRest, Found, OpenError};
 pub use handle::Vitals;
 pub use handle::{Answer, Client, SessionHandle};
 pub use held::{Listed, newest_first};
 pub use journal::{Journal, Position};
 pub use pool::{Acquired, AgentPool, Slot};
 pub use record::{OpenMessage, Record, RunningTurn, Seen, Unfinished};
-pub use registry::{AtRest, Directories, Found, OpenError, Registry, Resolved};
+pub use registry::Registry;
+pub use roots::{Directories, Resolved};
 pub use starts::Starts;
 pub use state::{ClientId, Command, SessionLimits, SessionState};
 pub use tally::Tally;

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,11 +13,13 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::Shared;
+use super::found::{AtRest, Found, OpenError};
 use super::handle::{Mail, SessionHandle, Vitals};
 use super::held::{Holdings, newest_first};
 use super::journal::Position;
 use super::record::{Record, Seen};
 use super::revive::{self, Revived};
+use super::roots::{Directories, hold_to_roots};
 use super::shelf::{self, Place, Resting, Shelf};
 use super::state::{Birth, Closing, SessionState};
 use super::task::{self, SessionTask};
@@ -49,67 +50,6 @@ struct Sessions {
     live: HashMap<Arc<str>, SessionHandle>,
     shelf: Shelf,
     draining: bool,
-}
-
-/// Resolves directories, each if sessions may work there. In the order of the names.
-pub type Directories<'a> = dyn Fn(Vec<String>) -> Resolved + Sync + 'a;
-
-/// What comes of it.
-pub type Resolved = Pin<Box<dyn Future<Output = Vec<Option<String>>> + Send>>;
-
-/// What a caller finds under an id.
-#[derive(Debug)]
-pub enum Found {
-    /// A session at work.
-    Live(SessionHandle),
-    /// One that rests; [`Registry::open`] wakes it.
-    Dormant(SessionSummary),
-    /// One that is over.
-    Ended(SessionSummary),
-    /// None that is the caller's.
-    Unknown,
-}
-
-/// Why a session could not be had. The texts are for clients.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// There is none of that id for this caller.
-    #[error("no session of that id")]
-    Unknown,
-    /// It is over.
-    #[error("the session has ended")]
-    Ended,
-    /// Too many.
-    #[error("too many sessions for this caller ({0}); end one first (--max-sessions-per-owner)")]
-    TooMany(usize),
-    /// The server goes down.
-    #[error("the server is going down")]
-    Draining,
-    /// It would work where it may not.
-    #[error(
-        "the session's directory is gone, or is not under the server's workspace roots now (--workspace-root)"
-    )]
-    Directory,
-    /// Another gateway runs it: it is to be asked.
-    #[error("the session is on its way to another gateway; try again")]
-    Elsewhere,
-    /// The store does not answer.
-    #[error("the session store does not answer")]
-    Store,
-    /// What the store has of it cannot be understood.
-    #[error("what is stored of the session cannot be read; the gateway's log says why")]
-    Unreadable,
-}
-
-impl From<StoreError> for OpenError {
-    fn from(problem: StoreError) -> Self {
-        log::error!("a session could not be read from the store: {problem}");
-        match problem {
-            StoreError::Unreadable(_) => Self::Unreadable,
-            StoreError::Refused => Self::Elsewhere,
-            _ => Self::Store,
-        }
-    }
 }
 
 impl Registry {
@@ -415,7 +355,7 @@ impl Registry {
             self.lay_down_held(handle).await;
         } else if let Some(place) = place
             && let Some(store) = &self.shared.store
-            && shelf::settle(&**store).await
+            && shelf::settle(&**store, Some(id)).await
         {
             self.sessions.lock().shelf.settled(&[(Arc::clone(id), place)]);
         }
@@ -445,7 +385,7 @@ impl Registry {
         place
     }
 
-    /// A session's task is done. Its mailbox is dropped last, so that whoever waits there looks again and finds what is now.
+    /// A session's task is done. What came too late is dropped last, so that whoever waits looks again and finds what is now.
     async fn finished(&self, finished: task::Finished) {
         if self.shared_store().is_some() {
             let (id, closing) = (Arc::clone(&finished.handle.id), finished.closing);
@@ -453,10 +393,10 @@ impl Registry {
             log::info!("session {id}: {}", describe(closing));
             return;
         }
-        let task::Finished { handle, closing, place, mailbox } = finished;
+        let task::Finished { handle, closing, place, too_late } = finished;
         let mut place = place;
         if let (Some(place), Some(store)) = (&mut place, &self.shared.store) {
-            place.settled = shelf::settle(&**store).await;
+            place.settled = shelf::settle(&**store, Some(&handle.id)).await;
             if !place.settled {
                 log::warn!(
                     "session {}: the store takes long for its last events; it has them in hand",
@@ -472,7 +412,7 @@ impl Registry {
             sessions.shelf.put(Arc::clone(&handle.id), resting);
         }
         drop(sessions);
-        drop(mailbox);
+        drop(too_late);
         log::info!("session {}: {}", handle.id, describe(closing));
     }
 
@@ -501,7 +441,7 @@ impl Registry {
                 // Later, if the store still does not take it.
                 let _ = self.lay_aside(shared, id).await;
             }
-        } else if !unsettled.is_empty() && shelf::settle(&**store).await {
+        } else if !unsettled.is_empty() && shelf::settle(&**store, None).await {
             self.sessions.lock().shelf.settled(&unsettled);
         }
         let mut outcome = Ok(());
@@ -570,19 +510,6 @@ impl Registry {
     }
 }
 
-/// What is kept of a session that rests.
-#[derive(Debug)]
-pub struct AtRest {
-    /// Its state.
-    pub record: Record,
-    /// Its life.
-    pub epoch: String,
-    /// Seq of the first event kept; 1 when there is none.
-    pub first_seq: u64,
-    /// Seq of the last event kept; 0 when there is none.
-    pub last_seq: u64,
-}
-
 /// Whether a session may be deleted, and what was on the shelf of it.
 enum LetGo {
     No,
@@ -596,31 +523,6 @@ impl Sessions {
         let live = self.live.values().filter(|handle| *handle.owner == *owner).filter(goes_on).count();
         live + self.shelf.count_of(owner)
     }
-}
-
-/// The directories of a stored session, held to what the operator allows now and to where symlinks lead now.
-pub(super) async fn hold_to_roots(birth: &mut Birth, directories: &Directories<'_>) -> Result<(), OpenError> {
-    let Record { config, rules, .. } = &mut birth.record;
-    let named = config.cwd.iter().chain(&config.add_dirs).chain(&rules.directories);
-    let mut resolved = directories(named.cloned().collect()).await.into_iter();
-    let mut resolve = || resolved.next().flatten();
-    if let Some(cwd) = &mut config.cwd {
-        *cwd = resolve().ok_or_else(|| {
-            log::warn!("session {}: not woken up: {cwd:?} is gone or not under a workspace root", birth.id);
-            OpenError::Directory
-        })?;
-    }
-    for list in [&mut config.add_dirs, &mut rules.directories] {
-        list.retain_mut(|path| {
-            let Some(resolved) = resolve() else {
-                log::warn!("session {}: {path:?} is gone or not under a workspace root; dropped", birth.id);
-                return false;
-            };
-            *path = resolved;
-            true
-        });
-    }
-    Ok(())
 }
 
 fn describe(closing: Closing) -> &'static str {

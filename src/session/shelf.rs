@@ -7,8 +7,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::found::{Found, OpenError};
 use super::record::Record;
-use super::registry::{Found, OpenError};
+
 use crate::protocol::{Liveness, SessionSummary};
 use crate::store::{Status, Store, StoreError, StoredSession};
 
@@ -188,9 +189,15 @@ impl Resting {
     }
 }
 
-/// Waits until the store has all that was appended before. False: it takes too long, or fails.
-pub(super) async fn settle(store: &dyn Store) -> bool {
-    matches!(tokio::time::timeout(SETTLE, store.flush()).await, Ok(Ok(())))
+/// Waits until the store has all that a session, or all of them, appended before. False: it takes too long, or fails.
+pub(super) async fn settle(store: &dyn Store, id: Option<&Arc<str>>) -> bool {
+    let flushed = async {
+        match id {
+            Some(id) => store.flush_of(&Arc::clone(id).into()).await,
+            None => store.flush().await,
+        }
+    };
+    matches!(tokio::time::timeout(SETTLE, flushed).await, Ok(Ok(())))
 }
 
 /// A session that is not in memory.
@@ -207,7 +214,7 @@ pub(super) async fn fetch(
     id: &Arc<str>,
     place: &Place,
 ) -> Result<StoredSession, OpenError> {
-    if !place.settled && !settle(store).await {
+    if !place.settled && !settle(store, Some(id)).await {
         return Err(OpenError::Store);
     }
     let stored = store.session(&Arc::clone(id).into()).await?;

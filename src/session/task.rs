@@ -2,6 +2,7 @@
 //!
 //! It owns everything of a session that does I/O: the agent's process, its slot, the log, the way back to clients.
 
+mod held;
 mod outsiders;
 mod process;
 mod replies;
@@ -22,12 +23,13 @@ use super::ears::{Ears, Heard};
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
 use super::pool::Slot;
 use super::shelf::Place;
-use super::state::{ClientId, Closing, Effect, Input, Now, SessionState, SlotOutcome, error};
+use super::state::{ClientId, Closing, Command, Effect, Input, Now, SessionState, SlotOutcome, error};
 use crate::agent::{Agent, AgentOutput, Output, SpawnError, Stop};
 use crate::log::{Entry, EventLog, Journal};
 use crate::protocol::encode::{Encoder, Header};
 use crate::protocol::{EndReason, ErrorCode, ServerMessage, SessionEnded};
 use crate::store::{Source, Status, StoreHealth};
+use held::Held;
 use outsiders::Outsiders;
 use process::{Adoptable, Committing, SlotState, Starting};
 use waits::{committed, receive, start, wait_in_line};
@@ -47,8 +49,8 @@ pub(super) struct SessionTask {
     starting: Option<Starting>,
     /// Ends when the store has what was written before the lines that are held back.
     committing: Option<Committing>,
-    /// Lines for the agent that wait for that, in order.
-    held: Vec<bytes::Bytes>,
+    /// Lines for the agent that wait for that.
+    held: Held,
     /// Ends when the agent may be read again, because the store has caught up.
     pressed: Option<Committing>,
     /// A warm agent that came with the slot, until the state machine asks for an agent.
@@ -60,6 +62,8 @@ pub(super) struct SessionTask {
     /// So many clients there may be before those that only asked something and left are looked for.
     look_for_gone_at: usize,
     replies: Encoder,
+    /// What came for the session of the same id that comes after this one: at most one of each connection, whose reader waits.
+    late: Vec<Request>,
     /// The command that is being taken in, and what it is answered.
     current: Option<(ClientId, Answer)>,
     closing: Option<Closing>,
@@ -116,12 +120,13 @@ impl SessionTask {
             starting: None,
             committing: None,
             pressed: None,
-            held: Vec::new(),
+            held: Held::default(),
             warm: None,
             slot: SlotState::None,
             clients: HashMap::new(),
             outsiders: Outsiders::default(),
             look_for_gone_at: MANY_CLIENTS,
+            late: Vec::new(),
             current: None,
             closing: None,
         }
@@ -170,8 +175,7 @@ impl SessionTask {
             // While the store is behind, the agent waits: what it says piles up in its pipe, and not in memory.
             output = receive(&mut self.output), if self.pressed.is_none() => Event::Output(output),
             () = committed(&mut self.pressed) => Event::Relieved,
-            // While the session leaves, commands wait: its end drops the mailbox, and they look for what is there then.
-            Some(mail) = self.mailbox.recv(), if !self.state.is_leaving() => Event::Mail(mail),
+            Some(mail) = self.mailbox.recv() => Event::Mail(mail),
             started = start(&mut self.starting) => Event::Started(started),
             () = committed(&mut self.committing) => Event::Committed,
             slot = wait_in_line(&mut self.slot) => Event::Slot(slot),
@@ -215,6 +219,7 @@ impl SessionTask {
                 self.slot = SlotState::None;
                 self.state.handle(Input::Slot(SlotOutcome::Refused), now);
             }
+            Event::Mail(Mail::Command(request)) if self.is_for_the_next(&request) => self.late.push(*request),
             Event::Mail(Mail::Command(request)) => self.command(*request, now),
             Event::Mail(Mail::Drain(until)) => self.state.handle(Input::Drain { until }, now),
             #[cfg(test)]
@@ -249,6 +254,12 @@ impl SessionTask {
         self.look_for_gone_at = MANY_CLIENTS.max(2 * self.clients.len());
     }
 
+    /// While the session is removed, who starts one of its id waits: its end drops the request, and they look for what is there
+    /// then.
+    fn is_for_the_next(&self, request: &Request) -> bool {
+        self.state.is_being_removed() && matches!(request.command, Command::Attach(_))
+    }
+
     fn command(&mut self, request: Request, now: Now) {
         let Request { client, id, command, answer } = request;
         let client_id = client.id;
@@ -260,6 +271,7 @@ impl SessionTask {
         let is_attached = self.clients.get(&client_id).is_some_and(|known| known.attached);
         if !is_attached {
             self.outsiders.asked(client_id, &id, &command);
+            self.state.stems().want(!self.outsiders.is_empty());
         }
         self.state.handle(Input::Command { client: client_id, id, command }, now);
         self.flush();
@@ -308,7 +320,8 @@ impl SessionTask {
             return;
         }
         self.shared.metrics.events(self.state.entries().len() as u64);
-        let done = self.outsiders.answers(self.state.entries());
+        let done = self.outsiders.answers(&self.state.stems().take());
+        self.state.stems().want(!self.outsiders.is_empty());
         self.log.append_with(self.state.entries(), journal);
         for (client, id) in done {
             self.tell_outsider(client, &id);
@@ -377,7 +390,7 @@ impl SessionTask {
             });
         }
         self.state.refresh(&mut self.handle.summary.lock());
-        Finished { handle: self.handle, closing, place, mailbox: self.mailbox }
+        Finished { handle: self.handle, closing, place, too_late: (self.mailbox, self.late) }
     }
 }
 
@@ -388,7 +401,7 @@ pub(super) struct Finished {
     /// Where it can be taken up from.
     pub(super) place: Option<Place>,
     /// Commands that came too late; dropping it tells their senders.
-    pub(super) mailbox: mpsc::Receiver<Mail>,
+    pub(super) too_late: (mpsc::Receiver<Mail>, Vec<Request>),
 }
 
 /// The time by both clocks.

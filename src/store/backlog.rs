@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+/// A session may have its limit divided by two to the power of this waiting without being pressed.
+const SHARE: u32 = 10;
+
 /// A count of bytes with a limit that its users are expected to act on.
 #[derive(Debug)]
 pub struct Backlog {
@@ -33,6 +36,14 @@ impl Backlog {
     /// [healthy](super::StoreHealth), it is merely slower than the agents, and reading on would end in lost events.
     pub fn is_high(&self) -> bool {
         self.bytes() > self.high_water()
+    }
+
+    /// Whether a session of whose bytes so many wait is one of those that let their agents wait while it [is high](Self::is_high).
+    /// Who has but a small share (a thousandth of the limit) did not bring it about; if they all together are too many after all,
+    /// each that has any waits.
+    pub fn is_pressing(&self, own: usize) -> bool {
+        let share = if self.bytes() > self.limit / 8 * 7 { 0 } else { self.limit >> SHARE };
+        own > share
     }
 
     /// Ends when [`is_high`](Self::is_high) does. The caller decides how long it is willing to wait.
@@ -70,5 +81,23 @@ impl Backlog {
 
     fn high_water(&self) -> usize {
         self.limit / 4 * 3
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Backlog;
+
+    /// Every agent waited, also that of a session which said a word an hour.
+    #[test]
+    fn who_has_little_is_not_pressed_for_who_has_much() {
+        let backlog = Backlog::new(1 << 20);
+        backlog.add(800 << 10);
+        assert!(backlog.is_high());
+        assert!(backlog.is_pressing(400 << 10));
+        assert!(!backlog.is_pressing(1 << 10) && !backlog.is_pressing(0));
+        // Many with little are much, too.
+        backlog.add(120 << 10);
+        assert!(backlog.is_pressing(1) && !backlog.is_pressing(0));
     }
 }

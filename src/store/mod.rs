@@ -64,6 +64,12 @@ pub trait Source: fmt::Debug + Send + Sync {
     fn rewind(&self, durable: u64) {
         let _ = durable;
     }
+
+    /// Seq of the newest event there is, pulled or not; 0: none.
+    fn last(&self) -> u64;
+
+    /// Whether nothing is left to pull of what was there when `seq` was the newest event: events, records and message ids.
+    fn has_given(&self, seq: u64) -> bool;
 }
 
 /// Keeps sessions. Shared by all of them as `Arc<dyn Store>`.
@@ -132,6 +138,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Ends when everything that was appended before is committed. While the store fails that may be never: the caller sets a
     /// deadline.
     fn flush(&self) -> Pending<'_, Result<(), StoreError>>;
+
+    /// As [`flush`](Self::flush), for one session only: ends when what it appended before is committed, whatever others append.
+    fn flush_of<'a>(&'a self, key: &'a SessionKey) -> Pending<'a, Result<(), StoreError>> {
+        let _ = key;
+        self.flush()
+    }
 
     /// Commits everything, notes that the end was in order, and ends. `Err`: it could not, and still runs; try again or give up. The caller
     /// sets a deadline, and stops appending before.

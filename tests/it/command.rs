@@ -34,7 +34,9 @@ async fn serves_a_demo_and_drains(lab: &Lab) {
     let mut child = command.env(name, value).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let address = loop {
-        let line = lines.next_line().await.unwrap().expect("it says where it listens");
+        let Some(line) = lines.next_line().await.unwrap() else {
+            panic!("it did not say where it listens: {:?}", said(child).await);
+        };
         if let Some((_, address)) = line.split_once("ws://") {
             break address.trim_end_matches("/ws").parse().unwrap();
         }

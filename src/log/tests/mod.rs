@@ -10,8 +10,8 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{Cursor, CursorId, Doorbell, ENTRY_OVERHEAD, Entry, EventLog, From, Progress, Verdict};
-use crate::store::Store;
+use super::{Cursor, CursorId, Doorbell, ENTRY_OVERHEAD, Entry, EventLog, From, Journal, Progress, Verdict};
+use crate::store::{Batch, Record, Source, Store};
 
 fn entry(seq: u64, len: usize) -> Entry {
     Entry { seq, frame: frame(seq, len) }
@@ -250,4 +250,46 @@ fn first_seq_is_right_after_a_loss() {
     let mut attached = log.attach(after(10), &Doorbell::new());
     assert_eq!((attached.verdict, attached.first_seq), (Verdict::Gap, 40));
     assert_eq!(read(&mut attached.cursor, 1000), (vec![40, 50, 60], Progress::CaughtUp));
+}
+
+fn record(number: u64) -> Record {
+    Record { last_active_at: number, ..Record::default() }
+}
+
+/// Of a session that says more than is stored, no record was, as long as newer ones took its place.
+#[test]
+fn a_record_is_stored_though_newer_ones_come_all_the_time() {
+    let store = fake::FakeStore::new(1 << 20);
+    let log = EventLog::new("s".into(), "e".to_owned(), 1 << 20, Some(store));
+    for (seqs, number) in [(vec![1, 2], 1), (vec![3, 4], 2), (vec![], 3), (vec![5], 4)] {
+        let mut entries = seqs.into_iter().map(|seq| entry(seq, 10)).collect();
+        log.append_with(&mut entries, Journal { record: Some(record(number)), message_ids: Vec::new() });
+    }
+    let given: Vec<_> = (1..=5)
+        .map(|seq| {
+            let mut batch = Batch::default();
+            log.pull(&mut batch, 1);
+            let earlier: Vec<_> = (1..=5).filter(|moment| log.has_given(*moment)).collect();
+            (seq, batch.record.map(|record| record.last_active_at), earlier)
+        })
+        .collect();
+    // What was there at 4 is there only with the record that came after it: the two before that were replaced.
+    let expected = [
+        (1, None, vec![1]),
+        (2, Some(1), vec![1, 2]),
+        (3, None, vec![1, 2, 3]),
+        (4, None, vec![1, 2, 3]),
+        (5, Some(4), vec![1, 2, 3, 4, 5]),
+    ];
+    assert_eq!(given, expected);
+}
+
+#[test]
+fn who_has_nothing_to_be_stored_does_not_wait_for_a_store_that_is_behind() {
+    let store = fake::FakeStore::new(1 << 20);
+    let of = |name: &str| EventLog::new(name.into(), "e".to_owned(), 1 << 20, Some(store.clone()));
+    let (loud, quiet) = (of("loud"), of("quiet"));
+    loud.append(&mut vec![entry(1, 800 << 10)]);
+    assert!(store.backlog().is_high());
+    assert!(loud.outruns_the_store() && !quiet.outruns_the_store());
 }

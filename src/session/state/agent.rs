@@ -102,6 +102,11 @@ impl AgentLife {
         matches!(self.phase, Spawning | Initializing { .. } | Ready | Stopping { .. })
     }
 
+    /// Whether it was given what it is to work with, and cannot be told anything else yet.
+    pub(super) fn is_coming_up(&self) -> bool {
+        matches!(self.phase, AgentPhase::Spawning | AgentPhase::Initializing { .. })
+    }
+
     /// As `session_info` shows it.
     pub(super) fn state(&self) -> AgentState {
         match self.phase {

@@ -49,12 +49,16 @@ impl SessionState {
 
     /// The agent is gone. True: it had not begun the turn that it was sent (that is the first that it says of one, before it asks
     /// the model or runs anything), which waits for the next agent now.
+    ///
+    /// Where it had read the message and then begun a turn that was taken for its own ([`turn_began`](Self::turn_began)), that is a
+    /// guess: the turn may have been this one, and its tools have run. It is not run twice on a guess; it fails, and `resume` goes on.
     pub(super) fn take_back(&mut self, exit: &Exit) -> bool {
         let read = self.agent.lines_sent.saturating_sub(exit.unread_lines);
         let Some(turn) = &mut self.turn else { return false };
         let Phase::Sent { line, .. } = turn.phase else { return false };
+        let may_have_begun = turn.behind && line <= read;
         let most = if line > read { MAX_RETURNED } else { MAX_RETURNED_READ };
-        if turn.is_stopping() || turn.returned >= most {
+        if turn.is_stopping() || may_have_begun || turn.returned >= most {
             return false;
         }
         let Phase::Sent { input, is_first, .. } = std::mem::replace(&mut turn.phase, Phase::Running) else {

@@ -9,9 +9,9 @@ use crate::protocol::{EndReason, ErrorCode, ServerMessage, SessionEnded};
 use crate::session::words;
 
 impl SessionState {
-    /// Whether the session is about to be gone though it has not ended: it is removed or goes to rest, and nobody is there.
-    pub fn is_leaving(&self) -> bool {
-        self.attached == 0 && matches!(self.life, Life::Closing(Closing::Removed | Closing::Dormant))
+    /// Whether the session is about to be gone as if it had never been: who starts one of its id means another one.
+    pub fn is_being_removed(&self) -> bool {
+        matches!(self.life, Life::Closing(Closing::Removed))
     }
 
     /// Whether the session is over for good, though its agent may still be on its way out.
@@ -22,6 +22,9 @@ impl SessionState {
     /// Why a command cannot be taken now, if so.
     pub(super) fn refusal(&self, command: &Command) -> Option<ServerMessage<'static>> {
         let refused = match (self.life, command) {
+            (Life::Closing(Closing::Removed), _) => {
+                (ErrorCode::UnknownSession, "the session is being removed")
+            }
             (Life::Active | Life::Dormant, _) | (_, Command::Info | Command::ConfigQuery) => return None,
             (Life::Closing(Closing::Ended(_)) | Life::Closed(_), _) => {
                 (ErrorCode::SessionEnded, "the session has ended")
@@ -68,6 +71,7 @@ impl SessionState {
     }
 
     pub(super) fn drain(&mut self, until: Instant) {
+        self.going_down = true;
         if !matches!(self.life, Life::Active | Life::Dormant) {
             return;
         }

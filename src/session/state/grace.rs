@@ -26,9 +26,11 @@ impl SessionState {
         self.close(Closing::Removed, None);
     }
 
-    /// A dormant session is wanted again. (One that is on its way out takes no commands: they wait, and find what is then.)
+    /// A dormant session is wanted again, or one that is just going to rest: that one stays. Its agent goes nevertheless, and the
+    /// next message brings up another.
     pub(super) fn wake(&mut self) {
-        if self.life == Life::Dormant {
+        let goes_to_rest = self.life == Life::Closing(Closing::Dormant) && !self.going_down;
+        if goes_to_rest || self.life == Life::Dormant {
             self.life = Life::Active;
             self.alone_since = (self.attached == 0).then_some(self.now.instant);
         }

@@ -49,7 +49,7 @@ use crate::protocol::{
     SessionStatus, StatusUpdate, Warning, WarningCode,
 };
 
-use super::journal::{Journal, Position};
+use super::journal::{Journal, Position, Stems};
 use super::record::Seen;
 use agent::AgentLife;
 pub use agent::describe;
@@ -99,6 +99,8 @@ pub struct SessionState {
     attached: usize,
     /// Since when nobody is attached.
     alone_since: Option<std::time::Instant>,
+    /// The server goes down.
+    going_down: bool,
     /// The message that ends the session.
     closed_by: Option<String>,
 
@@ -116,7 +118,7 @@ enum Asked {
     Initialize,
     Interrupt,
     Setting(u64, settings::Field),
-    /// Rules or the mode, and who wanted them.
+    /// What is in the configuration already: rules, the mode, settings. And who wanted it.
     Rules(Option<Asker>),
 }
 
@@ -174,6 +176,7 @@ impl SessionState {
             next_control: 0,
             attached: 0,
             alone_since: Some(now.instant),
+            going_down: false,
             closed_by: None,
             created_at: record.created_at,
             last_active_at: record.last_active_at,
@@ -246,6 +249,11 @@ impl SessionState {
         self.journal.entries()
     }
 
+    /// Which client messages those stem from.
+    pub fn stems(&mut self) -> &mut Stems {
+        self.journal.stems()
+    }
+
     /// Effects that wait to be run, in order.
     pub fn effects(&mut self) -> &mut Vec<Effect> {
         &mut self.effects
@@ -255,6 +263,9 @@ impl SessionState {
     pub fn slim(&mut self) {
         self.converter = Converter::new(converter_options(&self.config));
         self.journal.slim();
+        self.asked.shrink_to_fit();
+        self.queue.shrink_to_fit();
+        self.effects.shrink_to_fit();
     }
 
     /// Where the journal stands.

@@ -120,6 +120,12 @@ enum Verdict {
     Deny { message: String, interrupt: bool },
 }
 
+impl Verdict {
+    fn updates_rules(&self) -> bool {
+        matches!(self, Self::Allow { updates, .. } if !updates.is_empty())
+    }
+}
+
 impl SessionState {
     /// The agent asks whether a tool may run.
     pub(super) fn prompted(&mut self, agent_id: &str, ask: &wire::CanUseTool<'_>) {
@@ -219,10 +225,11 @@ impl SessionState {
             }
         };
         let stops_turn = matches!(verdict, Verdict::Deny { interrupt: true, .. });
-        let before = (self.config.clone(), self.rules.clone());
+        // Most answers change nothing but the call.
+        let before = verdict.updates_rules().then(|| (self.config.clone(), self.rules.clone()));
         self.answer(&prompt, verdict);
         self.resolved(&prompt.id, decision.into(), ResolvedBy::Client, Some(&asker.id));
-        if before != (self.config.clone(), self.rules.clone()) {
+        if before.is_some_and(|(config, rules)| config != self.config || rules != self.rules) {
             self.config_changed(Some(&asker.id));
         }
         if stops_turn {

@@ -217,16 +217,8 @@ impl SessionState {
         }
     }
 
-    /// Tells the agent what changed while it was being started.
-    pub(super) fn tell_stale_rules(&mut self) {
-        if self.settings.take_stale_rules() {
-            self.tell_rules(None);
-            self.tell_mode(None);
-        }
-    }
-
     /// Tells the agent the rules as they now are.
-    fn tell_rules(&mut self, asker: Option<&Asker>) {
+    pub(super) fn tell_rules(&mut self, asker: Option<&Asker>) {
         let id = self.control_id(Asked::Rules(asker.cloned()));
         let settings = self.rules.settings(&self.config);
         self.tell(control::apply_flag_settings(&id, settings.raw()));

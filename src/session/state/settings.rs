@@ -22,8 +22,18 @@ pub(super) struct Settings {
     restart: bool,
     /// What the running agent has by its run-time settings and by nothing else: only that can be taken from it.
     at_run_time: HashSet<Entry>,
-    /// Rules changed after the agent that is being started was given them.
-    stale_rules: bool,
+    /// What changed after the agent that is being started was given it.
+    stale: Stale,
+}
+
+/// What an agent is told as soon as it is ready, since it was started with something else.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is told by a request of its own")]
+struct Stale {
+    rules: bool,
+    model: bool,
+    mode: bool,
+    thinking: bool,
 }
 
 /// One `config_update`.
@@ -53,7 +63,7 @@ impl Settings {
     /// A new process has everything.
     pub(super) fn restarted(&mut self) {
         self.restart = false;
-        self.stale_rules = false;
+        self.stale = Stale::default();
         self.at_run_time.clear();
     }
 
@@ -77,12 +87,17 @@ impl Settings {
         self.restart |= !goes;
     }
 
+    /// Rules changed, and perhaps the mode with them.
     pub(super) fn rules_are_stale(&mut self) {
-        self.stale_rules = true;
+        self.stale.rules = true;
+        self.stale.mode = true;
     }
 
-    pub(super) fn take_stale_rules(&mut self) -> bool {
-        std::mem::take(&mut self.stale_rules)
+    fn fields_are_stale(&mut self, fields: &ConfigUpdateFields) {
+        self.stale.model |= fields.model.is_some();
+        self.stale.mode |= fields.permission_mode.is_some();
+        self.stale.thinking |= fields.max_thinking_tokens.is_some();
+        self.restart |= fields.max_turns.is_some();
     }
 }
 
@@ -103,9 +118,11 @@ impl SessionState {
             return;
         }
         if !self.agent.is_ready() {
-            // The next process is started with it. One that is being started right now is replaced before its first turn.
+            // The next process is started with it. One that is being started right now is told, or replaced, before its first turn.
             self.apply(&fields);
-            self.settings.restart = true;
+            if self.agent.is_coming_up() {
+                self.settings.fields_are_stale(&fields);
+            }
             self.config_changed(Some(&asker.id));
             return;
         }
@@ -115,6 +132,29 @@ impl SessionState {
         self.settings.tickets.insert(ticket, Ticket { asker, fields, unanswered, refused: Vec::new() });
         if unanswered == 0 {
             self.settled(ticket);
+        }
+    }
+
+    /// Tells the agent what changed while it was being started: that is in the configuration already.
+    pub(super) fn tell_stale(&mut self) {
+        let Stale { rules, model, mode, thinking } = std::mem::take(&mut self.settings.stale);
+        if self.settings.restart {
+            // Another one takes its place before it is told anything, and has it all.
+            return;
+        }
+        if rules {
+            self.tell_rules(None);
+        }
+        if mode {
+            self.tell_mode(None);
+        }
+        if let Some(wanted) = self.config.model.clone().filter(|_| model) {
+            let id = self.control_id(Asked::Rules(None));
+            self.tell(control::set_model(&id, Some(&wanted)));
+        }
+        if let Some(tokens) = self.config.max_thinking_tokens.filter(|_| thinking) {
+            let id = self.control_id(Asked::Rules(None));
+            self.tell(control::set_max_thinking_tokens(&id, Some(tokens)));
         }
     }
 

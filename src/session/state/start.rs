@@ -178,7 +178,7 @@ impl SessionState {
             );
         }
         self.effects.push(Effect::Announce);
-        self.tell_stale_rules();
+        self.tell_stale();
         self.deliver();
         self.settle();
     }

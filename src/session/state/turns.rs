@@ -211,7 +211,7 @@ impl SessionState {
     pub(super) fn turn_began(&mut self) {
         // Most likely, then, the turn is the agent's own (what the model hears of within a turn, the agent does not begin another
         // for). It does not say so before the turn's `result`. Where this guess is wrong, events lack a `request_id`, but not the
-        // `result`.
+        // `result`; and if the agent dies before that, the message is taken for begun (`take_back`).
         let has_news = std::mem::take(&mut self.agent.has_news);
         match &mut self.turn {
             None => self.begin_turn(None, Phase::Running),

@@ -3,12 +3,8 @@
 //! What comes of it are events, which go to those who are attached. Who is not is told by a `session_info` that it was done, at the
 //! moment of the first event that stems from its message.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use serde::Deserialize;
-
-use crate::log::Entry;
 use crate::session::state::{ClientId, Command};
 
 /// Messages that may wait for their answer at once; of more, the oldest get none.
@@ -17,12 +13,6 @@ const MAX_WAITING: usize = 64;
 /// What is owed to them: the client, and the id of its message.
 #[derive(Debug, Default)]
 pub(super) struct Outsiders(VecDeque<(ClientId, String)>);
-
-#[derive(Deserialize)]
-struct Head<'a> {
-    #[serde(borrow)]
-    request_id: Option<Cow<'a, str>>,
-}
 
 impl Outsiders {
     /// A connection that is not attached sent this.
@@ -50,22 +40,18 @@ impl Outsiders {
         self.0.retain(|(client, _)| keep(*client));
     }
 
-    /// Those whose message these events stem from.
-    pub(super) fn answers(&mut self, entries: &[Entry]) -> Vec<(ClientId, String)> {
-        let mut answers = Vec::new();
-        for entry in entries {
-            // Parsed only where it may be one: nearly all are not.
-            if self.0.iter().any(|(_, id)| entry.frame.contains(id.as_str())) {
-                answers.extend(self.answer(entry));
-            }
-        }
-        answers
+    /// Nothing is owed to anybody.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
-    fn answer(&mut self, entry: &Entry) -> Option<(ClientId, String)> {
-        let head: Head<'_> = serde_json::from_str(&entry.frame).ok()?;
-        let request_id = head.request_id?;
-        let at = self.0.iter().position(|(_, id)| *id == request_id)?;
+    /// Those from whose messages events stem now: `ids`.
+    pub(super) fn answers(&mut self, ids: &[String]) -> Vec<(ClientId, String)> {
+        ids.iter().filter_map(|id| self.answer(id)).collect()
+    }
+
+    fn answer(&mut self, id: &str) -> Option<(ClientId, String)> {
+        let at = self.0.iter().position(|asked| asked.1 == *id)?;
         self.0.remove(at)
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{SessionTask, now};
+use super::{Held, SessionTask, now};
 use crate::agent::{Agent, AgentOutput, Output, SpawnError, Stop};
 use crate::session::pool::{Acquired, Slot};
 use crate::session::state::{Input, LaunchPlan, Now, SlotOutcome, Standing};
@@ -60,27 +60,33 @@ impl SessionTask {
         self.output = None;
         self.committing = None;
         self.pressed = None;
-        self.held.clear();
+        self.held = Held::default();
     }
 
     /// Holds back what the agent is told from now on, until the store has what the log has.
     pub(super) fn commit(&mut self) {
+        if self.committing.is_some() {
+            // What was told before waits for no more than it did.
+            self.held.mark();
+            return;
+        }
         let Some(store) =
             self.shared.store.clone().filter(|store| *store.health().borrow() == StoreHealth::Good)
         else {
             return;
         };
+        let log = Arc::clone(&self.log);
         self.committing = Some(Box::pin(async move {
             // Late or failing: the message is worth more than the certainty that it does not come twice after a kill.
-            let _ = tokio::time::timeout(COMMIT, store.flush()).await;
+            let _ = tokio::time::timeout(COMMIT, store.flush_of(log.key())).await;
         }));
     }
 
-    /// Has the agent wait while more waits for the store than is good, as long as the store is merely slow: read on, it would end
-    /// in lost events. A store that fails is not waited for.
+    /// Has the agent wait while more waits for the store than is good, and of this session's too, as long as the store is merely
+    /// slow: read on, it would end in lost events. A store that fails is not waited for.
     pub(super) fn press(&mut self) {
         let Some(store) = &self.shared.store else { return };
-        if !store.backlog().is_high() || *store.health().borrow() != StoreHealth::Good {
+        if !self.log.outruns_the_store() || *store.health().borrow() != StoreHealth::Good {
             return;
         }
         let store = Arc::clone(store);
@@ -90,17 +96,27 @@ impl SessionTask {
         }));
     }
 
+    /// The store has what came before the first lines that are held back.
     pub(super) fn release_held(&mut self) {
         self.committing = None;
-        for line in std::mem::take(&mut self.held) {
-            self.tell_agent(line);
+        while self.committing.is_none() {
+            let (lines, more) = self.held.release();
+            for line in lines {
+                self.tell_agent(line);
+            }
+            if !more {
+                return;
+            }
+            // None is begun where the store fails: then these do not wait either.
+            self.commit();
         }
     }
 
     pub(super) fn tell_agent(&mut self, line: bytes::Bytes) {
         if self.committing.is_some() {
-            self.held.push(line);
-            if self.held.len() > MAX_HELD {
+            self.held.hold(line);
+            // Too many: they are not worth waiting for any more.
+            while self.held.len() > MAX_HELD {
                 self.release_held();
             }
             return;
@@ -159,8 +175,8 @@ impl SessionTask {
             return;
         }
         let launch = self.shared.launcher.launch(plan);
-        let spawner = Arc::clone(&self.shared.launcher.spawner);
-        self.starting = Some(Box::pin(async move { spawner.spawn(launch).await }));
+        let (spawner, limit) = (Arc::clone(&self.shared.launcher.spawner), self.shared.limits.start_timeout);
+        self.starting = Some(Box::pin(async move { spawner.spawn_within(limit, launch).await }));
     }
 
     pub(super) fn acquire_slot(&mut self, wait: bool) {

@@ -41,6 +41,17 @@ impl Lab {
         log_window: usize,
     ) -> Self {
         let tasks = TaskTracker::new();
+        let spawner = Spawner::new(tasks.clone()).unwrap();
+        Self::of(limits, store, (program, spawner), log_window, tasks).await
+    }
+
+    pub(super) async fn of(
+        limits: SessionLimits,
+        store: Option<Arc<dyn Store>>,
+        (program, spawner): (PathBuf, Spawner),
+        log_window: usize,
+        tasks: TaskTracker,
+    ) -> Self {
         let limits = SessionLimits { stored: store.is_some(), ..limits };
         let stored = match &store {
             Some(store) => store.sessions().await.unwrap(),
@@ -58,7 +69,7 @@ impl Lab {
             pool: AgentPool::new(1, 10),
             warm: WarmAgents::default(),
             launcher: Launcher {
-                spawner: Arc::new(Spawner::new(tasks.clone()).unwrap()),
+                spawner: Arc::new(spawner),
                 program,
                 env: Vec::new(),
                 env_remove: Vec::new(),

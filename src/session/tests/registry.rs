@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::Value;
+use tokio_util::task::TaskTracker;
 
+use crate::agent::Spawner;
 use crate::session::handle::Mail;
 use crate::session::{Answer, Command, Found, OpenError, SessionLimits};
 
@@ -161,6 +163,26 @@ async fn who_is_not_attached_is_told_when_it_is_done() {
     let answer = first(handle.command(&other.client, "end".to_owned(), end).await.unwrap());
     assert_eq!((&answer["request_id"], &answer["status"]), (&"end".into(), &"ended".into()));
     assert!(other.notices.try_recv().is_err(), "each once");
+    me.read_until(&mut cursor, "session_ended", Some("end")).await;
+    lab.registry.drain(Instant::now()).await;
+}
+
+/// It waited for ever, and so did its end.
+#[tokio::test]
+async fn an_agent_that_is_never_started_fails_the_message() {
+    let tasks = TaskTracker::new();
+    let (spawner, _stuck) = Spawner::stuck(tasks.clone());
+    let limits = SessionLimits { start_timeout: Duration::from_millis(20), ..SessionLimits::default() };
+    let lab = Lab::of(limits, None, ("/nonexistent/claude".into(), spawner), 1 << 20, tasks).await;
+    let (handle, _) = lab.open("s", ME).await.unwrap();
+    let me = client(1);
+    let mut cursor = me.attach(&handle, true).await.cursor.unwrap();
+    handle.command(&me.client, "a".to_owned(), say()).await.unwrap();
+    let events = me.read_until(&mut cursor, "result", Some("a")).await;
+    let result = events.iter().find(|event| event["type"] == "result").unwrap();
+    assert_eq!(result["error_code"], "agent_unavailable");
+    assert!(result["error"].as_str().unwrap().contains("--agent-start-timeout"), "{result}");
+    handle.command(&me.client, "end".to_owned(), Command::End { reason: None }).await.unwrap();
     me.read_until(&mut cursor, "session_ended", Some("end")).await;
     lab.registry.drain(Instant::now()).await;
 }

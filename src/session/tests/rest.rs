@@ -346,6 +346,32 @@ async fn a_session_whose_record_cannot_be_read_is_not_made_up() {
     next.registry.drain(Instant::now()).await;
 }
 
+/// Whoever wanted it waited for its agent's end, here five seconds.
+#[tokio::test]
+async fn a_session_that_goes_to_rest_answers_before_its_agent_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = SessionLimits { session_grace: Duration::from_millis(1), ..SessionLimits::default() };
+    let program = crate::agent::locate::fake_claude().to_owned();
+    let lab = Lab::with(limits, Some(sqlite(&dir)), program, 1 << 16).await;
+    let cwd = Some(dir.path().to_str().unwrap().to_owned());
+    let config = SessionConfig { cwd, ..SessionConfig::default() };
+    let config = ready(Ok::<_, OpenError>(config));
+    let (handle, created) = lab.registry.open(&"s".into(), &ME.into(), &anywhere, config).await.unwrap();
+    let me = client(1);
+    let mut cursor = me.attach(&handle, created).await.cursor.unwrap();
+    let content = Json::of("!ignore close").unwrap();
+    let say = Command::UserMessage(UserMessage { content, parent_tool_use_id: None });
+    handle.command(&me.client, "a".to_owned(), say).await.unwrap();
+    me.read_until(&mut cursor, "result", Some("a")).await;
+    drop(cursor);
+    while handle.summary().status != Liveness::Dormant {
+        tokio::task::yield_now().await;
+    }
+    let answer = handle.command(&me.client, "again".to_owned(), attach(false)).await;
+    assert!(answer.expect("it is still there").cursor.is_some());
+    lab.registry.drain(Instant::now()).await;
+}
+
 /// The events of an agent that outran the disk were dropped, although nothing was wrong.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_waits_for_a_store_that_is_slow() {

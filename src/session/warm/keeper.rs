@@ -173,7 +173,7 @@ async fn start(
 ) -> Result<WarmAgent, String> {
     let launched = Instant::now();
     let launch = shared.launcher.launch(&plan);
-    let spawned = shared.launcher.spawner.spawn(launch).await;
+    let spawned = shared.launcher.spawner.spawn_within(shared.limits.start_timeout, launch).await;
     let (agent, output) = spawned.map_err(|problem| problem.to_string())?;
     let mut warm = WarmAgent { name, agent, output, slot, plan, since: Instant::now() };
     let ready = match warm.agent.send(control::initialize(GREETING, &[])) {

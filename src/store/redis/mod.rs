@@ -55,7 +55,7 @@ use self::{
     keeper::{Keeper, Right},
     link::Link,
     scripts::{DELETE, RELEASE},
-    writer::{Inlet, Writer},
+    writer::{Flush, Inlet, Writer},
 };
 use super::{
     Backlog, Chunk, DataDir, Expired, NodeId, Pending, Retention, SessionKey, SharedStore, Source, Store,
@@ -84,7 +84,7 @@ pub struct RedisStore {
     backlog: Backlog,
     inlet: Arc<Inlet>,
     /// Methods send, the writer answers when what was dirty before is written. Full: the method waits. Closed: the store is.
-    flushes: mpsc::Sender<oneshot::Sender<()>>,
+    flushes: mpsc::Sender<Flush>,
     inbox: Mutex<Option<mpsc::Receiver<Bytes>>>,
     tasks: TaskTracker,
     /// Locked until the store is gone.
@@ -197,9 +197,9 @@ impl RedisStore {
         reader::used_bytes(&self.link).await
     }
 
-    async fn flushed(&self) -> Result<(), StoreError> {
+    async fn flushed(&self, of: Option<SessionKey>) -> Result<(), StoreError> {
         let (done, result) = oneshot::channel();
-        self.flushes.send(done).await.map_err(|_| StoreError::Closed)?;
+        self.flushes.send(Flush { of, done }).await.map_err(|_| StoreError::Closed)?;
         let _ = result.await;
         if self.link.is_closed() { Err(StoreError::Closed) } else { Ok(()) }
     }
@@ -307,7 +307,11 @@ impl Store for RedisStore {
     }
 
     fn flush(&self) -> Pending<'_, Result<(), StoreError>> {
-        Box::pin(self.flushed())
+        Box::pin(self.flushed(None))
+    }
+
+    fn flush_of<'a>(&'a self, key: &'a SessionKey) -> Pending<'a, Result<(), StoreError>> {
+        Box::pin(self.flushed(Some(key.clone())))
     }
 
     fn close(&self) -> Pending<'_, Result<(), StoreError>> {
@@ -318,7 +322,7 @@ impl Store for RedisStore {
             if *self.condition.health().borrow() == StoreHealth::Failing && self.backlog.bytes() > 0 {
                 return Err(StoreError::Away("Redis does not take what waits".to_owned()));
             }
-            self.flushed().await?;
+            self.flushed(None).await?;
             self.sign_off().await?;
             self.link.close();
             self.tasks.close();

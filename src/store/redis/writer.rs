@@ -75,6 +75,19 @@ struct Seat {
     flying_marks: Vec<Arc<Mark>>,
 }
 
+impl Seat {
+    fn mark(&mut self, mark: Arc<Mark>) {
+        if self.sources.is_empty() { &mut self.flying_marks } else { &mut self.marks }.push(mark);
+    }
+}
+
+/// Wanted: a word when what was dirty before is written.
+pub(super) struct Flush {
+    /// Of this session only.
+    pub(super) of: Option<SessionKey>,
+    pub(super) done: oneshot::Sender<()>,
+}
+
 struct Flown {
     key: SessionKey,
     source: Option<Arc<dyn Source>>,
@@ -88,7 +101,7 @@ pub(super) struct Writer {
     sky: Arc<Sky>,
     inlet: Arc<Inlet>,
     /// Flushes; see [`RedisStore`](super::RedisStore).
-    flushes: mpsc::Receiver<oneshot::Sender<()>>,
+    flushes: mpsc::Receiver<Flush>,
     seats: HashMap<SessionKey, Seat>,
     /// Seats with something to do that are not flying.
     ready: VecDeque<SessionKey>,
@@ -97,11 +110,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(
-        sky: Arc<Sky>,
-        inlet: Arc<Inlet>,
-        flushes: mpsc::Receiver<oneshot::Sender<()>>,
-    ) -> Self {
+    pub(super) fn new(sky: Arc<Sky>, inlet: Arc<Inlet>, flushes: mpsc::Receiver<Flush>) -> Self {
         Self {
             sky,
             inlet,
@@ -120,7 +129,7 @@ impl Writer {
             tokio::select! {
                 Some(flown) = self.flights.next() => self.landed(flown),
                 flush = self.flushes.recv() => match flush {
-                    Some(done) => self.flush(done),
+                    Some(flush) => self.flush(flush),
                     None => return,
                 },
                 () = inlet.wake.notified() => {}
@@ -155,16 +164,17 @@ impl Writer {
         }
     }
 
-    fn flush(&mut self, done: oneshot::Sender<()>) {
+    fn flush(&mut self, flush: Flush) {
         // Who was told `dirty` before the flush is part of it.
         self.take();
-        let mark = Arc::new(Mark(Some(done)));
-        for seat in self.seats.values_mut() {
-            if seat.sources.is_empty() {
-                seat.flying_marks.push(Arc::clone(&mark));
-            } else {
-                seat.marks.push(Arc::clone(&mark));
+        let mark = Arc::new(Mark(Some(flush.done)));
+        match flush.of {
+            Some(key) => {
+                if let Some(seat) = self.seats.get_mut(&key) {
+                    seat.mark(mark);
+                }
             }
+            None => self.seats.values_mut().for_each(|seat| seat.mark(Arc::clone(&mark))),
         }
     }
 

@@ -6,6 +6,9 @@
 //! - Full disk, I/O errors: see [`StoreHealth`]; what waits is bounded by [`Backlog`], and committed when the disk is back.
 
 mod chunks;
+mod delta;
+#[cfg(test)]
+mod flush_test;
 #[cfg(test)]
 mod kill_test;
 mod reader;
@@ -102,6 +105,12 @@ impl SqliteStore {
         allowed.await.expect("the pragma works");
     }
 
+    async fn flushed(&self, of: Option<SessionKey>) -> Result<(), StoreError> {
+        let (done, result) = oneshot::channel();
+        self.command(Command::Flush { of, done }).await?;
+        result.await.map_err(|_| StoreError::Closed)
+    }
+
     /// Runs `job` on the writer's connection, between two commits.
     async fn run<T: Send + 'static>(
         &self,
@@ -182,11 +191,11 @@ impl Store for SqliteStore {
     }
 
     fn flush(&self) -> Pending<'_, Result<(), StoreError>> {
-        Box::pin(async {
-            let (done, result) = oneshot::channel();
-            self.command(Command::Flush(done)).await?;
-            result.await.map_err(|_| StoreError::Closed)
-        })
+        Box::pin(self.flushed(None))
+    }
+
+    fn flush_of<'a>(&'a self, key: &'a SessionKey) -> Pending<'a, Result<(), StoreError>> {
+        Box::pin(self.flushed(Some(key.clone())))
     }
 
     fn close(&self) -> Pending<'_, Result<(), StoreError>> {

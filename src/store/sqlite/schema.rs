@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// `user_version` of the files that this program writes.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// How far a restored session's next seq is from the last one stored, when the gateway did not end in order. Clients may have seen
 /// events that were never committed: none of their seqs may be given to another event of the same epoch, or a client that comes back
@@ -68,7 +68,7 @@ impl OpenError {
 /// steps (`doomed`), are never taken for another's.
 ///
 /// `runs` holds the events, see `chunks`. `lost_through`: the events before this run, up to that seq, were lost while the disk was
-/// full; `NULL` almost always. `sessions.bytes` lags behind a little. `message_ids.number` grows in the order in which they came.
+/// full; `NULL` almost always. Version 3 writes runs another way, and reads both. `sessions.bytes` lags behind a little. `message_ids.number` grows in the order in which they came.
 const TABLES: &str = "
     CREATE TABLE sessions (
         key INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -8,13 +8,13 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{FILE, OpenError, SqliteStore};
 use crate::{
-    log::{Doorbell, EventLog, From, Progress},
-    store::{DataDir, DataDirError, Entry, SessionKey, Store},
+    log::{Doorbell, EventLog, From, Journal, Progress},
+    store::{DataDir, DataDirError, Entry, Record, SessionKey, Status, Store},
 };
 
-const EPOCH: &str = "e";
+pub(super) const EPOCH: &str = "e";
 
-fn open(dir: &Path) -> Arc<SqliteStore> {
+pub(super) fn open(dir: &Path) -> Arc<SqliteStore> {
     open_with(dir, 64 << 20)
 }
 
@@ -22,13 +22,24 @@ fn open_with(dir: &Path, backlog: usize) -> Arc<SqliteStore> {
     Arc::new(SqliteStore::open(DataDir::open(dir).unwrap(), backlog).unwrap())
 }
 
-fn log(store: &Arc<SqliteStore>, id: &str, window: usize) -> Arc<EventLog> {
+pub(super) fn log(store: &Arc<SqliteStore>, id: &str, window: usize) -> Arc<EventLog> {
     EventLog::new(id.into(), EPOCH.to_owned(), window, Some(store.clone()))
 }
 
-fn append(log: &EventLog, seqs: impl IntoIterator<Item = u64>, len: usize) {
-    let entry = |seq| Entry { seq, frame: Utf8Bytes::from(format!("{seq}:{}", "x".repeat(len))) };
+pub(super) fn append(log: &EventLog, seqs: impl IntoIterator<Item = u64>, len: usize) {
+    // Letters that no two neighbours have in common at the same place: what is alike takes no room in the file.
+    let letter = |seq: u64, at: usize| char::from(b'a' + u8::try_from((seq + at as u64) % 26).unwrap());
+    let text = |seq| (0..len).map(|at| letter(seq, at)).collect::<String>();
+    let entry = |seq| Entry { seq, frame: Utf8Bytes::from(format!("{seq}:{}", text(seq))) };
     log.append(&mut seqs.into_iter().map(entry).collect());
+}
+
+pub(super) fn record(status: Status, last_active_at: u64) -> Record {
+    Record { owner: "me".to_owned(), created_at: 1, last_active_at, status, state: "{}".to_owned() }
+}
+
+pub(super) fn put(log: &EventLog, record: Record) {
+    log.append_with(&mut Vec::new(), Journal { record: Some(record), message_ids: vec![] });
 }
 
 /// Reads on until the end. The seqs, and the gaps as 0.

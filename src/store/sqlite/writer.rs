@@ -1,7 +1,7 @@
 //! The one thread that writes: pulls what sessions have gathered, commits it, tells them.
 //!
-//! A commit comes at once when nothing was committed for [`PACE`], otherwise `PACE` after the one before: what a session gives out is
-//! committed within 20 ms and the time that one commit takes. While the file cannot be written it keeps what it has pulled (at
+//! What a session gives out gathers for up to [`GATHER`], and there is a commit each [`PACE`] at most: all is committed within 60 ms
+//! and the time that one commit takes. A command, or much that waits, ends the gathering. While the file cannot be written it keeps what it has pulled (at
 //! most [`CYCLE_BYTES`] and one entry), pulls nothing more, and tries again and again: order is kept, and nothing is pulled twice.
 
 use std::{
@@ -25,12 +25,17 @@ use super::{
     schema::{checkpoint, set_clean},
     tables::{self, Rows},
 };
-use crate::store::{Backlog, Batch, DataDir, Source, StoreCounts, StoreError, StoreHealth};
+use crate::store::{Backlog, Batch, DataDir, SessionKey, Source, StoreCounts, StoreError, StoreHealth};
 
-/// Between the starts of two commits. Short, so that a commit is too: while it runs, deliveries have a core less.
+/// Between the starts of two commits, unless there is more than fits into one.
 const PACE: Duration = Duration::from_millis(20);
-/// How much one commit takes up.
-const CYCLE_BYTES: usize = 8 << 20;
+/// How long a session's events gather: what a commit costs is mostly a row and an index page for each session that is in it, so
+/// with the sessions in turns, each commit has few of them, and more events of each.
+const GATHER: Duration = Duration::from_millis(60);
+/// When so much waits, it is not left to gather.
+const MUCH: usize = 4 << 20;
+/// How much one commit takes up: what `SQLite`'s cache holds, or it would write pages twice.
+const CYCLE_BYTES: usize = 2 << 20;
 /// How much is pulled from one session before it is another's turn; bounds how long its log is locked.
 const PULL_BYTES: usize = 512 << 10;
 /// First and longest wait before a failed commit is tried again.
@@ -78,9 +83,9 @@ impl Counters {
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// Each source at most once: bounded by the number of sessions.
-    dirty: Vec<Arc<dyn Source>>,
-    /// There is a command: do not wait for the pace.
+    /// Each source at most once, and since when: bounded by the number of sessions.
+    dirty: VecDeque<(Instant, Arc<dyn Source>)>,
+    /// There is a command: do not wait.
     urgent: bool,
     /// The store was dropped.
     orphaned: bool,
@@ -105,7 +110,7 @@ impl Shared {
         if queue.ended {
             return;
         }
-        queue.dirty.push(source);
+        queue.dirty.push_back((Instant::now(), source));
         if queue.dirty.len() == 1 {
             self.wake.notify_one();
         }
@@ -126,8 +131,8 @@ type Job = Box<dyn FnOnce(&Connection, &mut Rows) + Send>;
 /// What the writer is asked to do besides pulling. Sent by the store's methods, which wait for the answer; the writer reads it
 /// between commits. Full: the method waits. Closed: the store is closed.
 pub(super) enum Command {
-    /// Say when all that was dirty before is committed.
-    Flush(oneshot::Sender<()>),
+    /// Say when all that was appended before is committed, of one session or of all.
+    Flush { of: Option<SessionKey>, done: oneshot::Sender<()> },
     /// Run this between two commits. It may change any row.
     Run(Job),
     /// Commit all there is, and end.
@@ -153,12 +158,19 @@ pub(super) struct State {
     /// Pulled, and not yet committed.
     in_hand: Vec<(Arc<dyn Source>, Batch)>,
     rows: Rows,
-    flushes: Vec<oneshot::Sender<()>>,
+    flushes: Vec<Flush>,
     closing: Option<oneshot::Sender<Result<(), StoreError>>>,
     last_commit: Option<Instant>,
     failure: Option<Failure>,
     /// Deleted sessions may still have events, or the file free pages.
     to_clear: bool,
+}
+
+/// Somebody waits for what there was.
+struct Flush {
+    /// Where something of it may still be to be pulled, and what was the newest event there.
+    left: Vec<(Arc<dyn Source>, u64)>,
+    done: oneshot::Sender<()>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -190,28 +202,52 @@ impl Writer {
 
     /// Until there is something to do and the pace allows it. `true`: the store was dropped.
     fn wait(&mut self) -> bool {
-        let not_before = match (&self.state.failure, self.state.last_commit) {
-            (Some(failure), _) => Some(failure.retry_at),
-            (None, Some(last)) => Some(last + PACE),
-            (None, None) => None,
-        };
-        let busy = !self.state.sources.is_empty() || !self.state.in_hand.is_empty() || self.state.to_clear;
         let mut queue = self.shared.queue.lock();
-        while !busy && queue.dirty.is_empty() && !queue.urgent {
-            self.shared.wake.wait(&mut queue);
+        while !queue.urgent {
+            match self.due(&queue) {
+                None => self.shared.wake.wait(&mut queue),
+                Some(due) => {
+                    let now = Instant::now();
+                    if due <= now {
+                        break;
+                    }
+                    // Looks now and then whether much waits by now.
+                    self.shared.wake.wait_until(&mut queue, due.min(now + PACE));
+                }
+            }
         }
-        if let Some(until) = not_before {
-            while !queue.urgent && !self.shared.wake.wait_until(&mut queue, until).timed_out() {}
+        let all = mem::take(&mut queue.urgent) || self.is_much();
+        let ripe = Instant::now() + PACE;
+        while let Some((_, source)) = queue.dirty.pop_front_if(|(since, _)| all || *since + GATHER <= ripe) {
+            self.state.sources.push_back(source);
         }
-        queue.urgent = false;
-        self.state.sources.extend(queue.dirty.drain(..));
         queue.orphaned
+    }
+
+    /// When the next commit is due; `None`: never, as things are.
+    fn due(&self, queue: &Queue) -> Option<Instant> {
+        let (state, now) = (&self.state, Instant::now());
+        if let Some(failure) = &state.failure {
+            return Some(failure.retry_at);
+        }
+        if !state.sources.is_empty() {
+            return Some(now);
+        }
+        let gathered = queue.dirty.front().map(|(since, _)| *since + GATHER);
+        let at_once = state.to_clear || gathered.is_some() && self.is_much();
+        let due = if at_once { now } else { gathered? };
+        Some(state.last_commit.map_or(due, |last| due.max(last + PACE)))
+    }
+
+    fn is_much(&self) -> bool {
+        let backlog = &self.shared.backlog;
+        backlog.bytes() > MUCH || backlog.is_high()
     }
 
     fn commands(&mut self) {
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Flush(done) => self.state.flushes.push(done),
+                Command::Flush { of, done } => self.flush(of.as_ref(), done),
                 Command::Close(done) => self.state.closing = Some(done),
                 Command::Run(run) => {
                     run(&self.conn, &mut self.state.rows);
@@ -219,11 +255,24 @@ impl Writer {
                 }
             }
         }
-        if !self.state.flushes.is_empty() || self.state.closing.is_some() {
-            // Who was told `dirty` before the command may have come after we looked.
-            let mut queue = self.shared.queue.lock();
-            self.state.sources.extend(queue.dirty.drain(..));
+        if self.state.closing.is_some() {
+            self.look_again();
         }
+    }
+
+    /// Who was told `dirty` before a command may have come after we looked.
+    fn look_again(&mut self) {
+        let mut queue = self.shared.queue.lock();
+        self.state.sources.extend(queue.dirty.drain(..).map(|(_, source)| source));
+    }
+
+    /// What is in hand is committed by the next commit that succeeds. For the rest: only what there is now, so that a session that
+    /// always has more keeps nobody waiting.
+    fn flush(&mut self, of: Option<&SessionKey>, done: oneshot::Sender<()>) {
+        self.look_again();
+        let wanted = self.state.sources.iter().filter(|source| of.is_none_or(|key| source.key() == key));
+        let left = wanted.map(|source| (Arc::clone(source), source.last())).collect();
+        self.state.flushes.push(Flush { left, done });
     }
 
     fn pull(&mut self) {
@@ -306,9 +355,13 @@ impl Writer {
     }
 
     fn after_commit(&mut self) {
-        if self.state.sources.is_empty() {
-            for done in self.state.flushes.drain(..) {
-                let _ = done.send(());
+        // Nothing is in hand now: what was given is committed.
+        for mut flush in mem::take(&mut self.state.flushes) {
+            flush.left.retain(|(source, seq)| !source.has_given(*seq));
+            if flush.left.is_empty() {
+                let _ = flush.done.send(());
+            } else {
+                self.state.flushes.push(flush);
             }
         }
         let wal = fs::metadata(&self.wal).map_or(0, |wal| wal.len());

@@ -206,36 +206,75 @@ fn who_attaches_at_the_end_of_the_grace_finds_the_session_up() {
         let agent = world.agent.is_some();
         world.input(Input::Tick);
         world.input(Input::Attached(1));
-        assert!(world.closed.is_none() && !world.state.is_leaving(), "it went to rest under its client");
+        assert!(world.closed.is_none(), "it went to rest under its client");
         assert_eq!(json!(world.state.summary().status), "active");
         assert_eq!(agent, ran);
     }
 }
 
+/// Whoever wanted it waited until its agent was gone, and with them everything else on their connections.
 #[test]
-fn a_session_that_leaves_takes_no_commands_and_one_that_drains_does() {
-    for ran in [false, true] {
+fn a_session_that_goes_to_rest_stays_when_it_is_wanted() {
+    for ends in [false, true] {
         let mut world = stored();
         world.attach(true);
+        world.say("x");
         world.settle();
-        if ran {
-            world.say("x");
-            world.settle();
-        }
-        assert!(!world.state.is_leaving());
         world.input(Input::Attached(0));
         world.pass(Duration::from_secs(601));
         assert!(world.closed.is_none(), "the agent has not gone yet");
-        // The task leaves them in the mailbox; who sent them looks again when it is gone.
-        assert!(world.state.is_leaving());
+        assert_eq!(json!(world.state.summary().status), "dormant");
+        world.command(Command::ConfigQuery);
+        assert_eq!(json!(world.state.summary().status), "dormant", "who only looks does not want it");
+        if ends {
+            let ended = world.command(end());
+            world.settle();
+            assert_eq!(world.closed, Some(Closing::Ended(EndReason::Client)));
+            assert_eq!(world.events.last().unwrap()["request_id"], ended);
+            continue;
+        }
+        world.attach(false);
+        let id = world.say("y");
         world.settle();
-        assert_eq!(world.closed, Some(if ran { Closing::Dormant } else { Closing::Removed }));
+        assert_eq!(world.result_of(&id)["subtype"], "success");
+        assert_eq!((world.plans.len(), world.plans[1].resume), (2, true));
+        assert!(world.closed.is_none());
+        assert!(world.all("warning").is_empty(), "nobody sees it");
+        // And the next time it goes.
+        world.input(Input::Attached(0));
+        world.pass(Duration::from_secs(601));
+        world.settle();
+        assert_eq!(world.closed, Some(Closing::Dormant));
     }
+}
+
+#[test]
+fn a_session_that_goes_to_rest_goes_when_the_server_goes_down() {
+    let mut world = stored();
+    world.attach(true);
+    world.say("x");
+    world.settle();
+    world.input(Input::Attached(0));
+    world.pass(Duration::from_secs(601));
+    world.input(Input::Drain { until: world.instant });
+    let late = world.say("y");
+    assert_eq!(world.reply_to(&late)["code"], "agent_unavailable");
+    world.settle();
+    assert_eq!(world.closed, Some(Closing::Dormant));
+}
+
+#[test]
+fn a_session_that_is_removed_is_none_any_more() {
     let mut world = stored();
     world.attach(true);
     world.settle();
-    world.input(Input::Drain { until: world.instant });
-    assert!(!world.state.is_leaving());
+    assert!(!world.state.is_being_removed());
+    world.input(Input::Attached(0));
+    assert!(world.closed.is_none() && world.state.is_being_removed());
+    let late = world.say("x");
+    assert_eq!(world.reply_to(&late)["code"], "unknown_session");
+    world.settle();
+    assert_eq!(world.closed, Some(Closing::Removed));
 }
 
 #[test]

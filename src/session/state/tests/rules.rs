@@ -100,6 +100,63 @@ fn rules_that_come_while_the_agent_starts_reach_it() {
     assert_eq!(world.plans.len(), 1);
 }
 
+/// The agent that had just been started was ended for another one.
+#[test]
+fn settings_that_come_while_the_agent_starts_reach_it() {
+    let fields = json!({"model":"m","permission_mode":"plan","max_thinking_tokens":5});
+    let fields: ConfigUpdateFields = serde_json::from_value(fields).unwrap();
+    for spawned in [false, true] {
+        let mut world = World::new();
+        world.attach(true);
+        if spawned {
+            world.spawned(Ok(()));
+        }
+        let changed = world.command(Command::ConfigUpdate(fields.clone()));
+        assert_eq!(world.all("config_updated")[0]["request_id"], changed);
+        let id = world.say("x");
+        world.settle();
+        assert_eq!(world.plans.len(), 1);
+        let told = ["initialize", "set_permission_mode", "set_model", "set_max_thinking_tokens", "user"];
+        assert_eq!(world.heard(), told);
+        assert_eq!(world.result_of(&id)["subtype"], "success");
+    }
+    // Before it is started at all.
+    let mut world = World::new();
+    world.command(Command::ConfigUpdate(fields));
+    world.say("x");
+    world.settle();
+    assert_eq!((world.plans.len(), world.heard()), (1, vec!["initialize".to_owned(), "user".to_owned()]));
+    assert_eq!(world.plans[0].config.model.as_deref(), Some("m"));
+}
+
+#[test]
+fn settings_that_need_another_process_replace_the_one_that_starts_once() {
+    let fields = json!({"model":"m","max_turns":7});
+    let fields: ConfigUpdateFields = serde_json::from_value(fields).unwrap();
+    let mut world = World::new();
+    world.attach(true);
+    world.command(Command::ConfigUpdate(fields.clone()));
+    world.spawned(Ok(()));
+    world.command(Command::ConfigUpdate(fields));
+    let id = world.say("x");
+    world.settle();
+    assert_eq!(world.result_of(&id)["subtype"], "success");
+    assert_eq!((world.plans.len(), world.plans[1].config.max_turns), (2, Some(7)));
+    assert_eq!(world.heard(), ["initialize", "user"]);
+    assert_eq!(world.told, ["x"]);
+}
+
+/// What it refuses, a new process has.
+#[test]
+fn a_setting_that_an_agent_refuses_as_it_comes_up_comes_with_the_next_one() {
+    let mut world = World::new();
+    world.manners.refuses = Some("set_model");
+    world.attach(true);
+    world.command(Command::ConfigUpdate(serde_json::from_value(json!({"model":"m"})).unwrap()));
+    world.settle();
+    assert_eq!((world.plans.len(), world.plans[1].config.model.as_deref()), (2, Some("m")));
+}
+
 #[test]
 fn what_the_agent_cannot_change_is_applied_by_a_restart_that_nobody_sees() {
     let mut world = World::new();

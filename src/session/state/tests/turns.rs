@@ -340,6 +340,28 @@ fn a_turn_of_the_agents_own_has_a_result_of_its_own() {
     assert_eq!(results[1]["request_id"], *id);
 }
 
+/// The turn may have been the message's own: it was run again by the next agent, tools and all.
+#[test]
+fn a_message_that_may_have_been_begun_is_not_run_again() {
+    for (read, runs) in [(true, 1), (false, 2)] {
+        let mut world = up();
+        let agent = world.agent.as_mut().unwrap();
+        let steps = [agent.text("news"), vec![super::agent::Step::End]].concat();
+        agent.begin_own_turn(steps.into());
+        let id = world.say("x");
+        while world.all("assistant_message_start").is_empty() {
+            assert!(world.step());
+        }
+        assert_eq!(world.all("assistant_message_start")[0]["request_id"], json!(null));
+        world.ends(died_before_reading(u64::from(!read)));
+        world.settle();
+        let result = world.result_of(&id);
+        assert_eq!(result["error_code"] == "agent_exited", read, "{result}");
+        assert_eq!(world.told.len(), runs);
+        assert_eq!(world.all("result").len(), 1);
+    }
+}
+
 /// They carried the `request_id` of the message that waited.
 #[test]
 fn events_of_the_agents_own_turn_do_not_stem_from_the_message_that_waits() {
