@@ -144,7 +144,7 @@ impl Guest {
         let handled = self.dispatch.remote_text(&self.client, &owner.into(), &text).await;
         drop(text);
         let Some(mut handled) = handled else {
-            return self.post.send(&self.door, Head::NotHere { n }, Vec::new()).await;
+            return self.post.answer(&self.door, Head::NotHere { n }, Vec::new()).await;
         };
         let place = handled.answer.cursor.take().map(|cursor| {
             let hold = cursor.hold(&self.client.doorbell);
@@ -158,7 +158,7 @@ impl Guest {
             }
         });
         let head = Head::Answer { n, bad: handled.bad, place };
-        self.post.send(&self.door, head, handled.answer.frames).await;
+        self.post.answer(&self.door, head, handled.answer.frames).await;
     }
 
     async fn let_go(&mut self, news: &mut Vec<CursorId>) {

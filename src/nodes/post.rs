@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
@@ -15,6 +16,8 @@ use crate::store::{NodeId, SharedStore, Store, StoreError};
 
 /// Bytes of letters that this node may be sending at once; who sends more waits.
 const IN_FLIGHT: usize = 64 << 20;
+/// How often, in the time of a lease, an answer is tried to a node that seems to be gone.
+const ANSWER_PAUSES: u32 = 20;
 /// What a letter counts at least, and the unit.
 const UNIT: usize = 1 << 10;
 
@@ -98,6 +101,19 @@ impl Post {
         let units = units.min(u32::try_from(IN_FLIGHT / UNIT).unwrap_or(u32::MAX));
         let _room = self.room.acquire_many(units).await.map_err(|_| StoreError::Closed)?;
         shared.send(to, letter).await
+    }
+
+    /// Sends an answer. Who asked may be without a lease for a moment (it stood still, and has just come back): it is given the time to
+    /// get one, as it waits.
+    pub(super) async fn answer(&self, to: &NodeId, head: Head, bodies: Vec<Utf8Bytes>) {
+        let pause = self.store.shared().map_or(Duration::ZERO, SharedStore::lease) / ANSWER_PAUSES;
+        for _ in 0..ANSWER_PAUSES {
+            match self.deliver(to, head.clone(), bodies.clone()).await {
+                Err(StoreError::Gone) => tokio::time::sleep(pause).await,
+                Err(problem) => return log::warn!("an answer to gateway {to} was lost: {problem}"),
+                Ok(()) => return,
+            }
+        }
     }
 
     /// Sends a letter. If it is lost, whoever waits at the other end finds out by itself.
