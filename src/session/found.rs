@@ -10,7 +10,7 @@ use crate::store::StoreError;
 pub enum Found {
     /// A session at work.
     Live(SessionHandle),
-    /// One that rests; [`Registry::open`] wakes it.
+    /// One that rests; [`Registry::open`](super::Registry::open) wakes it.
     Dormant(SessionSummary),
     /// One that is over.
     Ended(SessionSummary),
