@@ -449,6 +449,8 @@ impl Registry {
             let LetGo::Yes(resting) = self.let_go(&expired) else { continue };
             match store.delete(&expired.key, &expired.epoch).await {
                 Ok(()) => log::info!("session {}: deleted from the store", expired.key),
+                // Somebody has just taken it up.
+                Err(StoreError::Refused) => {}
                 Err(problem) => {
                     self.put_back(&expired, resting);
                     outcome = Err(problem);

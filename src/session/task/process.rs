@@ -143,7 +143,7 @@ impl SessionTask {
         self.log.close_moved();
         self.warm = None;
         if let Some(starting) = self.starting.take()
-            && let Ok((agent, output)) = starting.await
+            && let Ok(Ok((agent, output))) = tokio::time::timeout(ABANDON, starting).await
         {
             self.agent = Some(agent);
             self.output = Some(output);
