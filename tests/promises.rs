@@ -32,8 +32,10 @@ fn modules(dir: &Path) -> HashMap<String, String> {
 #[test]
 fn every_test_that_is_named_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut modules_of: HashMap<&str, _> =
-        ["rel", "it", "nodes"].into_iter().map(|name| (name, modules(&root.join("tests").join(name)))).collect();
+    let mut modules_of: HashMap<&str, _> = ["rel", "it", "nodes"]
+        .into_iter()
+        .map(|name| (name, modules(&root.join("tests").join(name))))
+        .collect();
     modules_of.insert("lib", modules(&root.join("src")));
     let text = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
     let mut named = 0;

@@ -8,8 +8,9 @@ use crate::harness::{Client, Gateway, Lab, Options, wait};
 use crate::proxy::Proxy;
 use crate::redis::Redis;
 
-/// The lease of most tests' gateways: short, so that takeovers are quick.
-pub(crate) const LEASE: &str = "1s";
+/// The lease of most tests' gateways: short, so that takeovers are quick, and not so short that a gateway on a machine that is busy
+/// with other things loses it.
+pub(crate) const LEASE: &str = "3s";
 
 /// A Redis, and the laboratory where its gateways run.
 pub(crate) struct Cluster {

@@ -60,7 +60,7 @@ fn after_a_kill_another_gateway_goes_on() {
     // Who was attached at the other gateway is sent to look for the session; who comes anew waits for it.
     assert_eq!(here.closed(), 1006);
     let (mut back, info) = come_back(&other, "s", &here.events, &epoch);
-    println!("taken over after {:?}, with a lease of 1 s", killed.elapsed());
+    println!("taken over after {:?}, with a lease of 3 s", killed.elapsed());
     assert_eq!((&info["replay"], &info["epoch"]), (&json!("ok"), &epoch));
     assert_eq!(there.closed(), 1012);
     goes_on(&mut back, &work);
@@ -129,7 +129,7 @@ fn a_gateway_that_stood_still_reaches_nobody_and_stops_its_agent() {
     let stopped = Instant::now();
     assert_eq!(there.closed(), 1012);
     let (mut back, info) = come_back(&other, "s", &there.events, &epoch);
-    println!("taken over from who stands still after {:?}, with a lease of 1 s", stopped.elapsed());
+    println!("taken over from who stands still after {:?}, with a lease of 3 s", stopped.elapsed());
     assert_eq!(info["replay"], "ok");
     assert_eq!(back.answer(&running, "result")["error_code"], "agent_exited");
     assert_eq!(back.hear("and on"), "echo: and on");
