@@ -1,7 +1,7 @@
 //! What gateways write to each other: a line of JSON, and behind it the frames as they are.
 //!
 //! Both ends run the same version or neighbouring ones: what cannot be read is dropped, and whoever waits for an answer is told after
-//! [`ASK`](super::ASK).
+//! [`ASK`](super::router::ASK).
 
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
