@@ -5,13 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::handlers::Tries;
 use super::{Context, Handled, Handler};
 use crate::protocol::parse::FrameError;
 use crate::protocol::{ErrorCode, SessionSummary};
 use crate::session::{Client, Listed};
 
-/// How often a message follows a session that moves on while it is handled.
-const TRIES: usize = 5;
 /// What is answered where it comes in, whatever session it names.
 const HERE: &[&str] = &["new_session", "session_list", "heartbeat"];
 
@@ -60,7 +59,11 @@ impl Context<'_> {
     ) -> Result<Handled, FrameError> {
         let session = self.header.session_id.as_deref().unwrap_or_default();
         let goes_after = !session.is_empty() && !HERE.contains(&self.header.kind);
-        for last in (0..TRIES).rev() {
+        let gone =
+            || FrameError::of(&self.header, ErrorCode::Internal, "the session does not answer".to_owned());
+        let mut outcome = Err(gone());
+        let mut tries = Tries::default();
+        while tries.next().await {
             if goes_after && !self.dispatch.registry.is_here(session) {
                 let errand = Errand { client: self.client, owner: self.owner, session, text: self.text };
                 match elsewhere.route(errand).await {
@@ -69,12 +72,12 @@ impl Context<'_> {
                     Routed::Failed(code, why) => return Err(FrameError::of(&self.header, code, why)),
                 }
             }
-            let outcome = handler(self).await;
-            if outcome.is_ok() || last == 0 || !self.moved.swap(false, Ordering::Relaxed) {
-                return outcome.map(Handled::of);
+            outcome = handler(self).await;
+            if outcome.is_ok() || !self.moved.swap(false, Ordering::Relaxed) {
+                break;
             }
         }
-        Err(FrameError::of(&self.header, ErrorCode::Internal, "the session does not answer".to_owned()))
+        outcome.map(Handled::of)
     }
 
     /// Handles the message if its session is here, and stays.

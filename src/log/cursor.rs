@@ -9,7 +9,7 @@ use super::{
     event_log::{EventLog, Here},
     hold::Hold,
 };
-use crate::store::{Chunk, Store};
+use crate::store::{Chunk, Store, StoreError};
 
 /// How a read ended. Frames may have been added to `out` in every case but [`Gap`](Self::Gap).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +109,11 @@ impl Cursor {
                 Progress::Gap { first_seq: next }
             }
             Ok(Chunk::Entries(_) | Chunk::End) => self.skip_to(floor),
+            // It is there, and will be read when the store is back.
+            Err(StoreError::Away(problem)) => {
+                ::log::warn!("session {}: events after {} must wait: {problem}", self.log.key(), self.after);
+                Progress::More
+            }
             Err(error) => {
                 // Live delivery is worth more than a place in a history that cannot be read.
                 ::log::error!(

@@ -290,7 +290,8 @@ impl EventLog {
 
     /// Nothing follows: cursors deliver what is left and then say [`Progress::Closed`]. Only the first end counts.
     pub fn close(&self) {
-        self.end(Ending::Closed);
+        // Without the tenure that is not this log's to say.
+        self.end(if self.is_held() { Ending::Closed } else { Ending::Moved });
     }
 
     /// Nothing follows here, but elsewhere: as [`close`](Self::close), and cursors say [`Progress::Moved`].
@@ -366,11 +367,12 @@ impl EventLog {
         out: &mut Vec<Utf8Bytes>,
         max_bytes: usize,
     ) -> Here {
-        if !self.is_held() {
+        let mut state = self.state.lock();
+        // What was closed in order was all said under the tenure, which is released after that.
+        if state.ending != Some(Ending::Closed) && !self.is_held() {
             // Another node may have the session by now: what was not read yet is read there, as far as it was stored.
             return Here::Done(Progress::Moved);
         }
-        let mut state = self.state.lock();
         let floor = state.window.floor();
         if *after < floor {
             if let Some(store) = self.kept_by(&state) {

@@ -53,7 +53,12 @@ impl Guests {
             log::error!("{MAX_GUESTS} connections of other gateways use sessions here: no more");
             return;
         }
-        let mailbox = table.entry((door.clone(), connection)).or_insert_with(|| {
+        let place = (door.clone(), connection);
+        // Its task ended by a fault: the next one begins anew.
+        if table.get(&place).is_some_and(mpsc::Sender::is_closed) {
+            table.remove(&place);
+        }
+        let mailbox = table.entry(place).or_insert_with(|| {
             // From the reader of the inbox to the guest's task. Full: dropped, and the other side gives up waiting. Closed: it has
             // ended, and is not in the table.
             let (mailbox, questions) = mpsc::channel(MAILBOX);

@@ -2,14 +2,20 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::letter::Head;
 use super::post::Post;
 use crate::session::{Client, ClientId};
 use crate::store::NodeId;
+
+/// How often a goodbye is said that is not heard, and the time between two.
+const GOODBYES: u32 = 40;
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// By connection: the way to it, and who is to be told when it ends.
 #[derive(Debug, Default)]
@@ -45,8 +51,25 @@ impl Legs {
             () = post.done.cancelled() => return,
         }
         let leg = self.table.lock().remove(&client.id);
-        for node in leg.into_iter().flat_map(|leg| leg.nodes) {
-            post.send(&node, Head::Goodbye { connection: client.id.0 }, Vec::new()).await;
+        let mut nodes: Vec<_> = leg.into_iter().flat_map(|leg| leg.nodes).collect();
+        // Said until it was heard: the other side keeps the session for this connection. A node that is gone needs no goodbye, but
+        // one whose lease is merely not renewed yet does.
+        for _ in 0..GOODBYES {
+            let mut left = Vec::new();
+            for node in nodes {
+                let head = Head::Goodbye { connection: client.id.0 };
+                if post.deliver(&node, head, Vec::new()).await.is_err() {
+                    left.push(node);
+                }
+            }
+            if left.is_empty() {
+                return;
+            }
+            nodes = left;
+            tokio::select! {
+                () = sleep(AGAIN) => {}
+                () = post.done.cancelled() => return,
+            }
         }
     }
 

@@ -27,9 +27,9 @@ mod post;
 mod router;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -46,6 +46,8 @@ use mirrors::Mirrors;
 use post::Post;
 use watch::Watch;
 
+/// How long a node that had guests here and has no lease may be gone before it is not waited for any more.
+const FORGOTTEN: Duration = Duration::from_hours(1);
 /// How long the room's tasks get for their end.
 const END: Duration = Duration::from_secs(2);
 
@@ -59,7 +61,7 @@ pub struct Nodes {
     guests: Arc<Guests>,
     watch: Watch,
     /// Nodes whose guests were forgotten when they had no lease. If one comes back, it is told.
-    forgotten: Mutex<BTreeSet<NodeId>>,
+    forgotten: Mutex<BTreeMap<NodeId, Instant>>,
 }
 
 impl Nodes {
@@ -120,9 +122,10 @@ impl Nodes {
                 let question = Question { n, owner, text };
                 self.guests.ask(door, connection, question, &self.post, dispatch);
             }
-            Head::Answer { n, .. } | Head::NotHere { n } | Head::Listed { n } => {
-                self.post.answered(n, letter);
-            }
+            Head::Answer { n, place, .. } => self.post.answered(n, letter, |letter, doorbell| {
+                self.mirrors.attach(&letter.from, place?, doorbell, &self.post.tasks)
+            }),
+            Head::NotHere { n } | Head::Listed { n } => self.post.answered(n, letter, |_, _| None),
             Head::Notice { connection } => {
                 if let Some(notice) = only_body(letter) {
                     self.legs.notice(connection, notice);
@@ -153,10 +156,12 @@ impl Nodes {
 
     /// Forgets the guests of nodes that are gone; gives those that were gone and are there again.
     fn came_back(&self, alive: &BTreeSet<NodeId>) -> Vec<NodeId> {
+        let now = Instant::now();
         let mut forgotten = self.forgotten.lock();
-        forgotten.extend(self.guests.forget(|node| !alive.contains(node)));
-        let back = forgotten.iter().filter(|node| alive.contains(node)).cloned().collect();
-        forgotten.retain(|node| !alive.contains(node));
+        forgotten
+            .extend(self.guests.forget(|node| !alive.contains(node)).into_iter().map(|node| (node, now)));
+        let back = forgotten.keys().filter(|node| alive.contains(node)).cloned().collect();
+        forgotten.retain(|node, since| !alive.contains(node) && now.duration_since(*since) < FORGOTTEN);
         back
     }
 }

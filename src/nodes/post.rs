@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::letter::{Head, Letter};
+use crate::log::{Cursor, Doorbell};
 use crate::store::{NodeId, SharedStore, Store, StoreError};
 
 /// Bytes of letters that this node may be sending at once; who sends more waits.
@@ -28,7 +29,7 @@ pub(super) struct Post {
     me: NodeId,
     next: AtomicU64,
     /// Questions that are open, by their numbers.
-    open: Mutex<HashMap<u64, oneshot::Sender<Letter>>>,
+    open: Mutex<HashMap<u64, Waiting>>,
     room: Semaphore,
     /// All of the room's tasks.
     pub(super) tasks: TaskTracker,
@@ -36,12 +37,27 @@ pub(super) struct Post {
     pub(super) done: CancellationToken,
 }
 
+/// An answer, and the cursor at the place that it names.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) letter: Letter,
+    pub(super) cursor: Option<Cursor>,
+}
+
+/// Somebody who asked.
+#[derive(Debug)]
+struct Waiting {
+    answer: oneshot::Sender<Reply>,
+    /// What rings where the answer names a place in a log; `None`: it names none.
+    doorbell: Option<Doorbell>,
+}
+
 /// A question that was not answered yet. Dropped: nobody waits any more.
 #[derive(Debug)]
 pub(super) struct Open<'a> {
     post: &'a Post,
     pub(super) n: u64,
-    pub(super) answer: oneshot::Receiver<Letter>,
+    pub(super) answer: oneshot::Receiver<Reply>,
 }
 
 impl Drop for Open<'_> {
@@ -74,17 +90,25 @@ impl Post {
     }
 
     /// Makes a question's number.
-    pub(super) fn question(&self) -> Open<'_> {
+    pub(super) fn question(&self, doorbell: Option<&Doorbell>) -> Open<'_> {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
-        self.open.lock().insert(n, sender);
+        self.open.lock().insert(n, Waiting { answer: sender, doorbell: doorbell.cloned() });
         Open { post: self, n, answer }
     }
 
-    /// The answer to a question has come.
-    pub(super) fn answered(&self, n: u64, letter: Letter) {
-        if let Some(asker) = self.open.lock().remove(&n) {
-            let _ = asker.send(letter);
+    /// The answer to a question has come. `attach` makes the cursor at the place that it names: at once, because the next letter may
+    /// say that the session has moved on.
+    pub(super) fn answered(
+        &self,
+        n: u64,
+        letter: Letter,
+        attach: impl FnOnce(&Letter, &Doorbell) -> Option<Cursor>,
+    ) {
+        let waiting = self.open.lock().remove(&n);
+        if let Some(Waiting { answer, doorbell }) = waiting {
+            let cursor = doorbell.and_then(|doorbell| attach(&letter, &doorbell));
+            let _ = answer.send(Reply { letter, cursor });
         }
     }
 

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use super::Nodes;
 use super::guests::only_body;
 use super::letter::{Head, Letter};
+use super::post::Reply;
 use crate::dispatch::{Elsewhere, Errand, Handled, Routed};
 use crate::protocol::{ErrorCode, SessionSummary};
 use crate::session::{Answer, Listed, newest_first};
@@ -87,7 +88,7 @@ impl Nodes {
 
     async fn ask(&self, node: &NodeId, errand: &Errand<'_>) -> Asked {
         let Some(shared) = self.post.shared() else { return Asked::Gone };
-        let mut question = self.post.question();
+        let mut question = self.post.question(Some(&errand.client.doorbell));
         self.legs.note(errand.client, node, &self.post);
         let head =
             Head::Ask { n: question.n, connection: errand.client.id.0, owner: errand.owner.to_string() };
@@ -104,20 +105,12 @@ impl Nodes {
         tokio::select! {
             biased;
             letter = &mut question.answer => match letter {
-                Ok(letter) => self.answered(letter, errand),
+                Ok(reply) => answered(reply),
                 Err(_) => Asked::Failed("the gateway is going down"),
             },
             () = self.watch.gone(node, patience) => Asked::Gone,
             () = tokio::time::sleep(ASK) => Asked::Failed("the session's gateway does not answer; try again"),
         }
-    }
-
-    fn answered(&self, letter: Letter, errand: &Errand<'_>) -> Asked {
-        let Letter { from, head, bodies } = letter;
-        let Head::Answer { bad, place, .. } = head else { return Asked::NotHere };
-        let cursor = place
-            .and_then(|place| self.mirrors.attach(&from, place, &errand.client.doorbell, &self.post.tasks));
-        Asked::Answered(Handled { answer: Answer { frames: bodies, cursor }, bad })
     }
 
     /// Asks the nodes that run some of the listed sessions how these are. Who does not say so in time: it stays as the records have it.
@@ -134,11 +127,11 @@ impl Nodes {
     }
 
     async fn ask_list(&self, node: &NodeId, owner: &str) -> Option<Vec<SessionSummary>> {
-        let mut question = self.post.question();
+        let mut question = self.post.question(None);
         let head = Head::List { n: question.n, owner: owner.to_owned() };
         self.post.deliver(node, head, Vec::new()).await.ok()?;
-        let letter = (&mut question.answer).await.ok()?;
-        serde_json::from_str(&only_body(letter)?).ok()
+        let reply = (&mut question.answer).await.ok()?;
+        serde_json::from_str(&only_body(reply.letter)?).ok()
     }
 
     /// Answers the question of another node's.
@@ -146,6 +139,12 @@ impl Nodes {
         let list = serde_json::to_string(&self.registry.list_live(&owner)).unwrap_or_default();
         self.post.send(&node, Head::Listed { n }, vec![list.into()]).await;
     }
+}
+
+fn answered(Reply { letter, cursor }: Reply) -> Asked {
+    let Letter { head, bodies, .. } = letter;
+    let Head::Answer { bad, .. } = head else { return Asked::NotHere };
+    Asked::Answered(Handled { answer: Answer { frames: bodies, cursor }, bad })
 }
 
 fn failed(why: &str) -> Routed {

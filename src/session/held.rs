@@ -86,9 +86,18 @@ impl Drop for Claimed {
         let (tenure, next_seq) = (Arc::clone(&self.tenure), self.next_seq);
         self.registry.tasks.spawn(async move {
             let Some(shared) = registry.shared_store() else { return };
-            if let Err(problem) = shared.release(&key, &tenure, next_seq).await {
-                log::warn!("session {key}: not given back: {problem}");
+            let until = Instant::now() + 10 * shared.lease() + PATIENCE;
+            loop {
+                match shared.release(&key, &tenure, next_seq).await {
+                    Ok(()) | Err(StoreError::Refused) => return,
+                    Err(problem) => log::warn!("session {key}: not given back yet: {problem}"),
+                }
+                // From here on it can be claimed anew, also by this node; then the release is refused.
                 tenure.lose();
+                if Instant::now() > until || registry.is_draining() {
+                    return;
+                }
+                tokio::time::sleep(LONGEST).await;
             }
         });
     }
@@ -163,7 +172,16 @@ impl Registry {
             if self.is_draining() {
                 return Err(OpenError::Draining);
             }
-            let wait = match shared.claim(&key, create).await? {
+            let claim = match shared.claim(&key, create).await {
+                // It may have been given and nobody heard: asked again, it is given again.
+                Err(StoreError::Away(problem)) if Instant::now() + LONGEST < until => {
+                    log::warn!("session {key}: not claimed yet: {problem}");
+                    tokio::time::sleep(AGAIN).await;
+                    continue;
+                }
+                claim => claim?,
+            };
+            let wait = match claim {
                 Claim::Mine { tenure, stored } => {
                     let epoch = stored.as_ref().map(|stored| stored.epoch.clone());
                     let epoch = epoch.or_else(|| new.as_ref().map(|(epoch, _)| epoch.clone()));
@@ -199,7 +217,7 @@ impl Registry {
         tenure: &Arc<Tenure>,
     ) -> Result<SessionHandle, OpenError> {
         let id: Arc<str> = stored.key.as_str().into();
-        if stored.record.as_ref().is_some_and(|record| *record.owner != **owner) {
+        if stored.record.as_ref().is_none_or(|record| *record.owner != **owner) {
             return Err(OpenError::Unknown);
         }
         let store = self.shared().store.clone().ok_or(OpenError::Unknown)?;

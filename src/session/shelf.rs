@@ -203,9 +203,13 @@ pub(super) async fn settle(store: &dyn Store, id: Option<&Arc<str>>) -> bool {
 /// A session that is not in memory.
 pub(super) async fn look_up(store: &dyn Store, id: &Arc<str>, owner: &str) -> Result<Found, StoreError> {
     let stored = store.session(&Arc::clone(id).into()).await?;
-    // One that has not ended and was not in memory is just being made or deleted, unless others may have it.
-    let ended = stored.filter(|stored| store.shared().is_some() || stored.ended().is_some());
-    Ok(ended.map_or(Found::Unknown, |stored| Resting::of(stored).0.found_by(owner)))
+    // One that has not ended and was not in memory is just being made or deleted, unless others may have it. Of one without a record
+    // nothing is known but that somebody wanted it: it is yet to be made.
+    let known = stored.filter(|stored| match store.shared() {
+        Some(_) => stored.record.is_some(),
+        None => stored.ended().is_some(),
+    });
+    Ok(known.map_or(Found::Unknown, |stored| Resting::of(stored).0.found_by(owner)))
 }
 
 /// What the store has of a session that rests; waits for it where it does not have everything yet.

@@ -28,11 +28,11 @@ const PAUSES: [Duration; 5] = [
 
 /// The looks at a session that is just changing.
 #[derive(Debug, Default)]
-struct Tries(usize);
+pub(in crate::dispatch) struct Tries(usize);
 
 impl Tries {
     /// Waits until it is time for the next one. False: there have been enough.
-    async fn next(&mut self) -> bool {
+    pub(in crate::dispatch) async fn next(&mut self) -> bool {
         let Some(pause) = PAUSES.get(self.0) else { return false };
         self.0 += 1;
         if !pause.is_zero() {
@@ -121,7 +121,11 @@ impl Context<'_> {
                 self.moved.store(true, Ordering::Relaxed);
                 ErrorCode::AgentUnavailable
             }
-            OpenError::Draining => ErrorCode::AgentUnavailable,
+            OpenError::Draining => {
+                // Others may have it in a moment.
+                self.may_have_moved();
+                ErrorCode::AgentUnavailable
+            }
             OpenError::Directory => ErrorCode::InvalidCwd,
             OpenError::Store | OpenError::Unreadable => ErrorCode::Internal,
         };

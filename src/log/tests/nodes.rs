@@ -129,3 +129,30 @@ fn a_log_whose_tenure_is_lost_takes_and_gives_nothing() {
         "not even what came before and was not read"
     );
 }
+
+/// The tenure is released after the last words: who reads slowly gets them all the same.
+#[test]
+fn a_log_that_came_to_its_end_in_order_gives_all_of_it() {
+    let tenure = Tenure::new(1, Lease::until(Instant::now() + Duration::from_mins(10)));
+    let store = FakeStore::new(1 << 20);
+    let held = Some(Arc::clone(&tenure));
+    let log = EventLog::restore_held("s".into(), "e".to_owned(), 1 << 20, Some(store as _), 1, 0, held);
+    let bell = Doorbell::new();
+    let mut cursor = log.attach(after(0), &bell).cursor;
+    append(&log, [1, 2]);
+    log.close();
+    tenure.lose();
+    log.close_moved();
+    assert_eq!(read(&mut cursor, 1000), (vec![1, 2], Progress::Closed));
+}
+
+#[test]
+fn a_log_without_its_tenure_cannot_come_to_its_end() {
+    let tenure = Tenure::new(1, Lease::until(Instant::now() + Duration::from_mins(10)));
+    let store = FakeStore::new(1 << 20);
+    let held = Some(Arc::clone(&tenure));
+    let log = EventLog::restore_held("s".into(), "e".to_owned(), 1 << 20, Some(store as _), 1, 0, held);
+    tenure.lose();
+    log.close();
+    assert_eq!(log.ending(), Some(Ending::Moved));
+}
