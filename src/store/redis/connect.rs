@@ -4,6 +4,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use redis::{
     AsyncConnectionConfig, Cmd, FromRedisValue, RedisConnectionInfo, RedisError, RedisResult, Value,
     aio::MultiplexedConnection,
@@ -43,18 +44,31 @@ pub(super) enum Trouble {
 }
 
 /// Answers that tell that Redis, not this request, is in trouble.
-const DOWN: [&str; 8] =
-    ["LOADING", "READONLY", "MASTERDOWN", "OOM", "MISCONF", "NOREPLICAS", "BUSY", "CLUSTERDOWN"];
+const DOWN: [&str; 4] = ["LOADING", "OOM", "MISCONF", "BUSY"];
+/// Answers of a Redis that is not, or soon not, the primary: others may be served by another one.
+const ASIDE: [&str; 4] = ["READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN"];
 
 impl Trouble {
     pub(super) fn of(error: &RedisError) -> Self {
         let text = error.to_string();
+        // Redis reports those of a command in a script with the script's own code in some versions.
+        let says = |codes: &[&str]| {
+            let code = error.code().unwrap_or_default();
+            codes.contains(&code) || codes.iter().any(|code| text.contains(&format!("{code} ")))
+        };
         match error.code() {
-            Some(code) if DOWN.contains(&code) => Self::Down(text),
-            // Redis reports those of a command in a script with the script's own code in some versions.
-            Some(_) if DOWN.iter().any(|code| text.contains(&format!("{code} "))) => Self::Down(text),
+            Some(_) if says(&ASIDE) => Self::Silent(text),
+            Some(_) if says(&DOWN) => Self::Down(text),
             None if error.is_io_error() => Self::Silent(text),
             _ => Self::Denied(text),
+        }
+    }
+
+    /// As one finds it who is not sure to have asked the Redis that others ask.
+    pub(super) fn unwitnessed(self) -> Self {
+        match self {
+            Self::Down(text) => Self::Silent(text),
+            other => other,
         }
     }
 
@@ -79,6 +93,8 @@ pub(super) struct Wire {
     connection: MultiplexedConnection,
     /// Cancelled when the connection is over, whoever ended it: requests under way end then.
     over: CancellationToken,
+    /// It is known to be the Redis that others ask too.
+    pub(super) witnessed: bool,
 }
 
 impl Wire {
@@ -154,32 +170,45 @@ impl Connector {
                 self.wire(Box::new(stream), true).await
             }
             Place::Sentinel { sentinels, name } => {
-                let primary = self.primary(sentinels, name).await?;
-                let wire = self.wire(self.tcp(&primary).await?, true).await?;
+                let (primary, is_sure) = self.primary(sentinels, name).await?;
+                let wire = self.primarys_wire(&primary).await;
+                let wire = if is_sure { wire? } else { wire.map_err(Trouble::unwitnessed)? };
+                let wire = Wire { witnessed: is_sure, ..wire };
                 let role: Vec<Value> = self.in_time_ask(&wire, redis::cmd("ROLE")).await?;
                 match role.first() {
                     Some(Value::BulkString(role)) if role == b"master" => Ok(wire),
-                    // So the sentinels, or that Redis, do not know yet: nobody can write there.
+                    // So the sentinels, or that Redis, do not know yet. Others may have found the new one.
                     _ => {
                         wire.hang_up();
-                        Err(Trouble::Down(format!("{primary} is not the primary yet")))
+                        Err(Trouble::Silent(format!("{primary} is not the primary yet")))
                     }
                 }
             }
         }
     }
 
-    /// Asks one sentinel after the other. Only their answer makes what is found there evidence: without it there may be another
-    /// primary by now.
-    async fn primary(&self, sentinels: &[Host], name: &str) -> Result<Host, Trouble> {
+    async fn primarys_wire(&self, primary: &Host) -> Result<Wire, Trouble> {
+        self.wire(self.tcp(primary).await?, true).await
+    }
+
+    /// Asks all sentinels. Where most of them name the same primary, what is found there is evidence; otherwise there may be another
+    /// one by now, on the other side of a split.
+    async fn primary(&self, sentinels: &[Host], name: &str) -> Result<(Host, bool), Trouble> {
+        let answers = join_all(sentinels.iter().map(|sentinel| self.ask_sentinel(sentinel, name))).await;
         let mut problem = String::from("no sentinel is named");
-        for sentinel in sentinels {
-            match self.ask_sentinel(sentinel, name).await {
-                Ok(host) => return Ok(host),
+        let mut named: Vec<(Host, usize)> = Vec::new();
+        for (sentinel, answer) in sentinels.iter().zip(answers) {
+            match answer {
+                Ok(host) => match named.iter_mut().find(|(known, _)| *known == host) {
+                    Some((_, votes)) => *votes += 1,
+                    None => named.push((host, 1)),
+                },
                 Err(trouble) => problem = format!("sentinel {sentinel}: {trouble}"),
             }
         }
-        Err(Trouble::Silent(problem))
+        let most = named.into_iter().max_by_key(|(_, votes)| *votes);
+        let (host, votes) = most.ok_or(Trouble::Silent(problem))?;
+        Ok((host, 2 * votes > sentinels.len()))
     }
 
     async fn ask_sentinel(&self, sentinel: &Host, name: &str) -> Result<Host, Trouble> {
@@ -240,7 +269,7 @@ impl Connector {
             }
             ended.cancel();
         });
-        Ok(Wire { connection, over })
+        Ok(Wire { connection, over, witnessed: true })
     }
 
     async fn in_time<T>(

@@ -130,6 +130,7 @@ impl Sky {
         } else {
             call.arg(weight(batch));
         }
+        call.arg(key.as_str());
         match &batch.record {
             None => call.arg(&["0", "", "", "", "", ""]),
             Some(record) => call
@@ -172,13 +173,16 @@ impl Sky {
             keys::ALL,
             keys::MADE,
             &keys::of(&held.owner),
+            &keys::events(key, &held.epoch),
+            &keys::message_ids(key, &held.epoch),
         ]);
         call.arg(self.node.as_str())
             .arg(held.tenure.fence())
             .arg(key.as_str())
             .arg(&held.epoch)
             .arg(&held.owner)
-            .arg(held.created_at);
+            .arg(held.created_at)
+            .arg(source.last() + 1);
         match RECREATE.run::<bool>(wire, &call).await {
             Ok(true) => Tried::Landed(Self::lost(held, source, 0, 0)),
             // Deleted, or somebody else's: the write will be told.

@@ -6,6 +6,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -51,6 +52,12 @@ enum Slot {
     Held(Arc<Held>),
 }
 
+impl Slot {
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Held(held) if !held.tenure.holds(Instant::now()))
+    }
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Holdings(Mutex<HashMap<SessionKey, Slot>>);
@@ -61,6 +68,11 @@ impl Holdings {
         match self.0.lock().entry(key.clone()) {
             Entry::Vacant(free) => {
                 free.insert(Slot::Claiming);
+                Some(Reservation { holdings: self, key: key.clone() })
+            }
+            // Lost: a release or a claim of it did not come to its end. Redis decides under a new fence.
+            Entry::Occupied(mut lost) if lost.get().is_lost() => {
+                lost.insert(Slot::Claiming);
                 Some(Reservation { holdings: self, key: key.clone() })
             }
             Entry::Occupied(_) => None,

@@ -29,10 +29,12 @@ use super::{
 };
 use crate::store::{Lease, NodeId};
 
+/// How long the connection for the work may give no answer. Large writes may stand before the question.
+const WORK_SILENCE: Duration = Duration::from_secs(30);
 /// Wait before a connection is tried again: the first time, and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 /// How many sessions are given up at once.
-const DISOWN_STEP: usize = 500;
+pub(super) const DISOWN_STEP: usize = 500;
 /// Redis forgets what was said to a node so many leases after its last sign of life.
 pub(super) const INBOX_LEASES: u32 = 10;
 
@@ -127,11 +129,13 @@ impl Keeper {
             let trouble = match connected {
                 Ok(lines) => {
                     wait = AGAIN.0;
-                    let trouble = tokio::select! {
+                    let (trouble, asked) = tokio::select! {
                         trouble = self.keep(&lines) => trouble,
+                        trouble = self.answers(&lines.work) => (trouble, Instant::now()),
                         () = self.link.closed() => return,
                     };
                     self.link.unset();
+                    let trouble = if lines.lease.witnessed { trouble } else { trouble.unwitnessed() };
                     drop(lines);
                     // What is found when it is tried again is the evidence; that a connection ended is none, and nobody's concern
                     // if the next one works.
@@ -139,7 +143,7 @@ impl Keeper {
                         ::log::debug!("store: Redis: {trouble}");
                         continue;
                     }
-                    (trouble, Instant::now())
+                    (trouble, asked)
                 }
                 Err(trouble) => (trouble, asked),
             };
@@ -207,29 +211,38 @@ impl Keeper {
         Ok(())
     }
 
-    /// Renews the lease in time, until something is wrong.
-    async fn keep(&self, lines: &Lines) -> Trouble {
+    /// Renews the lease in time, until something is wrong; when that was asked which found it.
+    async fn keep(&self, lines: &Lines) -> (Trouble, Instant) {
         let wire = &lines.lease;
+        let ended = || (Trouble::Silent("the connection ended".to_owned()), Instant::now());
         loop {
             tokio::select! {
                 () = sleep(self.length / 3) => {}
-                () = lines.work.over() => return Trouble::Silent("the connection ended".to_owned()),
-                () = wire.over() => return Trouble::Silent("the connection ended".to_owned()),
+                () = lines.work.over() => return ended(),
+                () = wire.over() => return ended(),
             }
             let asked = Instant::now();
-            match self.renew(wire).await {
-                Ok(true) => {
-                    if !self.right.lease().prolong(asked + self.length) {
-                        return Trouble::Silent("the lease ran out".to_owned());
-                    }
-                }
+            let renewed = match self.renew(wire).await {
+                Ok(true) if self.right.lease().prolong(asked + self.length) => Ok(()),
+                Ok(true) => Err(Trouble::Silent("the lease ran out".to_owned())),
                 // Redis does not know the node any more: it was away, or has lost its data.
-                Ok(false) => {
-                    if let Err(trouble) = self.settle(lines).await {
-                        return trouble;
-                    }
-                }
-                Err(trouble) => return trouble,
+                Ok(false) => self.settle(lines).await,
+                Err(trouble) => Err(trouble),
+            };
+            if let Err(trouble) = renewed {
+                return (trouble, asked);
+            }
+        }
+    }
+
+    /// Ends when the connection for the work gives no answer: something on the way may have dropped it without a word.
+    async fn answers(&self, work: &Wire) -> Trouble {
+        loop {
+            sleep(WORK_SILENCE / 2).await;
+            match timeout(WORK_SILENCE, work.ask::<String>(&redis::cmd("PING"))).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(trouble)) => return trouble,
+                Err(_) => return Trouble::Silent("the connection for sessions gives no answer".to_owned()),
             }
         }
     }
@@ -257,8 +270,8 @@ impl Keeper {
         let mut add = redis::cmd("SADD");
         add.arg(keys::NODES).arg(self.node.as_str());
         self.in_time(async {
-            wire.ask::<()>(&add).await?;
-            wire.ask::<()>(&set).await
+            wire.ask::<()>(&set).await?;
+            wire.ask::<()>(&add).await
         })
         .await
     }

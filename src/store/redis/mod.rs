@@ -54,7 +54,7 @@ use self::{
     held::Holdings,
     keeper::{Keeper, Right},
     link::Link,
-    scripts::{DELETE, RELEASE},
+    scripts::{DELETE, DISOWN, RELEASE},
     writer::{Flush, Inlet, Writer},
 };
 use super::{
@@ -222,6 +222,14 @@ impl RedisStore {
             RELEASE.run::<u8>(&wire, &call).await?;
             self.holdings.give_up(&held.key, &held.tenure);
         }
+        // What else stands under its name nobody works on.
+        loop {
+            let mut call = DISOWN.call(&[&keys::own(&self.node), keys::REST]);
+            call.arg(self.node.as_str()).arg(keeper::DISOWN_STEP);
+            if DISOWN.run::<usize>(&wire, &call).await? == 0 {
+                break;
+            }
+        }
         wire.ask::<()>(redis::cmd("SREM").arg(keys::NODES).arg(self.node.as_str())).await?;
         let mut gone = redis::cmd("UNLINK");
         gone.arg(keys::node(&self.node)).arg(keys::inbox(&self.node)).arg(keys::wake(&self.node));
@@ -291,14 +299,15 @@ impl Store for RedisStore {
     }
 
     fn expired(&self, retention: Retention) -> Pending<'_, Result<Vec<Expired>, StoreError>> {
-        Box::pin(reader::expired(&self.link, retention))
+        // After Redis was away leases may have run out whose nodes live: theirs are no orphans.
+        Box::pin(reader::expired(&self.link, retention, self.right.may_take().is_ok()))
     }
 
     fn delete<'a>(&'a self, key: &'a SessionKey, epoch: &'a str) -> Pending<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let mut call = flight::delete_call(key, epoch);
             call.arg(self.node.as_str()).arg("").arg(key.as_str()).arg(epoch);
-            call.arg(keeper::millis(flight::TOMBSTONE));
+            call.arg(keeper::millis(flight::TOMBSTONE)).arg(u8::from(self.right.may_take().is_ok()));
             match DELETE.on::<u8>(&self.link, &call).await? {
                 3 => Err(StoreError::Refused),
                 _ => Ok(()),

@@ -5,7 +5,12 @@ use std::time::Duration;
 use redis::Value;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::{connect::Wire, keys, link::Link, scripts::READ};
+use super::{
+    connect::Wire,
+    keys,
+    link::Link,
+    scripts::{READ, RETIRE},
+};
 use crate::store::{
     Chunk, Entry, Expired, NodeId, Record, Retention, SessionKey, Status, StoreError, StoredSession,
 };
@@ -161,10 +166,9 @@ pub(super) async fn nodes(link: &Link) -> Result<Vec<NodeId>, StoreError> {
             alive.push(node);
             continue;
         }
-        let left: u64 = link.look(redis::cmd("SCARD").arg(keys::own(&node))).await?;
-        if left == 0 {
-            link.look::<()>(redis::cmd("SREM").arg(keys::NODES).arg(node.as_str())).await?;
-        }
+        let mut call = RETIRE.call(&[keys::NODES, &keys::node(&node), &keys::own(&node)]);
+        call.arg(node.as_str());
+        RETIRE.on::<bool>(link, &call).await?;
     }
     Ok(alive)
 }
@@ -174,12 +178,18 @@ pub(super) async fn lives(link: &Link, node: &NodeId) -> Result<bool, StoreError
 }
 
 /// See [`Store::expired`](crate::store::Store::expired). Sessions of living nodes are not looked at; those of dead ones count as
-/// dormant.
-pub(super) async fn expired(link: &Link, retention: Retention) -> Result<Vec<Expired>, StoreError> {
+/// dormant, where `orphans` may be taken.
+pub(super) async fn expired(
+    link: &Link,
+    retention: Retention,
+    orphans: bool,
+) -> Result<Vec<Expired>, StoreError> {
     let mut cmd = redis::cmd("ZRANGE");
     cmd.arg(keys::REST).arg(0).arg(EXPIRED);
     let mut ids: Vec<String> = link.look(&cmd).await?;
-    ids.extend(orphans(link).await?);
+    if orphans {
+        ids.extend(orphaned(link).await?);
+    }
     let mut rows = rows(link, &ids).await?;
     let ended = |row: &Row| row.stored.ended().is_some();
     rows.sort_by_key(|row| (!ended(row), row.last_active_at));
@@ -211,7 +221,7 @@ pub(super) async fn used_bytes(link: &Link) -> Result<u64, StoreError> {
 }
 
 /// Sessions of nodes that are gone.
-async fn orphans(link: &Link) -> Result<Vec<String>, StoreError> {
+async fn orphaned(link: &Link) -> Result<Vec<String>, StoreError> {
     let all: Vec<String> = link.look(redis::cmd("SMEMBERS").arg(keys::NODES)).await?;
     let mut orphans = Vec::new();
     for node in all.into_iter().map(NodeId::from) {

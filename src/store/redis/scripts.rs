@@ -32,6 +32,7 @@ scripts! {
     DELETE = "lua/delete.lua";
     READ = "lua/read.lua";
     SEND = "lua/send.lua";
+    RETIRE = "lua/retire.lua";
 }
 
 impl Lua {

@@ -26,6 +26,8 @@ use crate::store::{
 const SEQ_JUMP: u64 = 1_000_000;
 /// Messages that may wait in a node's inbox; a node that reads is never that far behind.
 const MAX_INBOX: usize = 10_000;
+/// Bytes of them, as far as it is known: no letter is added to more than would take so many of its own size.
+const MAX_INBOX_BYTES: usize = 256 << 20;
 
 impl RedisStore {
     async fn claim_it(&self, key: &SessionKey, create: Option<NewSession<'_>>) -> Result<Claim, StoreError> {
@@ -168,7 +170,8 @@ impl SharedStore for RedisStore {
     fn send<'a>(&'a self, to: &'a NodeId, message: Bytes) -> Pending<'a, Result<(), StoreError>> {
         Box::pin(async move {
             let mut call = SEND.call(&[&keys::node(to), &keys::inbox(to)]);
-            call.arg(&*message).arg(MAX_INBOX).arg(millis(self.length * INBOX_LEASES));
+            let limit = (MAX_INBOX_BYTES / message.len().max(1)).clamp(1, MAX_INBOX);
+            call.arg(&*message).arg(limit).arg(millis(self.length * INBOX_LEASES));
             match SEND.on::<u8>(&self.link, &call).await? {
                 0 => Err(StoreError::Gone),
                 2 => Err(StoreError::Full),

@@ -21,7 +21,8 @@ if ARGV[5] ~= '' and h[3] ~= ARGV[6] then return {'foreign'} end
 local node = h[1]
 if node ~= '' and node ~= ARGV[1] and node ~= ARGV[2] then
   if redis.call('EXISTS', 'cws:node:' .. node) == 1 then return {'elsewhere', node} end
-  if ARGV[3] ~= '1' then return {'notyet'} end
+  -- With this node's own lease all may be gone, though their nodes live.
+  if ARGV[3] ~= '1' or redis.call('EXISTS', 'cws:node:' .. ARGV[1]) == 0 then return {'notyet'} end
 end
 local fence = string.format('%.0f', tonumber(h[2]) + 1)
 local next = h[5]

@@ -7,7 +7,7 @@ if h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then return 0 end
 if ARGV[4] == '' then
   redis.call('HSET', KEYS[1], 'node', '')
 else
-  local next = string.format('%.0f', math.max(tonumber(ARGV[4]), tonumber(h[3]) + 1))
+  local next = string.format('%.0f', math.max(tonumber(ARGV[4]), tonumber(h[3]) + 1, tonumber(h[5])))
   redis.call('HSET', KEYS[1], 'node', '', 'clean', '1', 'next', next)
 end
 redis.call('SREM', 'cws:own:' .. ARGV[1], ARGV[3])

@@ -228,3 +228,19 @@ async fn an_owners_sessions_are_listed_with_their_nodes_and_only_unowned_ones_ar
     let Claim::Mine { tenure, stored: None } = again else { panic!("{again:?}") };
     assert!(tenure.fence() > one.tenure().unwrap().fence(), "fences go on");
 }
+
+/// A release that was not answered, a claim whose session never began: the session must not be this node's for ever.
+#[tokio::test]
+async fn what_a_node_holds_without_a_tenure_it_can_claim_again() {
+    let server = Server::start();
+    let node = Node::at(&server.url(), LONG_LEASE).await;
+    let log = made(&node, "s", EPOCH, 1000).await;
+    append(&log, 1..=3, 10);
+    node.flush().await.unwrap();
+    let key = SessionKey::from("s");
+    assert!(matches!(node.claim(&key, None).await.unwrap(), Claim::Elsewhere(_)), "it is at work");
+    log.tenure().unwrap().lose();
+    let (again, stored) = log_of(&node, node.claim(&key, None).await.unwrap());
+    assert!(again.tenure().unwrap().fence() > log.tenure().unwrap().fence());
+    assert!(stored.next_seq > 1_000_000, "that was no orderly end");
+}
