@@ -13,6 +13,7 @@ mod random;
 mod reader;
 mod rules;
 mod stitch;
+mod stops;
 mod store;
 mod turns;
 mod world;
