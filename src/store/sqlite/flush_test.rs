@@ -10,8 +10,11 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::tests::{EPOCH, append, log, open, put, record};
-use crate::store::{Batch, Entry, SessionKey, Source, Status, Store};
+use super::tests::{log, open};
+use crate::store::{
+    Batch, Entry, SessionKey, Source, Status, Store,
+    tests::{EPOCH, append, put, record},
+};
 
 /// A session that always has more, until it is told to stop.
 #[derive(Debug)]

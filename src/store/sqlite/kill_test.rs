@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{BufRead, BufReader},
+    path::Path,
     process::{Command, Stdio},
     sync::Arc,
 };
@@ -17,13 +18,11 @@ use crate::{
 };
 
 const DIR: &str = "CLAUDE_WS_TEST_KILL_DIR";
+const THIS: &str = "store::sqlite::kill_test::killed_process_loses_nothing_that_was_committed";
 
 /// Writes for ever, and says on stderr what must not be lost any more.
-#[tokio::test]
-#[ignore = "run as a process of its own by `killed_process_loses_nothing_that_was_committed`"]
-async fn writes_until_killed() {
-    let Some(dir) = env::var_os(DIR) else { return };
-    let store = Arc::new(SqliteStore::open(DataDir::open(dir.as_ref()).unwrap(), 64 << 20).unwrap());
+async fn write_until_killed(dir: &Path) {
+    let store = Arc::new(SqliteStore::open(DataDir::open(dir).unwrap(), 64 << 20).unwrap());
     let log = EventLog::new("s".into(), "e".to_owned(), 1000, Some(store.clone()));
     for n in 0.. {
         let frames = (1..=50).map(|i| Entry { seq: n * 50 + i, frame: Utf8Bytes::from("x".repeat(200)) });
@@ -37,9 +36,13 @@ async fn writes_until_killed() {
 
 #[tokio::test]
 async fn killed_process_loses_nothing_that_was_committed() {
+    // This same test, in the process that it kills.
+    if let Some(dir) = env::var_os(DIR) {
+        return write_until_killed(Path::new(&dir)).await;
+    }
     let dir = TempDir::new().unwrap();
     let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--ignored", "--nocapture", "--exact", "store::sqlite::kill_test::writes_until_killed"])
+        .args(["--nocapture", "--exact", THIS])
         .env(DIR, dir.path())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -4,15 +4,15 @@ use std::{fs, path::Path, sync::Arc};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{FILE, OpenError, SqliteStore};
 use crate::{
-    log::{Doorbell, EventLog, From, Journal, Progress},
-    store::{DataDir, DataDirError, Entry, Record, SessionKey, Status, Store},
+    log::EventLog,
+    store::{
+        DataDir, DataDirError, SessionKey, Store,
+        tests::{EPOCH, append, range, read_all},
+    },
 };
-
-pub(super) const EPOCH: &str = "e";
 
 pub(super) fn open(dir: &Path) -> Arc<SqliteStore> {
     open_with(dir, 64 << 20)
@@ -24,41 +24,6 @@ fn open_with(dir: &Path, backlog: usize) -> Arc<SqliteStore> {
 
 pub(super) fn log(store: &Arc<SqliteStore>, id: &str, window: usize) -> Arc<EventLog> {
     EventLog::new(id.into(), EPOCH.to_owned(), window, Some(store.clone()))
-}
-
-pub(super) fn append(log: &EventLog, seqs: impl IntoIterator<Item = u64>, len: usize) {
-    // Letters that no two neighbours have in common at the same place: what is alike takes no room in the file.
-    let letter = |seq: u64, at: usize| char::from(b'a' + u8::try_from((seq + at as u64) % 26).unwrap());
-    let text = |seq| (0..len).map(|at| letter(seq, at)).collect::<String>();
-    let entry = |seq| Entry { seq, frame: Utf8Bytes::from(format!("{seq}:{}", text(seq))) };
-    log.append(&mut seqs.into_iter().map(entry).collect());
-}
-
-pub(super) fn record(status: Status, last_active_at: u64) -> Record {
-    Record { owner: "me".to_owned(), created_at: 1, last_active_at, status, state: "{}".to_owned() }
-}
-
-pub(super) fn put(log: &EventLog, record: Record) {
-    log.append_with(&mut Vec::new(), Journal { record: Some(record), message_ids: vec![] });
-}
-
-/// Reads on until the end. The seqs, and the gaps as 0.
-async fn read_all(log: &Arc<EventLog>, after: u64) -> Vec<u64> {
-    let mut cursor = log.attach(From::After { seq: after, epoch: None }, &Doorbell::new()).cursor;
-    let (mut seqs, mut out) = (Vec::new(), Vec::new());
-    loop {
-        let progress = cursor.read(&mut out, 10_000).await;
-        seqs.extend(out.drain(..).map(|frame| frame.split(':').next().unwrap().parse::<u64>().unwrap()));
-        match progress {
-            Progress::More => {}
-            Progress::Gap { .. } => seqs.push(0),
-            Progress::CaughtUp | Progress::Closed | Progress::Moved => return seqs,
-        }
-    }
-}
-
-fn range(first: u64, last: u64) -> Vec<u64> {
-    (first..=last).collect()
 }
 
 #[tokio::test]
