@@ -22,7 +22,7 @@ pub(super) struct Held {
     pub(super) owner: String,
     pub(super) created_at: u64,
     pub(super) tenure: Arc<Tenure>,
-    /// Number of the last batch that Redis has. Changed only by the one flight of this session.
+    /// Number of the last batch that Redis has. Changed only by the one batch of this session that is under way.
     pub(super) batch: AtomicU64,
     /// Seq of the last event that Redis has.
     pub(super) last: AtomicU64,

@@ -17,7 +17,7 @@
 mod address;
 mod condition;
 mod connect;
-mod flight;
+mod delivery;
 mod follow;
 mod held;
 mod inbox;
@@ -49,7 +49,7 @@ use tokio_util::task::TaskTracker;
 use self::{
     condition::Condition,
     connect::Connector,
-    flight::Sky,
+    delivery::Delivery,
     follow::Following,
     held::Holdings,
     keeper::{Keeper, Right},
@@ -156,13 +156,13 @@ impl RedisStore {
         keeper.patience = length / 3;
         keeper.connector = connector.with_patience(length / 3);
         store.tasks.spawn(keeper.run(lines));
-        let sky = Sky {
+        let delivery = Delivery {
             node: node.clone(),
             link: Arc::clone(&store.link),
             holdings: Arc::clone(&store.holdings),
             condition: Arc::clone(&store.condition),
         };
-        store.tasks.spawn(Writer::new(Arc::new(sky), Arc::clone(&store.inlet), receiver).run());
+        store.tasks.spawn(Writer::new(Arc::new(delivery), Arc::clone(&store.inlet), receiver).run());
         let (link, following) = (Arc::clone(&store.link), Arc::clone(&store.following));
         let reader = follow::Reader { node: node.clone(), connector: connector.clone(), link, following };
         store.tasks.spawn(reader.run());
@@ -305,9 +305,9 @@ impl Store for RedisStore {
 
     fn delete<'a>(&'a self, key: &'a SessionKey, epoch: &'a str) -> Pending<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let mut call = flight::delete_call(key, epoch);
+            let mut call = delivery::delete_call(key, epoch);
             call.arg(self.node.as_str()).arg("").arg(key.as_str()).arg(epoch);
-            call.arg(keeper::millis(flight::TOMBSTONE)).arg(u8::from(self.right.may_take().is_ok()));
+            call.arg(keeper::millis(delivery::TOMBSTONE)).arg(u8::from(self.right.may_take().is_ok()));
             match DELETE.on::<u8>(&self.link, &call).await? {
                 3 => Err(StoreError::Refused),
                 _ => Ok(()),

@@ -2,7 +2,7 @@
 //! sessions one behind the other on the same connection.
 //!
 //! There is no pace: a session is pulled again as soon as Redis has its last batch, so what is under way is bounded by
-//! [`MAX_FLYING`], and batches grow by themselves when Redis is slow. While Redis is away flights wait; the rest waits in the logs.
+//! [`MAX_UNDER_WAY`], and batches grow by themselves when Redis is slow. While Redis is away these batches wait; the rest waits in the logs.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -20,12 +20,12 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{
     condition::Part,
-    flight::{Landed, Sky, weight},
+    delivery::{Delivery, Outcome, weight},
 };
 use crate::store::{Batch, SessionKey, Source};
 
 /// Bytes that may be under way before other sessions have to wait.
-const MAX_FLYING: usize = 16 << 20;
+const MAX_UNDER_WAY: usize = 16 << 20;
 /// How much is pulled from one session at once; bounds how long its log, and Redis, are busy with it.
 const PULL_BYTES: usize = 256 << 10;
 
@@ -63,21 +63,21 @@ impl Drop for Mark {
     }
 }
 
-/// One session's turn.
+/// One session: what is to be pulled, and who waits for it.
 #[derive(Debug, Default)]
-struct Seat {
+struct Line {
     /// Logs of this id that are to be pulled, the earlier life first.
     sources: VecDeque<Arc<dyn Source>>,
     verify: bool,
-    flying: bool,
+    under_way: bool,
     /// Flushes that wait for the next pulls, and for the batch under way.
     marks: Vec<Arc<Mark>>,
-    flying_marks: Vec<Arc<Mark>>,
+    sent_marks: Vec<Arc<Mark>>,
 }
 
-impl Seat {
+impl Line {
     fn mark(&mut self, mark: Arc<Mark>) {
-        if self.sources.is_empty() { &mut self.flying_marks } else { &mut self.marks }.push(mark);
+        if self.sources.is_empty() { &mut self.sent_marks } else { &mut self.marks }.push(mark);
     }
 }
 
@@ -88,37 +88,37 @@ pub(super) struct Flush {
     pub(super) done: oneshot::Sender<()>,
 }
 
-struct Flown {
+struct Delivered {
     key: SessionKey,
     source: Option<Arc<dyn Source>>,
     weight: usize,
-    landed: Landed,
+    outcome: Outcome,
 }
 
-type Flight = Pin<Box<dyn Future<Output = Flown> + Send>>;
+type Sending = Pin<Box<dyn Future<Output = Delivered> + Send>>;
 
 pub(super) struct Writer {
-    sky: Arc<Sky>,
+    delivery: Arc<Delivery>,
     inlet: Arc<Inlet>,
     /// Flushes; see [`RedisStore`](super::RedisStore).
     flushes: mpsc::Receiver<Flush>,
-    seats: HashMap<SessionKey, Seat>,
-    /// Seats with something to do that are not flying.
+    lines: HashMap<SessionKey, Line>,
+    /// Lines with something to do and no batch under way.
     ready: VecDeque<SessionKey>,
-    flights: FuturesUnordered<Flight>,
-    flying: usize,
+    sending: FuturesUnordered<Sending>,
+    under_way: usize,
 }
 
 impl Writer {
-    pub(super) fn new(sky: Arc<Sky>, inlet: Arc<Inlet>, flushes: mpsc::Receiver<Flush>) -> Self {
+    pub(super) fn new(delivery: Arc<Delivery>, inlet: Arc<Inlet>, flushes: mpsc::Receiver<Flush>) -> Self {
         Self {
-            sky,
+            delivery,
             inlet,
             flushes,
-            seats: HashMap::new(),
+            lines: HashMap::new(),
             ready: VecDeque::new(),
-            flights: FuturesUnordered::new(),
-            flying: 0,
+            sending: FuturesUnordered::new(),
+            under_way: 0,
         }
     }
 
@@ -127,13 +127,13 @@ impl Writer {
         let inlet = Arc::clone(&self.inlet);
         loop {
             tokio::select! {
-                Some(flown) = self.flights.next() => self.landed(flown),
+                Some(delivered) = self.sending.next() => self.outcome(delivered),
                 flush = self.flushes.recv() => match flush {
                     Some(flush) => self.flush(flush),
                     None => return,
                 },
                 () = inlet.wake.notified() => {}
-                () = self.sky.link.closed() => return,
+                () = self.delivery.link.closed() => return,
             }
             self.take();
             self.start();
@@ -145,21 +145,21 @@ impl Writer {
         let dirty = mem::take(&mut *self.inlet.dirty.lock());
         for source in dirty {
             let key = source.key().clone();
-            let seat = self.seats.entry(key.clone()).or_default();
-            if !seat.sources.iter().any(|known| Arc::ptr_eq(known, &source)) {
-                seat.sources.push_back(source);
-                if !seat.flying && seat.sources.len() == 1 && !seat.verify {
+            let line = self.lines.entry(key.clone()).or_default();
+            if !line.sources.iter().any(|known| Arc::ptr_eq(known, &source)) {
+                line.sources.push_back(source);
+                if !line.under_way && line.sources.len() == 1 && !line.verify {
                     self.ready.push_back(key);
                 }
             }
         }
         if self.inlet.verify.swap(false, Ordering::AcqRel) {
-            for held in self.sky.holdings.all() {
-                let seat = self.seats.entry(held.key.clone()).or_default();
-                if !seat.flying && seat.sources.is_empty() && !seat.verify {
+            for held in self.delivery.holdings.all() {
+                let line = self.lines.entry(held.key.clone()).or_default();
+                if !line.under_way && line.sources.is_empty() && !line.verify {
                     self.ready.push_back(held.key.clone());
                 }
-                seat.verify = true;
+                line.verify = true;
             }
         }
     }
@@ -170,90 +170,90 @@ impl Writer {
         let mark = Arc::new(Mark(Some(flush.done)));
         match flush.of {
             Some(key) => {
-                if let Some(seat) = self.seats.get_mut(&key) {
-                    seat.mark(mark);
+                if let Some(line) = self.lines.get_mut(&key) {
+                    line.mark(mark);
                 }
             }
-            None => self.seats.values_mut().for_each(|seat| seat.mark(Arc::clone(&mark))),
+            None => self.lines.values_mut().for_each(|line| line.mark(Arc::clone(&mark))),
         }
     }
 
     fn start(&mut self) {
-        while self.flying < MAX_FLYING
+        while self.under_way < MAX_UNDER_WAY
             && let Some(key) = self.ready.pop_front()
         {
-            let Some(mut seat) = self.seats.remove(&key) else { continue };
-            if let Some(flight) = self.next(&key, &mut seat) {
-                seat.flying = true;
-                self.flights.push(flight);
+            let Some(mut line) = self.lines.remove(&key) else { continue };
+            if let Some(send) = self.next(&key, &mut line) {
+                line.under_way = true;
+                self.sending.push(send);
             }
-            if seat.flying {
-                self.seats.insert(key, seat);
+            if line.under_way {
+                self.lines.insert(key, line);
             }
         }
     }
 
-    /// The seat's next batch; none: there is nothing to do for it.
-    fn next(&mut self, key: &SessionKey, seat: &mut Seat) -> Option<Flight> {
-        while let Some(source) = seat.sources.front().cloned() {
-            let Some(held) = self.sky.holdings.of(&source) else {
+    /// The line's next batch; none: there is nothing to do for it.
+    fn next(&mut self, key: &SessionKey, line: &mut Line) -> Option<Sending> {
+        while let Some(source) = line.sources.front().cloned() {
+            let Some(held) = self.delivery.holdings.of(&source) else {
                 if source.tenure().is_none() {
                     ::log::error!("session {key}: a log without a tenure is not stored");
                 }
-                seat.sources.pop_front();
+                line.sources.pop_front();
                 continue;
             };
             let mut batch = Batch::default();
             if !source.pull(&mut batch, PULL_BYTES) {
-                seat.sources.pop_front();
+                line.sources.pop_front();
             }
-            if seat.sources.is_empty() {
-                seat.flying_marks.append(&mut seat.marks);
+            if line.sources.is_empty() {
+                line.sent_marks.append(&mut line.marks);
             }
-            if batch.is_empty() && !seat.verify {
+            if batch.is_empty() && !line.verify {
                 continue;
             }
-            seat.verify = false;
-            return Some(self.flight(held, source, batch));
+            line.verify = false;
+            return Some(self.send(held, source, batch));
         }
-        let verify = mem::take(&mut seat.verify);
-        let held = self.sky.holdings.get(key).filter(|_| verify)?;
+        let verify = mem::take(&mut line.verify);
+        let held = self.delivery.holdings.get(key).filter(|_| verify)?;
         let source = held.source.lock().as_ref().and_then(std::sync::Weak::upgrade)?;
-        Some(self.flight(held, source, Batch::default()))
+        Some(self.send(held, source, Batch::default()))
     }
 
-    fn flight(&mut self, held: Arc<super::held::Held>, source: Arc<dyn Source>, batch: Batch) -> Flight {
-        let (sky, weight) = (Arc::clone(&self.sky), weight(&batch));
-        self.flying += weight;
+    fn send(&mut self, held: Arc<super::held::Held>, source: Arc<dyn Source>, batch: Batch) -> Sending {
+        let (delivery, weight) = (Arc::clone(&self.delivery), weight(&batch));
+        self.under_way += weight;
         Box::pin(async move {
-            let landed = sky.fly(&held, &source, &batch).await;
-            let source = (landed == Landed::Rewound).then_some(source);
-            Flown { key: held.key.clone(), source, weight, landed }
+            let outcome = delivery.deliver(&held, &source, &batch).await;
+            let source = (outcome == Outcome::Rewound).then_some(source);
+            Delivered { key: held.key.clone(), source, weight, outcome }
         })
     }
 
-    fn landed(&mut self, flown: Flown) {
-        let Flown { key, source, weight, landed } = flown;
-        self.flying -= weight;
-        if landed == Landed::Closed {
+    fn outcome(&mut self, delivered: Delivered) {
+        let Delivered { key, source, weight, outcome } = delivered;
+        self.under_way -= weight;
+        if outcome == Outcome::Closed {
             return;
         }
-        if self.flights.is_empty() {
+        if self.sending.is_empty() {
             // What failed was given up meanwhile: nothing waits for Redis any more.
-            self.sky.condition.works(Part::Writes);
+            self.delivery.condition.works(Part::Writes);
         }
-        let Some(seat) = self.seats.get_mut(&key) else { return };
-        seat.flying = false;
+        let Some(line) = self.lines.get_mut(&key) else { return };
+        line.under_way = false;
         if let Some(source) = source {
             // Pulled again from where Redis stands; a flush waits for that.
-            seat.marks.append(&mut seat.flying_marks);
-            if !seat.sources.iter().any(|known| Arc::ptr_eq(known, &source)) {
-                seat.sources.push_front(source);
+            line.marks.append(&mut line.sent_marks);
+            if !line.sources.iter().any(|known| Arc::ptr_eq(known, &source)) {
+                line.sources.push_front(source);
             }
         }
-        seat.flying_marks.clear();
-        if seat.sources.is_empty() && !seat.verify {
-            self.seats.remove(&key);
+        line.sent_marks.clear();
+        if line.sources.is_empty() && !line.verify {
+            self.lines.remove(&key);
         } else {
             self.ready.push_back(key);
         }

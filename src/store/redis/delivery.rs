@@ -25,18 +25,18 @@ const ENTRY_OVERHEAD: usize = 32;
 /// How long a deleted session is remembered, so that no late writer brings it back.
 pub(super) const TOMBSTONE: Duration = Duration::from_hours(1);
 
-/// What flights share.
+/// What all batches need on their way.
 #[derive(Debug)]
-pub(super) struct Sky {
+pub(super) struct Delivery {
     pub(super) node: NodeId,
     pub(super) link: Arc<Link>,
     pub(super) holdings: Arc<Holdings>,
     pub(super) condition: Arc<Condition>,
 }
 
-/// How a flight ended.
+/// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Landed {
+pub(super) enum Outcome {
     /// Redis has it.
     Written,
     /// Redis has lost what came before it: the source is to be pulled again.
@@ -49,7 +49,7 @@ pub(super) enum Landed {
 
 /// What one try came to.
 enum Tried {
-    Landed(Landed),
+    Outcome(Outcome),
     /// To be tried again on the same connection, later.
     Later(Trouble),
     /// To be tried again on the next connection.
@@ -63,12 +63,12 @@ pub(super) fn weight(batch: &Batch) -> usize {
     entries + ids + batch.record.as_ref().map_or(0, |record| record.state.len())
 }
 
-impl Sky {
+impl Delivery {
     /// Brings it there, however long that takes.
-    pub(super) async fn fly(&self, held: &Arc<Held>, source: &Arc<dyn Source>, batch: &Batch) -> Landed {
+    pub(super) async fn deliver(&self, held: &Arc<Held>, source: &Arc<dyn Source>, batch: &Batch) -> Outcome {
         let mut wait = RETRY.0;
         loop {
-            let Some(wire) = self.link.wire().await else { return Landed::Closed };
+            let Some(wire) = self.link.wire().await else { return Outcome::Closed };
             if !held.tenure.holds(Instant::now()) {
                 return self.refused(held);
             }
@@ -78,15 +78,15 @@ impl Sky {
             } else {
                 self.write(&wire, held, source, batch).await
             };
-            self.condition.count(matches!(tried, Tried::Landed(_)), begun.elapsed());
+            self.condition.count(matches!(tried, Tried::Outcome(_)), begun.elapsed());
             match tried {
-                Tried::Landed(landed) => return landed,
+                Tried::Outcome(outcome) => return outcome,
                 Tried::Reconnect => wire.hang_up(),
                 Tried::Later(trouble) => {
                     self.condition.fails(Part::Writes, &trouble.to_string());
                     tokio::select! {
                         () = sleep(wait) => {}
-                        () = self.link.closed() => return Landed::Closed,
+                        () = self.link.closed() => return Outcome::Closed,
                     }
                     wait = (wait * 2).min(RETRY.1);
                 }
@@ -107,11 +107,11 @@ impl Sky {
                 if let Some(entry) = batch.entries.last() {
                     source.committed(entry.seq);
                 }
-                Tried::Landed(Landed::Written)
+                Tried::Outcome(Outcome::Written)
             }
-            2 => Tried::Landed(Self::lost(held, source, number, last)),
+            2 => Tried::Outcome(Self::lost(held, source, number, last)),
             0 => self.recreate(wire, held, source).await,
-            _ => Tried::Landed(self.refused(held)),
+            _ => Tried::Outcome(self.refused(held)),
         }
     }
 
@@ -153,7 +153,7 @@ impl Sky {
     }
 
     /// Redis is behind: it came back, or another took its place, without its last writes.
-    fn lost(held: &Held, source: &Arc<dyn Source>, number: u64, last: u64) -> Landed {
+    fn lost(held: &Held, source: &Arc<dyn Source>, number: u64, last: u64) -> Outcome {
         ::log::warn!(
             "session {}: Redis has lost its events after {last} (of {}); what is still in memory is stored again",
             held.key,
@@ -161,7 +161,7 @@ impl Sky {
         );
         held.now_at(number, last);
         source.rewind(last);
-        Landed::Rewound
+        Outcome::Rewound
     }
 
     /// Redis knows nothing of the session.
@@ -184,7 +184,7 @@ impl Sky {
             .arg(held.created_at)
             .arg(source.last() + 1);
         match RECREATE.run::<bool>(wire, &call).await {
-            Ok(true) => Tried::Landed(Self::lost(held, source, 0, 0)),
+            Ok(true) => Tried::Outcome(Self::lost(held, source, 0, 0)),
             // Deleted, or somebody else's: the write will be told.
             Ok(false) => Tried::Reconnect,
             Err(trouble) => failed(trouble),
@@ -196,20 +196,20 @@ impl Sky {
         call.arg(self.node.as_str()).arg(held.tenure.fence());
         call.arg(held.key.as_str()).arg(&held.epoch).arg(super::keeper::millis(TOMBSTONE));
         match DELETE.run::<u8>(wire, &call).await {
-            Ok(3) => Tried::Landed(self.refused(held)),
+            Ok(3) => Tried::Outcome(self.refused(held)),
             Ok(_) => {
                 self.condition.works(Part::Writes);
                 self.holdings.forget(&held.key, &held.tenure);
-                Tried::Landed(Landed::Written)
+                Tried::Outcome(Outcome::Written)
             }
             Err(trouble) => failed(trouble),
         }
     }
 
-    fn refused(&self, held: &Held) -> Landed {
+    fn refused(&self, held: &Held) -> Outcome {
         ::log::warn!("session {}: another node has it by now; nothing more is stored from here", held.key);
         self.holdings.give_up(&held.key, &held.tenure);
-        Landed::Refused
+        Outcome::Refused
     }
 }
 
