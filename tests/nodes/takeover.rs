@@ -238,3 +238,35 @@ fn a_real_conversation_goes_on_at_another_gateway() {
     drop(client);
     other.stop();
 }
+
+/// Its node died, or its client went away, before anything of it was stored: it was woken up with options that nobody had asked for.
+#[test]
+fn a_session_that_was_claimed_and_never_begun_is_made_as_it_is_asked_for() {
+    let cluster = Cluster::new();
+    let owner = cluster.node("a", &[]);
+    let fields = ["epoch", "e", "owner", "", "node", "", "fence", "1", "batch", "0", "clean", "0"];
+    let more = [
+        "first",
+        "1",
+        "last",
+        "0",
+        "next",
+        "1",
+        "bytes",
+        "0",
+        "created_at",
+        "1",
+        "last_active_at",
+        "1",
+        "made",
+        "1",
+    ];
+    let set = [&["HSET", "cws:s:s"], &fields[..], &more[..]].concat();
+    assert_eq!(cluster.redis.command(&set), "13");
+    let mut client = owner.client();
+    let info = client.start(json!({"metadata": {"a": "b"}}));
+    assert_eq!((&info["created"], &info["metadata"]), (&json!(true), &json!({"a": "b"})));
+    client.turn("hello");
+    drop(client);
+    owner.stop();
+}

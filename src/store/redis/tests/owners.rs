@@ -244,3 +244,27 @@ async fn what_a_node_holds_without_a_tenure_it_can_claim_again() {
     assert!(again.tenure().unwrap().fence() > log.tenure().unwrap().fence());
     assert!(stored.next_seq > 1_000_000, "that was no orderly end");
 }
+
+/// After Redis was away all leases may have run out though their nodes live; a sweep that waited for Redis deleted what they ran.
+#[tokio::test]
+async fn a_node_that_has_just_come_to_redis_deletes_no_orphans() {
+    let server = Server::start();
+    let a = Node::at(&server.url(), LONG_LEASE).await;
+    let log = made(&a, "s", EPOCH, 1000).await;
+    append(&log, 1..=3, 10);
+    put(&log, record(Status::Dormant, 1));
+    a.flush().await.unwrap();
+    end_lease(&server, &a).await;
+    let retention = crate::store::Retention { now_ms: 100, max_age_ms: Some(10), max_bytes: None };
+    let key = SessionKey::from("s");
+    let new_here = Node::at(&server.url(), LONG_LEASE).await;
+    assert!(new_here.expired(retention).await.unwrap().is_empty());
+    assert!(matches!(new_here.delete(&key, EPOCH).await, Err(StoreError::Refused)));
+    // Nor one that has been there for long, and whose own lease is gone with the others.
+    let old = old_hand(&server).await;
+    assert_eq!(old.expired(retention).await.unwrap().len(), 1);
+    end_lease(&server, &old).await;
+    assert!(matches!(old.delete(&key, EPOCH).await, Err(StoreError::Refused)));
+    assert!(matches!(old.claim(&key, None).await.unwrap(), Claim::NotYet(_)));
+    assert_eq!(stored(&server, "s").await, range(1, 3));
+}
