@@ -1,28 +1,31 @@
-//! A future within a task that is left alone when another one woke the task.
+//! A part of a task that is left alone when another one woke the task.
 //!
 //! A task that waits for several things polls all of them whichever of them happened. Where one happens a thousand times as
-//! often as the others, that is most of what it costs. Knows nothing of what is waited for.
+//! often as the others, that is most of what it costs: each of them is some cache lines that were not looked at for long. Knows
+//! nothing of what is waited for.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 
-/// Polls `F` only when `F` itself asked for it. `F` must keep the waker that it is given with care, as any future must; that it
-/// shares a waker with nobody else is what distinguishes it here, so it must not share a socket's direction with another.
+/// Lets those behind it be polled only when one of them has asked for it. They must keep the waker that they are given with
+/// care, as any future must; that they share it with nobody else is what distinguishes them, so they must not share a socket's
+/// direction with another.
 #[derive(Debug)]
-pub(crate) struct OnWake<F> {
-    future: F,
+pub(crate) struct Gate {
     signal: Arc<Signal>,
-    waker: Waker,
+    /// Whom the signal wakes; kept here too, so that a look at it costs no lock.
+    task: Option<Waker>,
 }
 
 #[derive(Debug)]
 struct Signal {
     woken: AtomicBool,
-    task: AtomicWaker,
+    task: Mutex<Option<Waker>>,
 }
 
 impl Wake for Signal {
@@ -31,45 +34,80 @@ impl Wake for Signal {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        // Before the look at `task`: whoever registers after it sees it.
         self.woken.store(true, Ordering::Release);
-        self.task.wake();
+        if let Some(task) = &*self.task.lock() {
+            task.wake_by_ref();
+        }
     }
 }
 
-impl<F: Future + Unpin> OnWake<F> {
-    pub(crate) fn new(future: F) -> Self {
-        let signal = Arc::new(Signal { woken: AtomicBool::new(true), task: AtomicWaker::new() });
-        let waker = Waker::from(Arc::clone(&signal));
-        Self { future, signal, waker }
+impl Gate {
+    /// An open one: the first poll goes through.
+    pub(crate) fn new() -> Self {
+        Self { signal: Arc::new(Signal { woken: AtomicBool::new(true), task: Mutex::new(None) }), task: None }
     }
 
-    /// Another future takes the place of one that has ended.
-    pub(crate) fn set(&mut self, future: F) {
-        self.future = future;
+    /// The next poll goes through, as it must when there is something else behind the gate than before. (The holder sees to it
+    /// that there is a next poll.)
+    pub(crate) fn open(&self) {
         self.signal.woken.store(true, Ordering::Release);
     }
-}
 
-impl<F: Future + Unpin> Future for OnWake<F> {
-    type Output = F::Output;
+    /// Whether the next poll goes through. Without a poll nobody is told when it will.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.signal.woken.load(Ordering::Acquire)
+    }
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let this = self.get_mut();
-        // Before the look at `woken`, so that a wake in between is not lost.
-        this.signal.task.register(cx.waker());
-        if !this.signal.woken.swap(false, Ordering::AcqRel) {
+    /// Calls `behind`, if anything there asked for it, or it was ready the last time.
+    #[inline]
+    pub(crate) fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        behind: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            self.register(cx.waker());
+        }
+        if !self.is_open() {
             return Poll::Pending;
         }
-        Pin::new(&mut this.future).poll(&mut Context::from_waker(&this.waker))
+        // Not merely stored: whose wake this takes away has said what it was for before.
+        self.signal.woken.swap(false, Ordering::AcqRel);
+        let polled = behind(&mut Context::from_waker(&Waker::from(Arc::clone(&self.signal))));
+        if polled.is_ready() {
+            // There may be more, of which nobody will be told.
+            self.open();
+        }
+        polled
     }
+
+    #[cold]
+    fn register(&mut self, waker: &Waker) {
+        *self.signal.task.lock() = Some(waker.clone());
+        self.task = Some(waker.clone());
+    }
+}
+
+/// Whichever ends first. `main` is polled whenever the task is, and before `aside`, which is polled only when it asked for it.
+pub(crate) async fn beside<T>(main: impl Future<Output = T>, aside: impl Future<Output = T>) -> T {
+    let (mut main, mut aside) = (pin!(main), pin!(aside));
+    let mut gate = Gate::new();
+    poll_fn(|cx| match main.as_mut().poll(cx) {
+        Poll::Pending => gate.poll(cx, |cx| aside.as_mut().poll(cx)),
+        ready @ Poll::Ready(_) => ready,
+    })
+    .await
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::{pending, poll_fn};
+    use std::future::pending;
     use std::sync::atomic::AtomicUsize;
 
     use tokio::sync::mpsc;
+    use tokio::task::JoinSet;
 
     use super::*;
 
@@ -77,22 +115,49 @@ mod tests {
     async fn it_is_polled_when_it_woke_and_not_when_others_did() {
         let polls = AtomicUsize::new(0);
         let (sender, mut receiver) = mpsc::channel(1);
-        let mut rare = OnWake::new(Box::pin(poll_fn(|cx| {
+        let often = async {
+            // The task is woken by this one each time.
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(polls.load(Ordering::Relaxed), 1);
+            sender.send(7).await.unwrap();
+            pending().await
+        };
+        let seldom = poll_fn(|cx| {
             polls.fetch_add(1, Ordering::Relaxed);
             receiver.poll_recv(cx)
-        })));
-        for _ in 0..10 {
-            // Another branch wakes the task each time.
-            tokio::select! {
-                biased;
-                _ = &mut rare => panic!("nothing was sent"),
-                () = tokio::task::yield_now() => {}
-            }
-        }
-        assert_eq!(polls.load(Ordering::Relaxed), 1);
-        sender.send(7).await.unwrap();
-        assert_eq!(rare.await, Some(7));
+        });
+        assert_eq!(beside(often, seldom).await, Some(7));
         assert_eq!(polls.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_ready_behind_a_gate_is_looked_at_again() {
+        let (sender, mut receiver) = mpsc::channel(4);
+        for number in 0..3 {
+            sender.send(number).await.unwrap();
+        }
+        let mut gate = Gate::new();
+        for number in 0..3 {
+            assert_eq!(poll_fn(|cx| gate.poll(cx, |cx| receiver.poll_recv(cx))).await, Some(number));
+        }
+        drop(sender);
+        assert_eq!(poll_fn(|cx| gate.poll(cx, |cx| receiver.poll_recv(cx))).await, None);
+    }
+
+    #[tokio::test]
+    async fn who_polls_it_last_is_woken() {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let mut gate = Gate::new();
+        // Polled here first, then by another task, with another waker.
+        let here = poll_fn(|cx| Poll::Ready(gate.poll(cx, |cx| receiver.poll_recv(cx)))).await;
+        assert!(here.is_pending());
+        let mut others = JoinSet::new();
+        others.spawn(async move { poll_fn(|cx| gate.poll(cx, |cx| receiver.poll_recv(cx))).await });
+        tokio::task::yield_now().await;
+        sender.send(7).await.unwrap();
+        assert_eq!(others.join_next().await.unwrap().unwrap(), Some(7));
     }
 
     #[tokio::test]
@@ -100,11 +165,7 @@ mod tests {
         for number in 0..1000 {
             let (sender, mut receiver) = mpsc::channel(1);
             let other = std::thread::spawn(move || sender.blocking_send(number));
-            let mut rare = OnWake::new(Box::pin(receiver.recv()));
-            tokio::select! {
-                got = &mut rare => assert_eq!(got, Some(number)),
-                () = pending() => {}
-            }
+            assert_eq!(beside(pending(), receiver.recv()).await, Some(number));
             other.join().unwrap().unwrap();
         }
     }

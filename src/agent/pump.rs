@@ -7,20 +7,23 @@
 //! open.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::ChildStdout;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::framing::{Frame, Framer};
 use super::launch::{Exit, Output};
+use crate::wake::Gate;
 
 /// How much is still read after the process is gone: all that a pipe can hold was written before. (The most that an
 /// unprivileged process can make a pipe hold.)
@@ -57,6 +60,8 @@ pub struct AgentOutput<Pipe = ChildStdout> {
     framer: Framer,
     /// From the supervisor: how it ended, once all that belonged to it is gone.
     exit: mpsc::Receiver<Exit>,
+    /// Before `exit`, which need not be looked at for each piece that the agent says.
+    exits: Gate,
     exited: Option<Box<Exited>>,
     /// How long is waited after that for what it said before.
     drain: Duration,
@@ -69,8 +74,8 @@ pub struct AgentOutput<Pipe = ChildStdout> {
 #[derive(Debug)]
 struct Exited {
     exit: Exit,
-    /// When waiting for what it said before is over. What is in the pipe by then is read all the same.
-    until: Instant,
+    /// Ends when waiting for what it said before is over. What is in the pipe by then is read all the same.
+    over: Pin<Box<Sleep>>,
 }
 
 impl<Pipe: AsyncRead + Unpin> AgentOutput<Pipe> {
@@ -81,45 +86,58 @@ impl<Pipe: AsyncRead + Unpin> AgentOutput<Pipe> {
         drain: Duration,
         ended: CancellationToken,
     ) -> Self {
-        Self { pipe: Some(pipe), framer: Framer::new(max_line), exit, exited: None, drain, last: 0, ended }
+        Self {
+            pipe: Some(pipe),
+            framer: Framer::new(max_line),
+            exit,
+            exits: Gate::new(),
+            exited: None,
+            drain,
+            last: 0,
+            ended,
+        }
     }
 
     /// What it says next; `None` after [`Output::Exited`]. Cancel safe.
     pub async fn recv(&mut self) -> Option<Output> {
+        poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// As [`recv`](Self::recv).
+    pub(crate) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Output>> {
         loop {
             if let Some(frame) = self.framer.next_frame() {
-                return Some(match frame {
+                return Poll::Ready(Some(match frame {
                     Frame::Lines(lines) => Output::Lines(lines),
                     Frame::Skipped { bytes } => Output::Skipped { bytes },
-                });
+                }));
             }
-            match &mut self.pipe {
-                Some(pipe) => {
-                    let mut buffer = self.framer.buffer();
-                    let read = pipe.read_buf(&mut buffer);
-                    let read = if let Some(exited) = &self.exited {
-                        timeout_at(exited.until, read).await.map_or(0, count)
-                    } else {
-                        tokio::select! {
-                            biased;
-                            read = read => count(read),
-                            exit = self.exit.recv() => {
-                                // A supervisor that is gone without a word was aborted with its runtime.
-                                let (exit, until) = (exit.unwrap_or_default(), Instant::now() + self.drain);
-                                self.exited = Some(Box::new(Exited { exit, until }));
-                                continue;
-                            }
-                        }
-                    };
-                    drop(buffer);
-                    self.took(read);
+            let Some(pipe) = &mut self.pipe else { return self.poll_end(cx) };
+            let mut buffer = self.framer.buffer();
+            let read = pin!(pipe.read_buf(&mut buffer)).poll(cx).map(count);
+            drop(buffer);
+            match (read, &mut self.exited) {
+                (Poll::Ready(read), _) => self.took(read),
+                (Poll::Pending, Some(exited)) => {
+                    ready!(exited.over.as_mut().poll(cx));
+                    self.took(0);
                 }
-                None if self.exited.is_some() => {
-                    return self.exited.take().map(|exited| Output::Exited(exited.exit));
+                (Poll::Pending, None) => {
+                    let exit = ready!(self.exits.poll(cx, |cx| self.exit.poll_recv(cx)));
+                    // A supervisor that is gone without a word was aborted with its runtime.
+                    let exit = exit.unwrap_or_default();
+                    self.exited = Some(Box::new(Exited { exit, over: Box::pin(sleep(self.drain)) }));
                 }
-                None => return self.exit.recv().await.map(Output::Exited),
             }
         }
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Option<Output>> {
+        if let Some(exited) = self.exited.take() {
+            return Poll::Ready(Some(Output::Exited(exited.exit)));
+        }
+        let exit = ready!(self.exits.poll(cx, |cx| self.exit.poll_recv(cx)));
+        Poll::Ready(exit.map(Output::Exited))
     }
 
     /// The process and all that belonged to it is gone. (What it said before may still be there.)
@@ -193,6 +211,7 @@ pub(super) async fn stderr(mut pipe: impl AsyncRead + Unpin, tail: Tail, gone: G
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncWriteExt;
+    use tokio::time::Instant;
 
     use super::*;
 

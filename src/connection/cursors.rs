@@ -1,6 +1,7 @@
 //! The cursors of one connection, and whose turn it is.
 
 use std::collections::VecDeque;
+use std::task::{Context, Poll, ready};
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -41,10 +42,11 @@ impl Cursors {
         self.attached.retain(|cursor| cursor.session() != session);
     }
 
-    /// Waits for news. Cancel safe.
-    pub(super) async fn rung(&mut self, doorbell: &Doorbell) {
-        doorbell.wait(&mut self.news).await;
+    /// Waits for news.
+    pub(super) fn poll_rung(&mut self, doorbell: &Doorbell, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(doorbell.poll_wait(cx, &mut self.news));
         self.enqueue();
+        Poll::Ready(())
     }
 
     /// Notes news that are there.

@@ -1,8 +1,10 @@
 //! A connection before and while it runs.
 
 use std::{
+    future::poll_fn,
     pin::pin,
     sync::{Arc, atomic::AtomicBool, atomic::Ordering::Relaxed},
+    task::Poll,
     time::Duration,
 };
 
@@ -26,7 +28,7 @@ use super::{
     wire::{Inbound, Wire},
     writer::Writer,
 };
-use crate::wake::OnWake;
+use crate::wake::{Gate, beside};
 
 /// A connection that the service has agreed to; runs once the upgrade is done.
 pub struct Connection<S: Service> {
@@ -96,6 +98,7 @@ impl<S: Service> Connection<S> {
                 beat: &beat,
                 busy: &busy,
                 cursors: Cursors::default(),
+                asked: Gate::new(),
                 batch: Vec::new(),
             };
             let watchdog = Watchdog {
@@ -106,14 +109,15 @@ impl<S: Service> Connection<S> {
                 beat: &beat,
                 going_away,
             };
-            let watching = pin!(watchdog.run());
-            // In this order: what the peer did is told before what this side makes of it.
-            tokio::select! {
-                biased;
-                end = reader.run() => end,
-                end = writer.run() => end,
-                end = OnWake::new(watching) => end,
-            }
+            let (mut reading, mut writing) = (pin!(reader.run()), pin!(writer.run()));
+            let mut gate = Gate::new();
+            // In this order: what the peer did is told before what this side makes of it. The writer has no gate: it shares the
+            // socket's way out with the reader, which answers pings, and flushes for both.
+            let talk = poll_fn(|cx| match gate.poll(cx, |cx| reading.as_mut().poll(cx)) {
+                Poll::Pending => writing.as_mut().poll(cx),
+                ready @ Poll::Ready(_) => ready,
+            });
+            beside(talk, watchdog.run()).await
         };
         // The client's state, its cursors and the outbox are gone; sessions know before the handshake is over.
         finish(socket, end, &settings).await;

@@ -137,7 +137,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
 
     pub(super) fn times(&self) -> Times {
         let inner = self.inner.lock();
-        Times { heard: inner.wire.heard, blocked: inner.wire.blocked.then_some(inner.wire.taken) }
+        Times { heard: inner.wire.heard, blocked: inner.wire.blocked.then_some(inner.wire.blocked_since) }
     }
 
     /// Frees what large messages left behind, if nothing is being read or written.

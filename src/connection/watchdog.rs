@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Duration, Instant, sleep_until},
+    time::{Duration, Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -28,12 +28,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Watchdog<'_, IO> {
     pub(super) async fn run(self) -> End {
         tokio::select! {
             end = self.watch() => end,
+            end = self.overdue() => end,
             end = async {
                 self.going_away.cancelled().await;
                 self.shared.end(End::Ours(CloseCode::GoingAway, "server is going away"));
                 std::future::pending().await
             } => end,
         }
+    }
+
+    /// A peer that does not take what is being written must not put off the end.
+    async fn overdue(&self) -> End {
+        let end = self.shared.ended().await;
+        sleep(self.settings.close_timeout).await;
+        end
     }
 
     async fn watch(&self) -> End {

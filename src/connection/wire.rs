@@ -70,16 +70,26 @@ pub(super) struct Wire<IO> {
     inbound: Inbound,
     /// When the peer was last heard.
     pub(super) heard: Instant,
-    /// When it last took a byte.
-    pub(super) taken: Instant,
     /// A write found the socket full, and none has succeeded since.
     pub(super) blocked: bool,
+    /// Since when.
+    pub(super) blocked_since: Instant,
 }
 
 impl<IO> Wire<IO> {
     pub(super) fn new(io: IO, early: Bytes, scanner: Scanner, stats: Arc<Stats>, inbound: Inbound) -> Self {
         let now = Instant::now();
-        Self { io, early, scanner, violation: None, stats, inbound, heard: now, taken: now, blocked: false }
+        Self {
+            io,
+            early,
+            scanner,
+            violation: None,
+            stats,
+            inbound,
+            heard: now,
+            blocked: false,
+            blocked_since: now,
+        }
     }
 
     /// Why reading ended with an error, where it was the peer's fault.
@@ -157,15 +167,13 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
         let result = Pin::new(&mut this.io).poll_write(cx, buf);
         match &result {
             Poll::Ready(Ok(len)) => {
-                this.taken = Instant::now();
                 this.blocked = false;
                 this.stats.bytes_out.fetch_add(*len as u64, Relaxed);
             }
             Poll::Ready(Err(_)) => {}
             Poll::Pending if this.blocked => {}
             Poll::Pending => {
-                // What was sent before this write says nothing about how long the socket has been full.
-                this.taken = Instant::now();
+                this.blocked_since = Instant::now();
                 this.blocked = true;
             }
         }

@@ -1,17 +1,18 @@
 //! Writes: the only future that queues messages for the socket while the connection is open.
 
 use std::{
-    pin::pin,
+    future::poll_fn,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
@@ -21,12 +22,20 @@ use super::{
     outbox::{Item, Source},
     socket::{Broken, Socket},
 };
-use crate::{protocol::codes::CloseCode, wake::OnWake};
+use crate::{protocol::codes::CloseCode, wake::Gate};
 
 /// Items of each queue that are written before it is the cursors' turn.
 const QUEUE_TURN: usize = 64;
 /// A session is run by another gateway now: where the client comes back to, it goes on.
 const MOVED: End = End::Ours(CloseCode::ServiceRestart, "session moved; reconnect");
+
+/// What there is to write.
+enum Word {
+    /// Cursors have news, or the connection is to end, or a heartbeat is due.
+    Rung,
+    Item(Item),
+    Notice(Utf8Bytes),
+}
 
 pub(super) struct Writer<'a, S, IO> {
     pub(super) socket: &'a Socket<IO>,
@@ -39,6 +48,8 @@ pub(super) struct Writer<'a, S, IO> {
     /// A handler of the reader's runs.
     pub(super) busy: &'a AtomicBool,
     pub(super) cursors: Cursors,
+    /// Before the queues, which hold something far more seldom than cursors have news.
+    pub(super) asked: Gate,
     /// Frames of one turn; empty between turns.
     pub(super) batch: Vec<Utf8Bytes>,
 }
@@ -47,30 +58,18 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
     /// Runs until the connection shall end.
     pub(super) async fn run(mut self) -> End {
         let shared = Arc::clone(&self.source.shared);
-        // A peer that does not take what is being written must not put off the end.
-        let overdue = pin!(async {
-            let end = shared.ended().await;
-            sleep(self.settings.close_timeout).await;
-            end
-        });
-        let writing = async {
-            loop {
-                if let Some(end) = shared.ending() {
-                    // Bounded: what a peer does not take in time, it asks for again when it comes back.
-                    let _ = timeout(self.settings.close_timeout, self.rest(end)).await;
-                    return end;
-                }
-                if self.burst().await.is_err() {
-                    return self.broken().await;
-                }
-                if self.cursors.waiting() == 0 {
-                    self.wait().await;
-                }
+        loop {
+            if let Some(end) = shared.ending() {
+                // Bounded: what a peer does not take in time, it asks for again when it comes back.
+                let _ = timeout(self.settings.close_timeout, self.rest(end)).await;
+                return end;
             }
-        };
-        tokio::select! {
-            end = writing => end,
-            end = OnWake::new(overdue) => end,
+            if self.burst().await.is_err() {
+                return self.broken().await;
+            }
+            if self.cursors.waiting() == 0 {
+                self.wait().await;
+            }
         }
     }
 
@@ -99,7 +98,21 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
 
     /// All that can be written now, every cursor having one turn, and one flush.
     async fn burst(&mut self) -> Result<(), Broken> {
-        self.beat().await?;
+        if self.beat.load(Ordering::Relaxed) {
+            self.beat().await?;
+        }
+        if self.asked.is_open() {
+            self.queues().await?;
+        }
+        self.cursors.look(&self.source.shared.doorbell);
+        for _ in 0..self.cursors.waiting() {
+            self.turn().await?;
+        }
+        self.socket.flush().await
+    }
+
+    /// What waits in the queues, a bounded part of it.
+    async fn queues(&mut self) -> Result<(), Broken> {
         for _ in 0..QUEUE_TURN {
             let Ok(item) = self.source.queue.try_recv() else { break };
             self.item(item).await?;
@@ -108,11 +121,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
             let Ok(notice) = self.source.notices.try_recv() else { break };
             self.feed(Message::Text(notice)).await?;
         }
-        self.cursors.look(&self.source.shared.doorbell);
-        for _ in 0..self.cursors.waiting() {
-            self.turn().await?;
-        }
-        self.socket.flush().await
+        Ok(())
     }
 
     /// What is left before an orderly close: the queue, and for a peer that did nothing wrong, the events.
@@ -131,16 +140,28 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
 
     /// Waits for something to write.
     async fn wait(&mut self) {
-        tokio::select! {
-            Some(item) = self.source.queue.recv() => {
-                // A broken socket shows at the next burst.
-                let _ = self.item(item).await;
-            }
-            Some(notice) = self.source.notices.recv() => {
-                let _ = self.feed(Message::Text(notice)).await;
-            }
-            () = self.cursors.rung(&self.source.shared.doorbell) => {}
+        // A broken socket shows at the next burst.
+        let _ = match poll_fn(|cx| self.poll_word(cx)).await {
+            Word::Rung => return,
+            Word::Item(item) => self.item(item).await,
+            Word::Notice(notice) => self.feed(Message::Text(notice)).await,
+        };
+    }
+
+    fn poll_word(&mut self, cx: &mut Context<'_>) -> Poll<Word> {
+        let Source { queue, notices, shared } = &mut self.source;
+        if self.cursors.poll_rung(&shared.doorbell, cx).is_ready() {
+            return Poll::Ready(Word::Rung);
         }
+        self.asked.poll(cx, |cx| {
+            if let Poll::Ready(Some(item)) = queue.poll_recv(cx) {
+                return Poll::Ready(Word::Item(item));
+            }
+            match notices.poll_recv(cx) {
+                Poll::Ready(Some(notice)) => Poll::Ready(Word::Notice(notice)),
+                Poll::Ready(None) | Poll::Pending => Poll::Pending,
+            }
+        })
     }
 
     async fn item(&mut self, item: Item) -> Result<(), Broken> {
@@ -160,11 +181,9 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
 
     async fn turn(&mut self) -> Result<(), Broken> {
         let turn = self.cursors.turn(&mut self.batch, self.settings.cursor_bytes).await;
-        let mut batch = std::mem::take(&mut self.batch);
-        let count = batch.len() as u64;
-        self.socket.feed_all(&mut batch.drain(..)).await?;
-        self.stats.frames_out.fetch_add(count, Ordering::Relaxed);
-        self.batch = batch;
+        self.socket.feed_all(&mut self.batch.iter_mut().map(std::mem::take)).await?;
+        self.stats.frames_out.fetch_add(self.batch.len() as u64, Ordering::Relaxed);
+        self.batch.clear();
         match turn {
             Turn::Read => {}
             Turn::Gap { session, first_seq } => {
@@ -178,9 +197,7 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
     }
 
     async fn beat(&mut self) -> Result<(), Broken> {
-        if !self.beat.swap(false, Ordering::Relaxed) {
-            return Ok(());
-        }
+        self.beat.store(false, Ordering::Relaxed);
         self.socket.slim().await;
         self.batch.shrink_to(16);
         self.feed(Message::Ping(Bytes::new())).await?;

@@ -59,6 +59,8 @@ pub struct Converter {
 pub enum Outcome<'a> {
     /// Nothing.
     Converted,
+    /// Nothing; it was a delta, as nearly all are while the model writes.
+    Streamed,
     /// A turn begins; the agent tells what it is.
     Init(Box<wire::Init<'a>>),
     /// The agent's permission mode, by its own name: it has changed within a turn.
@@ -120,7 +122,7 @@ impl Converter {
             if !told && self.options.agent_events {
                 hand_on(line, sink);
             }
-            return Ok(Outcome::Converted);
+            return Ok(Outcome::Streamed);
         }
         self.parsed_line(line, sink)
     }

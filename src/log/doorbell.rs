@@ -6,19 +6,21 @@
 //! came earlier, found the end, and its bell is among those taken and is rung. A cursor that was not read to the end is not armed
 //! and not rung: whoever reads it still has to come back ([`Progress::More`](super::Progress)).
 //!
-//! Ringing puts the bell into the doorbell's list (under the doorbell's lock) and then notifies. `Notify::notify_one` keeps a
-//! permit when nobody waits, and the waiter looks into the list before it waits: what is put in after that look leaves a permit.
+//! Ringing puts the bell into the doorbell's list, and the waiter looks into the list and leaves its waker, each under the
+//! doorbell's lock: what is put in after that look finds the waker. The waker stays, so whoever waits there again and again leaves
+//! it once. A bell that finds others in the list wakes nobody: the first of them did, and the list was not emptied since.
 
 use std::{
+    future::poll_fn,
     mem,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    task::{Context, Poll, Waker},
 };
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 /// Names a cursor; unique within the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,16 +29,28 @@ pub struct CursorId(u64);
 /// One per connection: the logs of its cursors ring it, its writer waits at it. Clones are the same doorbell; one task waits.
 #[derive(Debug, Clone, Default)]
 pub struct Doorbell {
-    shared: Arc<Shared>,
+    shared: Arc<Mutex<Shared>>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     /// Bells that rang since the last look, each at most once: bounded by the number of cursors.
-    rung: Mutex<Vec<Arc<Bell>>>,
+    rung: Vec<Arc<Bell>>,
     /// The waiter is wanted for something else.
-    nudged: AtomicBool,
-    notify: Notify,
+    nudged: bool,
+    /// Of who waited last.
+    waiter: Option<Waker>,
+}
+
+impl Shared {
+    fn take(&mut self, news: &mut Vec<CursorId>) -> bool {
+        let any = !self.rung.is_empty();
+        for bell in self.rung.drain(..) {
+            bell.rung.store(false, Ordering::Relaxed);
+            news.push(bell.id);
+        }
+        any
+    }
 }
 
 impl Doorbell {
@@ -48,26 +62,35 @@ impl Doorbell {
     /// Waits until a cursor has news, and adds the ids of all that have to `news`; or until a [`nudge`](Self::nudge).
     /// Cancel safe. Each is to be read until it is caught up.
     pub async fn wait(&self, news: &mut Vec<CursorId>) {
-        while !self.take(news) && !self.shared.nudged.swap(false, Ordering::Acquire) {
-            self.shared.notify.notified().await;
+        poll_fn(|cx| self.poll_wait(cx, news)).await;
+    }
+
+    /// As [`wait`](Self::wait).
+    pub fn poll_wait(&self, cx: &mut Context<'_>, news: &mut Vec<CursorId>) -> Poll<()> {
+        let mut shared = self.shared.lock();
+        if shared.take(news) || mem::take(&mut shared.nudged) {
+            return Poll::Ready(());
         }
+        if !shared.waiter.as_ref().is_some_and(|waiter| waiter.will_wake(cx.waker())) {
+            shared.waiter = Some(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     /// Ends the wait, or the next one, without news.
     pub fn nudge(&self) {
-        self.shared.nudged.store(true, Ordering::Release);
-        self.shared.notify.notify_one();
+        let mut shared = self.shared.lock();
+        shared.nudged = true;
+        let waiter = shared.waiter.clone();
+        drop(shared);
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
     }
 
     /// As [`wait`](Self::wait), without waiting: `false` when nothing rang.
     pub fn take(&self, news: &mut Vec<CursorId>) -> bool {
-        let mut rung = self.shared.rung.lock();
-        let any = !rung.is_empty();
-        for bell in rung.drain(..) {
-            bell.rung.store(false, Ordering::Relaxed);
-            news.push(bell.id);
-        }
-        any
+        self.shared.lock().take(news)
     }
 
     pub(super) fn bell(&self) -> Arc<Bell> {
@@ -113,34 +136,42 @@ impl Bell {
         self.position.load(Ordering::Relaxed)
     }
 
+    /// Under the log's lock: it is not in the list of armed ones any more.
+    pub(super) fn disarm(&self) {
+        self.armed.store(false, Ordering::Relaxed);
+    }
+
     /// Under the log's lock: moves all armed bells to `ringing`, which is empty.
     pub(super) fn disarm_all(armed: &mut Vec<Arc<Self>>, ringing: &mut Vec<Arc<Self>>) {
         mem::swap(armed, ringing);
-        for bell in ringing.iter() {
-            bell.armed.store(false, Ordering::Relaxed);
+        for bell in &*ringing {
+            bell.disarm();
         }
     }
 
     /// The cursor is gone: forgets the bell and never lets it ring again. Also breaks the cycle of list, bell and doorbell.
     pub(super) fn silence(&self) {
-        let mut rung = self.doorbell.shared.rung.lock();
+        let mut shared = self.doorbell.shared.lock();
         if self.rung.swap(true, Ordering::Relaxed) {
-            rung.retain(|bell| bell.id != self.id);
+            shared.rung.retain(|bell| bell.id != self.id);
         }
     }
 
-    /// Outside of the log's lock, so that the readers that this wakes find it free.
+    /// Outside of the log's lock, so that the readers that this wakes find it free; and the wake outside of the doorbell's.
     pub(super) fn ring(self: Arc<Self>) {
-        let shared = Arc::clone(&self.doorbell.shared);
-        let mut rung = shared.rung.lock();
-        if self.rung.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        let first = rung.is_empty();
-        rung.push(self);
-        drop(rung);
-        if first {
-            shared.notify.notify_one();
+        let waiter = {
+            let mut shared = self.doorbell.shared.lock();
+            if self.rung.swap(true, Ordering::Relaxed) {
+                return;
+            }
+            shared.rung.push(Arc::clone(&self));
+            if shared.rung.len() > 1 {
+                return;
+            }
+            shared.waiter.clone()
+        };
+        if let Some(waiter) = waiter {
+            waiter.wake();
         }
     }
 }

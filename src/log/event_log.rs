@@ -1,16 +1,17 @@
 //! The log itself: one lock, held for a few entries at a time.
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::{Arc, Weak},
     time::Instant,
 };
 
-use parking_lot::Mutex;
-use tokio::sync::watch;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
+    attendance::Attendance,
     cursor::{Cursor, Progress},
     doorbell::{Bell, Doorbell},
     feed::Feed,
@@ -91,10 +92,9 @@ pub struct EventLog {
     pub(super) store: Option<Arc<dyn Store>>,
     pub(super) tenure: Option<Arc<Tenure>>,
     pub(super) state: Mutex<State>,
-    /// The bells that an append is ringing; kept for its capacity. Locked before `state`, and by the writer only.
+    /// The bells that an append is ringing; kept for its capacity. Locked after `state`, which is not locked under it.
     ringing: Mutex<Vec<Arc<Bell>>>,
-    /// Sent under the lock of `state`, so that its values are in the order of what they count.
-    pub(super) cursors: watch::Sender<usize>,
+    pub(super) attendance_changed: Notify,
     this: Weak<Self>,
 }
 
@@ -112,6 +112,7 @@ pub(super) struct State {
     /// Those who hold the session without reading; rung at the end.
     pub(super) holds: Vec<Arc<Bell>>,
     pub(super) ending: Option<Ending>,
+    pub(super) attendance: Attendance,
     pub(super) feed: Feed,
 }
 
@@ -176,6 +177,7 @@ impl EventLog {
             large_batch: 0,
             holds: Vec::new(),
             ending: None,
+            attendance: Attendance::default(),
             feed: Feed::after(last_seq, tenure.is_some()),
         };
         Arc::new_cyclic(|this| Self {
@@ -186,7 +188,7 @@ impl EventLog {
             tenure,
             state: Mutex::new(state),
             ringing: Mutex::default(),
-            cursors: watch::Sender::new(0),
+            attendance_changed: Notify::new(),
             this: this.clone(),
         })
     }
@@ -218,17 +220,20 @@ impl EventLog {
 
     /// Adds the entries of `batch`, in order, and wakes each cursor that had read everything once. Leaves `batch` empty.
     pub fn append(&self, batch: &mut Vec<Entry>) {
-        self.append_with(batch, Journal::default());
+        self.add(batch, None);
     }
 
     /// As [`append`](Self::append), and gives the store what belongs to these entries; `batch` may be empty. After
     /// [`close`](Self::close) nothing is added any more, but the journal is still kept. A log whose tenure is lost takes neither.
     pub fn append_with(&self, batch: &mut Vec<Entry>, journal: Journal) {
+        self.add(batch, Some(journal));
+    }
+
+    fn add(&self, batch: &mut Vec<Entry>, journal: Option<Journal>) {
         if !self.is_held() {
             batch.clear();
             return;
         }
-        let mut ringing = self.ringing.lock();
         let mut state = self.state.lock();
         let mut added = 0;
         for entry in batch.drain(..) {
@@ -254,17 +259,35 @@ impl EventLog {
             state.large_batch = state.large_batch.max(added);
         }
         self.trim(&mut state);
-        if added > 0 {
-            let State { armed, .. } = &mut *state;
-            Bell::disarm_all(armed, &mut ringing);
-        }
         let last = state.window.last();
         let dirty = self.store.is_some() && state.feed.mark_dirty(last);
-        drop(state);
-        ringing.drain(..).for_each(Bell::ring);
+        if added > 0 {
+            self.ring_all(state);
+        } else {
+            drop(state);
+        }
         if dirty {
             self.tell_store();
         }
+    }
+
+    /// Rings what is armed, outside of the lock of `state`.
+    fn ring_all(&self, mut state: MutexGuard<'_, State>) {
+        // Nearly always there is one reader, or none.
+        if state.armed.len() < 2 {
+            let bell = state.armed.pop();
+            if let Some(bell) = &bell {
+                bell.disarm();
+            }
+            drop(state);
+            bell.into_iter().for_each(Bell::ring);
+            return;
+        }
+        let mut ringing = self.ringing.lock();
+        let State { armed, .. } = &mut *state;
+        Bell::disarm_all(armed, &mut ringing);
+        drop(state);
+        ringing.drain(..).for_each(Bell::ring);
     }
 
     /// A cursor that starts at `from`. Verdict, seqs and cursor are of one instant: no append comes between them.
@@ -282,9 +305,10 @@ impl EventLog {
         };
         bell.stand_at(after);
         state.bells.push(Arc::clone(&bell));
-        self.cursors.send_modify(|count| *count += 1);
+        state.attendance.enter();
         let first_seq = state.first_seq();
         drop(state);
+        self.tell_of_attendance();
         Attached { cursor: Cursor::new(Arc::clone(self), bell, after), verdict, first_seq, last_seq }
     }
 
@@ -300,14 +324,11 @@ impl EventLog {
     }
 
     fn end(&self, ending: Ending) {
-        let mut ringing = self.ringing.lock();
         let mut state = self.state.lock();
-        let State { armed, holds, ending: ended, .. } = &mut *state;
-        ended.get_or_insert(ending);
-        Bell::disarm_all(armed, &mut ringing);
-        ringing.append(holds);
-        drop(state);
-        ringing.drain(..).for_each(Bell::ring);
+        state.ending.get_or_insert(ending);
+        let holds = mem::take(&mut state.holds);
+        self.ring_all(state);
+        holds.into_iter().for_each(Bell::ring);
     }
 
     /// Whether what stands here may still be told to anybody: the tenure holds, if there is one.
@@ -320,22 +341,11 @@ impl EventLog {
         self.state.lock().ending
     }
 
-    /// How many cursors there are.
-    pub fn cursors(&self) -> usize {
-        *self.cursors.borrow()
-    }
-
     /// Events that the slowest cursor has not read yet, counted by their seqs; 0 without cursors.
     pub fn lag(&self) -> u64 {
         let state = self.state.lock();
         let slowest = state.bells.iter().map(|bell| bell.position()).min();
         slowest.map_or(0, |position| state.window.last().saturating_sub(position))
-    }
-
-    /// The number of cursors, and every change of it: `changed().await` on the receiver ends for each change after the receiver
-    /// was made or last looked at, also for one that came before the call (several may be seen as one).
-    pub fn changed(&self) -> watch::Receiver<usize> {
-        self.cursors.subscribe()
     }
 
     /// For a session that goes to sleep: what the store holds leaves the memory, and what stays is copied into buffers of its own
@@ -355,8 +365,9 @@ impl EventLog {
         state.armed.retain(|armed| !Arc::ptr_eq(armed, bell));
         state.bells.retain(|one| !Arc::ptr_eq(one, bell));
         self.trim_after_reader(&mut state);
-        self.cursors.send_modify(|count| *count -= 1);
+        state.attendance.leave();
         drop(state);
+        self.tell_of_attendance();
         bell.silence();
     }
 

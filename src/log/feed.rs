@@ -91,7 +91,7 @@ impl Feed {
     }
 
     /// Entries that cost `bytes` were appended; `last` is the log's last seq with them.
-    pub(super) fn add(&mut self, bytes: usize, journal: Journal, last: u64, backlog: &Backlog) {
+    pub(super) fn add(&mut self, bytes: usize, journal: Option<Journal>, last: u64, backlog: &Backlog) {
         if self.is_deleted() {
             return;
         }
@@ -102,6 +102,7 @@ impl Feed {
         }
         self.waiting += bytes;
         backlog.add(bytes);
+        let Some(journal) = journal else { return };
         if let Some(record) = journal.record {
             let replaced = self.records.pop_back_if(|waiting| waiting.after == last);
             let replaced = replaced.or_else(|| self.records.remove(1));

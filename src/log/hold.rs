@@ -24,8 +24,9 @@ impl EventLog {
         if !has_ended {
             state.holds.push(Arc::clone(&bell));
         }
-        self.cursors.send_modify(|count| *count += 1);
+        state.attendance.enter();
         drop(state);
+        self.tell_of_attendance();
         if has_ended {
             Arc::clone(&bell).ring();
         }
@@ -59,8 +60,9 @@ impl Drop for Hold {
     fn drop(&mut self) {
         let mut state = self.log.state.lock();
         state.holds.retain(|bell| !Arc::ptr_eq(bell, &self.bell));
-        self.log.cursors.send_modify(|count| *count -= 1);
+        state.attendance.leave();
         drop(state);
+        self.log.tell_of_attendance();
         self.bell.silence();
     }
 }

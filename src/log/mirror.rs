@@ -49,8 +49,9 @@ impl EventLog {
         bell.stand_at(position);
         let mut state = self.state.lock();
         state.bells.push(Arc::clone(&bell));
-        self.cursors.send_modify(|count| *count += 1);
+        state.attendance.enter();
         drop(state);
+        self.tell_of_attendance();
         Cursor::new(Arc::clone(self), bell, position)
     }
 

@@ -20,6 +20,7 @@
 //! by fewer frames than it was made for (the encoder must give a frame that is larger than a chunk a buffer of its own, or the
 //! small frames after it would hold that one); [`EventLog::compact`] ends even that, for sessions that go to sleep.
 
+mod attendance;
 mod cursor;
 mod doorbell;
 mod event_log;
@@ -32,6 +33,7 @@ mod trim;
 mod window;
 
 pub use crate::store::{Entry, SessionKey};
+pub use attendance::Followed;
 pub use cursor::{Cursor, Progress};
 pub use doorbell::{CursorId, Doorbell};
 pub use event_log::{Attached, Ending, EventLog, From, Journal, Verdict};

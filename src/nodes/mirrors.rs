@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::letter::Place;
-use crate::log::{Cursor, Doorbell, EventLog};
+use crate::log::{Cursor, Doorbell, EventLog, Followed};
 use crate::store::{Entry, Follow, Follower, NodeId, Store};
 
 /// One mirror for each session, as long as somebody reads it.
@@ -69,10 +69,10 @@ impl Mirrors {
     }
 
     async fn until_nobody_reads(self: Arc<Self>, log: Arc<EventLog>) {
-        let mut readers = log.changed();
+        let mut followed = Followed::default();
         loop {
-            if readers.wait_for(|count| *count == 0).await.is_err() {
-                return;
+            if log.cursors_changed(&mut followed).await > 0 {
+                continue;
             }
             let mut table = self.table.lock();
             // Nobody attaches while the table is locked.

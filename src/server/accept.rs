@@ -15,6 +15,7 @@ use super::{
     Application, BindAddr, Listener, Settings, Socket, admission::Admission, doors::Peer, http::serve_socket,
     router::Site,
 };
+use crate::wake::beside;
 
 /// The two steps of a shutdown, both asked for from outside. Clones are the same shutdown.
 #[derive(Debug, Clone, Default)]
@@ -111,12 +112,7 @@ fn admit<A: Application>(
     let cut = cut.clone();
     tasks.spawn({
         let site = Arc::clone(site);
-        async move {
-            tokio::select! {
-                () = serve_socket(site, socket, peer, place) => {}
-                () = cut.cancelled() => {}
-            }
-        }
+        async move { beside(serve_socket(site, socket, peer, place), cut.cancelled()).await }
     });
 }
 

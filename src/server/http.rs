@@ -32,7 +32,7 @@ use super::{
 };
 use crate::connection::Gauge;
 use crate::protocol::codes::CloseCode;
-use crate::wake::OnWake;
+use crate::wake::beside;
 
 /// Numbers connections.
 pub(super) fn next_id() -> u64 {
@@ -58,20 +58,15 @@ pub(super) async fn serve_socket<A: Application>(
     let Some((socket, early)) = upgraded(upgrade).await else { return };
     let Admitted { connection, pass, place: _address } = *admitted;
     let outbox = connection.outbox().clone();
-    let revoked = pin!(async {
+    let revoked = async {
         match pass {
             Some(pass) => pass.revoked().await,
             None => pending().await,
         }
         outbox.close(CloseCode::Policy, "the token was revoked");
-        pending::<()>().await;
-    });
-    // Left alone by what wakes the connection itself, which is a thousand times as often.
-    let mut revoked = OnWake::new(revoked);
-    tokio::select! {
-        _ = connection.run(socket, early, &site.shutdown.closing) => {}
-        () = &mut revoked => {}
-    }
+        pending().await
+    };
+    beside(connection.run(socket, early, &site.shutdown.closing), revoked).await;
     drop(place);
 }
 

@@ -1,14 +1,13 @@
 //! What happens to a session now and then, behind one future that stays.
-//!
-//! To listen for each of these anew after every piece that the agent says would cost more than the piece.
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::{Notify, watch};
 
-use crate::store::{StoreHealth, Tenure};
-use crate::wake::OnWake;
+use crate::log::{EventLog, Followed};
+use crate::store::{Source as _, StoreHealth, Tenure};
 
 /// What happened.
 pub(super) enum Heard {
@@ -26,31 +25,30 @@ pub(super) enum Heard {
 #[derive(Debug)]
 struct Sources {
     bedtime: Arc<Notify>,
-    attached: watch::Receiver<usize>,
+    log: Arc<EventLog>,
+    followed: Followed,
     store: Option<watch::Receiver<StoreHealth>>,
-    tenure: Option<Arc<Tenure>>,
 }
 
 /// Listens all the time.
-pub(super) struct Ears(OnWake<Hearing>);
+pub(super) struct Ears(Hearing);
 
 type Hearing = Pin<Box<dyn Future<Output = (Heard, Sources)> + Send>>;
 
 impl Ears {
     pub(super) fn new(
         bedtime: Arc<Notify>,
-        attached: watch::Receiver<usize>,
+        log: Arc<EventLog>,
         store: Option<watch::Receiver<StoreHealth>>,
-        tenure: Option<Arc<Tenure>>,
     ) -> Self {
-        Self(OnWake::new(Box::pin(Sources { bedtime, attached, store, tenure }.hear())))
+        Self(Box::pin(Sources { bedtime, log, followed: Followed::default(), store }.hear()))
     }
 
-    /// What happens next. Cancel safe: what was heard waits.
-    pub(super) async fn hear(&mut self) -> Heard {
-        let (heard, sources) = (&mut self.0).await;
-        self.0.set(Box::pin(sources.hear()));
-        heard
+    /// What happens next.
+    pub(super) fn poll_hear(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        let (heard, sources) = ready!(self.0.as_mut().poll(cx));
+        self.0 = Box::pin(sources.hear());
+        Poll::Ready(heard)
     }
 }
 
@@ -58,9 +56,9 @@ impl Sources {
     async fn hear(mut self) -> (Heard, Self) {
         let heard = tokio::select! {
             () = self.bedtime.notified() => Heard::Bedtime,
-            Ok(()) = self.attached.changed() => Heard::Attached(*self.attached.borrow_and_update()),
+            count = self.log.cursors_changed(&mut self.followed) => Heard::Attached(count),
             health = changed(&mut self.store) => Heard::Store(health),
-            () = lost(self.tenure.as_deref()) => Heard::Lost,
+            () = lost(self.log.tenure().map(Arc::as_ref)) => Heard::Lost,
         };
         (heard, self)
     }

@@ -11,11 +11,11 @@ use super::state::{ClientId, Command};
 use crate::log::{Cursor, Doorbell, EventLog};
 use crate::protocol::{AgentState, Liveness, SessionStatus, SessionSummary};
 
-/// What a session's task is sent.
+/// What a session's task is sent, boxed: an empty mailbox has room for 32.
 #[derive(Debug)]
 pub(super) enum Mail {
     /// A client wants something.
-    Command(Box<Request>),
+    Command(Request),
     /// The server goes down; running turns have until then.
     Drain(Instant),
     /// The task is to panic.
@@ -60,7 +60,7 @@ pub struct SessionHandle {
     pub(super) owner: Arc<str>,
     /// From handlers to the session's task. Full: the handler waits, and with it that connection's reader. Closed: the
     /// session is over.
-    pub(super) mailbox: mpsc::Sender<Mail>,
+    pub(super) mailbox: mpsc::Sender<Box<Mail>>,
     pub(super) summary: Arc<Mutex<SessionSummary>>,
     pub(super) vitals: Arc<Mutex<(AgentState, Option<u64>)>>,
     pub(super) log: Arc<EventLog>,
@@ -95,7 +95,7 @@ impl SessionHandle {
     pub async fn command(&self, client: &Client, id: String, command: Command) -> Option<Answer> {
         let (answer, answered) = oneshot::channel();
         let request = Request { client: client.clone(), id, command, answer };
-        self.mailbox.send(Mail::Command(Box::new(request))).await.ok()?;
+        self.mailbox.send(Box::new(Mail::Command(request))).await.ok()?;
         answered.await.ok()
     }
 

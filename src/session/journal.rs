@@ -145,6 +145,11 @@ impl Journal {
         &mut self.tally
     }
 
+    /// Whether there is anything for metrics.
+    pub fn has_notes(&self) -> bool {
+        self.tally.has_notes()
+    }
+
     /// Forgets running tools: the turn is over, none of them reports any more.
     pub fn forget_tools(&mut self) {
         self.running_tools.clear();

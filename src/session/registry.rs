@@ -245,8 +245,9 @@ impl Registry {
                 task.farewell(closing)
             };
             match AssertUnwindSafe(life).catch_unwind().await {
-                Ok(finished) => registry.finished(finished).await,
-                Err(_) => registry.broke_down(&broken).await,
+                // Boxed: the task need not have room for its end all its life.
+                Ok(finished) => Box::pin(registry.finished(finished)).await,
+                Err(_) => Box::pin(registry.broke_down(&broken)).await,
             }
         });
         handle

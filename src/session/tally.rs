@@ -89,6 +89,11 @@ impl Tally {
         self.notes.push(Note::Turn { outcome: outcome(result), took });
     }
 
+    /// Whether there is anything to give.
+    pub(super) fn has_notes(&self) -> bool {
+        !self.notes.is_empty()
+    }
+
     /// Gives it all to `metrics`, and says what became of starts: whether the last one went well, if there was one.
     pub(super) fn report(&mut self, metrics: &Metrics) -> Option<bool> {
         let mut up = None;

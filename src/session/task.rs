@@ -9,30 +9,29 @@ mod replies;
 mod waits;
 
 use std::collections::HashMap;
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::block_in_place;
-use tokio::time::Sleep;
 
 use super::Shared;
 use super::ears::{Ears, Heard};
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
-use super::pool::Slot;
 use super::shelf::Place;
 use super::state::{ClientId, Closing, Command, Effect, Input, Now, SessionState, SlotOutcome, error};
-use crate::agent::{Agent, AgentOutput, Output, SpawnError, Stop};
+use crate::agent::{Agent, AgentOutput, Lines, Output, Stop};
 use crate::log::{Entry, EventLog, Journal};
 use crate::protocol::encode::{Encoder, Header};
 use crate::protocol::{EndReason, ErrorCode, ServerMessage, SessionEnded};
 use crate::store::{Source, Status, StoreHealth};
+use crate::wake::Gate;
 use held::Held;
 use outsiders::Outsiders;
 use process::{Adoptable, Committing, SlotState, Starting};
-use waits::{committed, receive, start, wait_in_line};
+use waits::{Event, Turn};
 
 /// One session at work.
 pub(super) struct SessionTask {
@@ -40,12 +39,13 @@ pub(super) struct SessionTask {
     handle: SessionHandle,
     state: SessionState,
     log: Arc<EventLog>,
-    mailbox: mpsc::Receiver<Mail>,
+    mailbox: mpsc::Receiver<Box<Mail>>,
     /// The pool's word that another session needs the slot.
     bedtime: Arc<Notify>,
     ears: Ears,
     agent: Option<Agent>,
-    output: Option<AgentOutput>,
+    /// Boxed, as what only a session at work has.
+    output: Option<Box<AgentOutput>>,
     starting: Option<Starting>,
     /// Ends when the store has what was written before the lines that are held back.
     committing: Option<Committing>,
@@ -62,6 +62,12 @@ pub(super) struct SessionTask {
     /// So many clients there may be before those that only asked something and left are looked for.
     look_for_gone_at: usize,
     replies: Encoder,
+    /// Before everything that wakes the session besides its agent's output.
+    others: Gate,
+    /// Whose turn it was last.
+    turn: Turn,
+    /// There is a time at which the state machine wants to be woken: the timer's.
+    has_deadline: bool,
     /// What came for the session of the same id that comes after this one: at most one of each connection, whose reader waits.
     late: Vec<Request>,
     /// The command that is being taken in, and what it is answered.
@@ -79,24 +85,11 @@ struct Known {
 /// Connections that may be known before those that are gone are looked for.
 const MANY_CLIENTS: usize = 32;
 
-/// Everything that can wake a session up.
-enum Event {
-    Mail(Mail),
-    Output(Option<Output>),
-    Started(Result<(Agent, AgentOutput), SpawnError>),
-    Committed,
-    /// The store has caught up, or it took too long.
-    Relieved,
-    Slot(Option<Slot>),
-    Heard(Heard),
-    Deadline,
-}
-
 impl SessionTask {
     pub(super) fn new(
         shared: Arc<Shared>,
         handle: SessionHandle,
-        mailbox: mpsc::Receiver<Mail>,
+        mailbox: mpsc::Receiver<Box<Mail>>,
         state: SessionState,
         log: Arc<EventLog>,
     ) -> Self {
@@ -105,9 +98,8 @@ impl SessionTask {
             replies: Encoder::new(&handle.id),
             ears: Ears::new(
                 Arc::clone(&bedtime),
-                log.changed(),
+                Arc::clone(&log),
                 shared.store.as_ref().map(|store| store.health()),
-                log.tenure().cloned(),
             ),
             bedtime,
             shared,
@@ -126,6 +118,9 @@ impl SessionTask {
             clients: HashMap::new(),
             outsiders: Outsiders::default(),
             look_for_gone_at: MANY_CLIENTS,
+            others: Gate::new(),
+            turn: Turn::Other,
+            has_deadline: false,
             late: Vec::new(),
             current: None,
             closing: None,
@@ -138,15 +133,18 @@ impl SessionTask {
         tokio::pin!(timer);
         let mut had_agent = false;
         loop {
-            self.flush();
-            if let Some(closing) = self.closing {
-                return closing;
+            if self.state.take_stirred() || !self.append_quietly() {
+                self.flush();
+                if let Some(closing) = self.closing {
+                    return closing;
+                }
+                if had_agent && self.agent.is_none() {
+                    self.slim();
+                }
+                had_agent = self.agent.is_some();
+                self.look_around(timer.as_mut());
             }
-            if had_agent && self.agent.is_none() {
-                self.slim();
-            }
-            had_agent = self.agent.is_some();
-            let event = self.next_event(timer.as_mut()).await;
+            let event = poll_fn(|cx| self.poll_event(timer.as_mut(), cx)).await;
             // What another gateway may be doing by now must not be done here: a pause of this process is seen before what came of it.
             if !self.log.is_held() {
                 drop(event);
@@ -164,37 +162,10 @@ impl SessionTask {
         self.log.compact();
     }
 
-    async fn next_event(&mut self, mut timer: Pin<&mut Sleep>) -> Event {
-        let deadline = self.state.deadline().map(tokio::time::Instant::from_std);
-        if let Some(deadline) = deadline
-            && timer.deadline() != deadline
-        {
-            timer.as_mut().reset(deadline);
-        }
-        tokio::select! {
-            // While the store is behind, the agent waits: what it says piles up in its pipe, and not in memory.
-            output = receive(&mut self.output), if self.pressed.is_none() => Event::Output(output),
-            () = committed(&mut self.pressed) => Event::Relieved,
-            Some(mail) = self.mailbox.recv() => Event::Mail(mail),
-            started = start(&mut self.starting) => Event::Started(started),
-            () = committed(&mut self.committing) => Event::Committed,
-            slot = wait_in_line(&mut self.slot) => Event::Slot(slot),
-            heard = self.ears.hear() => Event::Heard(heard),
-            () = timer, if deadline.is_some() => Event::Deadline,
-        }
-    }
-
     fn handle_event(&mut self, event: Event) {
         let now = now();
         match event {
-            Event::Output(Some(Output::Lines(lines))) => at_length(lines.byte_len(), || {
-                for line in &lines {
-                    self.state.line(line, now);
-                }
-                // Here, because a large buffer takes its time to be given back, too.
-                drop(lines);
-                self.press();
-            }),
+            Event::Output(Some(Output::Lines(lines))) => self.lines(lines, now),
             Event::Output(Some(Output::Skipped { bytes })) => {
                 self.state.handle(Input::Skipped { bytes }, now);
             }
@@ -219,11 +190,13 @@ impl SessionTask {
                 self.slot = SlotState::None;
                 self.state.handle(Input::Slot(SlotOutcome::Refused), now);
             }
-            Event::Mail(Mail::Command(request)) if self.is_for_the_next(&request) => self.late.push(*request),
-            Event::Mail(Mail::Command(request)) => self.command(*request, now),
-            Event::Mail(Mail::Drain(until)) => self.state.handle(Input::Drain { until }, now),
-            #[cfg(test)]
-            Event::Mail(Mail::BreakDown) => panic!("as the test wants it"),
+            Event::Mail(mail) => match *mail {
+                Mail::Command(request) if self.is_for_the_next(&request) => self.late.push(request),
+                Mail::Command(request) => self.command(request, now),
+                Mail::Drain(until) => self.state.handle(Input::Drain { until }, now),
+                #[cfg(test)]
+                Mail::BreakDown => panic!("as the test wants it"),
+            },
             Event::Relieved => self.pressed = None,
             // Seen before.
             Event::Heard(Heard::Lost) => {}
@@ -241,6 +214,17 @@ impl SessionTask {
                 self.state.handle(Input::Tick, now);
             }
         }
+    }
+
+    fn lines(&mut self, lines: Lines, now: Now) {
+        at_length(lines.byte_len(), || {
+            for line in &lines {
+                self.state.line(line, now);
+            }
+            // Here, because a large buffer takes its time to be given back, too.
+            drop(lines);
+            self.press();
+        });
     }
 
     fn attached_changed(&mut self, count: usize, now: Now) {
@@ -303,6 +287,19 @@ impl SessionTask {
         if let Some(up) = self.state.report(&self.shared.metrics) {
             self.shared.starts.note(&self.handle.id, up, Instant::now());
         }
+    }
+
+    /// The hot path: appends events, where there is nothing to do besides. `false`: there may be.
+    fn append_quietly(&mut self) -> bool {
+        if !self.outsiders.is_empty() {
+            return false;
+        }
+        let entries = self.state.entries();
+        if !entries.is_empty() {
+            self.shared.metrics.events(entries.len() as u64);
+            self.log.append(entries);
+        }
+        true
     }
 
     fn append(&mut self, effects: &[Effect]) {
@@ -401,7 +398,7 @@ pub(super) struct Finished {
     /// Where it can be taken up from.
     pub(super) place: Option<Place>,
     /// Commands that came too late; dropping it tells their senders.
-    pub(super) too_late: (mpsc::Receiver<Mail>, Vec<Request>),
+    pub(super) too_late: (mpsc::Receiver<Box<Mail>>, Vec<Request>),
 }
 
 /// The time by both clocks.

@@ -206,7 +206,7 @@ fn close_delivers_what_is_left_and_rings() {
 #[test]
 fn dropped_cursors_are_counted_and_silent() {
     let (log, bell) = (log(1 << 20), Doorbell::new());
-    let mut changed = log.changed();
+    let mut followed = super::Followed::default();
     let mut first = log.attach(From::Live, &bell).cursor;
     let second = log.attach(From::Live, &bell).cursor;
     assert_eq!(log.cursors(), 2);
@@ -215,9 +215,10 @@ fn dropped_cursors_are_counted_and_silent() {
     drop(first);
     assert!(take(&bell).is_empty(), "also when it rang before it was dropped");
     drop(second);
-    changed.changed().now_or_never().expect("a change from before the call is seen").unwrap();
-    assert_eq!(*changed.borrow_and_update(), 0);
-    assert!(changed.changed().now_or_never().is_none());
+    let count =
+        log.cursors_changed(&mut followed).now_or_never().expect("a change from before the call is seen");
+    assert_eq!(count, 0);
+    assert!(log.cursors_changed(&mut followed).now_or_never().is_none());
 }
 
 #[test]

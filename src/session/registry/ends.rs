@@ -94,7 +94,7 @@ impl Registry {
             sessions.live.values().cloned().collect()
         };
         // Closed: it is over already. Full: that one takes its time, and the others need not.
-        join_all(live.iter().map(|handle| handle.mailbox.send(Mail::Drain(until)))).await;
+        join_all(live.iter().map(|handle| handle.mailbox.send(Box::new(Mail::Drain(until))))).await;
         drop(live);
         self.tasks.close();
         self.tasks.wait().await;

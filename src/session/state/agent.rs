@@ -119,13 +119,17 @@ impl AgentLife {
 }
 
 impl SessionState {
-    /// The hot path: one line of the agent's stdout.
-    pub(super) fn agent_line(&mut self, line: &[u8]) {
+    /// The hot path: one line of the agent's stdout. Whether it may have changed more than the journal's events.
+    pub(super) fn agent_line(&mut self, line: &[u8]) -> bool {
         // Everything has had its end; nothing may come after it.
         if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
-            return;
+            return true;
         }
         match self.converter.line(line, &mut self.journal) {
+            Ok(Outcome::Streamed) => {
+                self.goes_on_though_stopped(false);
+                return !self.effects.is_empty() || self.journal.has_notes();
+            }
             Ok(Outcome::Converted) => self.goes_on_though_stopped(false),
             Ok(Outcome::TaskDone) => self.agent.has_news = true,
             Ok(Outcome::Requesting { mode }) => {
@@ -148,6 +152,7 @@ impl SessionState {
                 log::warn!("session {}: a line of the agent was skipped: {bad}", self.id);
             }
         }
+        true
     }
 
     /// `system`/`init` comes at the start of every turn.
@@ -268,7 +273,7 @@ impl SessionState {
 
     /// What a process leaves behind: open messages, prompts, questions to it.
     fn forget_process(&mut self, exit: &Exit) {
-        let stopping = self.turn.as_ref().is_some_and(super::Turn::is_stopping);
+        let stopping = self.turn.as_ref().is_some_and(|turn| turn.is_stopping());
         self.converter.close_open(Some("interrupted"), &mut self.journal);
         self.close_prompts(if stopping { ResolvedBy::Interrupt } else { ResolvedBy::Agent });
         self.client_tools.forget_calls();

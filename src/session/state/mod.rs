@@ -78,7 +78,8 @@ pub struct SessionState {
 
     life: Life,
     status: SessionStatus,
-    turn: Option<Turn>,
+    /// Boxed, as what only a session at work has.
+    turn: Option<Box<Turn>>,
     queue: VecDeque<Queued>,
     /// The last turn, where it did not come to its end.
     broken: Option<Broken>,
@@ -110,6 +111,8 @@ pub struct SessionState {
     cost: Cost,
 
     effects: Vec<Effect>,
+    /// More than the journal's events may have changed since this was asked last.
+    stirred: bool,
 }
 
 /// What a control request that we sent was for.
@@ -184,6 +187,7 @@ impl SessionState {
             cost: Cost::new(record.cost_usd, record.books),
             limits,
             effects: vec![Effect::Persist],
+            stirred: true,
         }
     }
 
@@ -215,6 +219,7 @@ impl SessionState {
     /// Takes one input in. Events and effects wait until they are taken.
     pub fn handle(&mut self, input: Input, now: Now) {
         self.set_time(now);
+        self.stirred = true;
         // Nothing follows the last words. (Commands still get their refusal.)
         if matches!(self.life, Life::Closed(_)) && !matches!(input, Input::Command { .. }) {
             return;
@@ -240,8 +245,16 @@ impl SessionState {
     /// Takes one line of the agent's stdout in: the hot path.
     pub fn line(&mut self, line: &[u8], now: Now) {
         self.set_time(now);
-        self.agent_line(line);
-        self.sync_status();
+        if self.agent_line(line) {
+            self.stirred = true;
+            self.sync_status();
+        }
+    }
+
+    /// Whether anything but the journal's events may have changed since the last call: effects, what others may see of the session,
+    /// the deadline. While the model writes, nothing has.
+    pub fn take_stirred(&mut self) -> bool {
+        std::mem::take(&mut self.stirred)
     }
 
     /// Events that wait for the log, in order.

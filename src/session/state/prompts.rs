@@ -294,7 +294,7 @@ impl SessionState {
     pub(super) fn prompt_withdrawn(&mut self, agent_id: &str) {
         self.client_tools.forget_call_of(agent_id);
         self.settle();
-        let stopping = self.turn.as_ref().is_some_and(super::Turn::is_stopping);
+        let stopping = self.turn.as_ref().is_some_and(|turn| turn.is_stopping());
         if let Some(prompt) = self.prompts.take(|prompt| prompt.agent_id == agent_id) {
             let by = if stopping { ResolvedBy::Interrupt } else { ResolvedBy::Agent };
             self.resolved(&prompt.id, Resolution::Cancelled, by, None);

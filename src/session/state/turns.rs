@@ -192,7 +192,7 @@ impl SessionState {
         self.journal.set_turn(id.clone());
         self.journal.tally().turn_begins(self.now.unix_ms);
         self.journal.forget_tools();
-        self.turn = Some(Turn {
+        self.turn = Some(Box::new(Turn {
             id,
             phase,
             since: self.now.instant,
@@ -201,7 +201,7 @@ impl SessionState {
             recorded: false,
             returned: 0,
             behind: false,
-        });
+        }));
         self.broken = None;
         self.busy();
         self.effects.push(Effect::Persist);

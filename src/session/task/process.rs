@@ -44,7 +44,7 @@ impl SessionTask {
             Ok((agent, output)) => {
                 log::info!("session {}: agent started, pid {}", self.handle.id, agent.pid());
                 self.agent = Some(agent);
-                self.output = Some(output);
+                self.output = Some(Box::new(output));
                 Ok(())
             }
             Err(problem) => {
@@ -94,6 +94,7 @@ impl SessionTask {
             // So that the end of the process, or a failing store, is heard of.
             let _ = tokio::time::timeout(PRESSED, store.backlog().fallen()).await;
         }));
+        self.others.open();
     }
 
     /// The store has what came before the first lines that are held back.
@@ -146,7 +147,7 @@ impl SessionTask {
             && let Ok(Ok((agent, output))) = tokio::time::timeout(ABANDON, starting).await
         {
             self.agent = Some(agent);
-            self.output = Some(output);
+            self.output = Some(Box::new(output));
         }
         if let Some(agent) = &self.agent {
             agent.stop(Stop::Now);
@@ -170,7 +171,7 @@ impl SessionTask {
         if let Some((agent, output, conversation)) = self.warm.take() {
             log::info!("session {}: took a warm agent, pid {}", self.handle.id, agent.pid());
             self.agent = Some(agent);
-            self.output = Some(output);
+            self.output = Some(Box::new(output));
             self.state.handle(Input::Adopted { conversation }, now());
             return;
         }

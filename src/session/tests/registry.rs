@@ -193,7 +193,7 @@ async fn a_session_whose_task_panics_is_over_where_there_is_no_store() {
     let (handle, _) = lab.open("s", ME).await.unwrap();
     let me = client(1);
     let mut cursor = me.attach(&handle, true).await.cursor.unwrap();
-    handle.mailbox.send(Mail::BreakDown).await.unwrap();
+    handle.mailbox.send(Box::new(Mail::BreakDown)).await.unwrap();
     let events = me.read_until(&mut cursor, "session_ended", None).await;
     assert_eq!(events.last().unwrap()["reason"], "failed");
     while !matches!(lab.registry.find("s", ME).await.unwrap(), Found::Ended(_)) {

@@ -226,7 +226,7 @@ async fn a_session_whose_task_panics_comes_back_from_the_store() {
     let mut cursor = me.attach(&handle, true).await.cursor.unwrap();
     handle.command(&me.client, "a".to_owned(), say()).await.unwrap();
     me.read_until(&mut cursor, "result", Some("a")).await;
-    handle.mailbox.send(Mail::BreakDown).await.unwrap();
+    handle.mailbox.send(Box::new(Mail::BreakDown)).await.unwrap();
     let events = me.read_until(&mut cursor, "error", None).await;
     assert_eq!(events.last().unwrap()["code"], "internal");
     while !matches!(lab.registry.find("s", ME).await.unwrap(), Found::Dormant(_)) {
@@ -255,7 +255,7 @@ async fn a_session_that_broke_down_is_taken_up_as_soon_as_that_is_said() {
     handle.command(&me.client, "a".to_owned(), say()).await.unwrap();
     me.read_until(&mut cursor, "result", Some("a")).await;
     store.open.send_replace(false);
-    handle.mailbox.send(Mail::BreakDown).await.unwrap();
+    handle.mailbox.send(Box::new(Mail::BreakDown)).await.unwrap();
     me.read_until(&mut cursor, "error", None).await;
     assert!(matches!(lab.registry.find("s", ME).await.unwrap(), Found::Dormant(_)));
     let (opened, ()) = tokio::join!(lab.open("s", ME), async { store.open() });
