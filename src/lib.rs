@@ -50,6 +50,7 @@ pub mod console;
 pub mod converter;
 pub mod dispatch;
 pub mod gateway;
+mod lengthy;
 pub mod log;
 pub mod metrics;
 pub mod nodes;

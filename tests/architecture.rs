@@ -33,17 +33,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("connection", &["log", "protocol::codes", "wake"]),
     ("nodes", &["dispatch", "session", "log", "store", "protocol"]),
     ("dispatch", &["session", "protocol"]),
-    ("session", &["converter", "log", "store", "agent", "protocol", "metrics", "wake"]),
+    ("session", &["converter", "log", "store", "agent", "protocol", "metrics", "lengthy", "wake"]),
     // The only room that knows both vocabularies, and of the agent's only the words.
     ("converter", &["agent::wire", "protocol"]),
-    ("log", &["store"]),
+    ("log", &["store", "lengthy"]),
     ("store", &[]),
-    ("agent", &[]),
+    ("agent", &["wake"]),
     ("protocol", &[]),
     ("scripted_model", &[]),
     ("console", &[]),
     ("metrics", &[]),
     ("config", &[]),
+    ("lengthy", &[]),
     ("wake", &[]),
 ];
 

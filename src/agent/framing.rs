@@ -13,11 +13,17 @@ pub const READ_SIZE: usize = 64 << 10;
 /// A buffer that grew beyond this for a long line is given back once the line is out.
 const KEEP_CAPACITY: usize = 2 * READ_SIZE;
 
+/// An unfinished line is put aside in parts of this size. (A buffer that grew with it would be copied again and again, and by
+/// whoever reads.)
+const PART: usize = 1 << 20;
+
 /// What the framer found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
     /// One or more whole lines.
     Lines(Lines),
+    /// One line of more than a megabyte.
+    Long(LongLine),
     /// A line over the limit, passed over.
     Skipped {
         /// Its length without the line end.
@@ -83,6 +89,29 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
+/// One long line, in the parts in which it was read: putting 20 MB together takes milliseconds, and is up to who takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LongLine(Vec<Bytes>);
+
+impl LongLine {
+    /// Its length, end included.
+    pub fn byte_len(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    /// The line in one piece, without its end.
+    pub fn into_line(self) -> Vec<u8> {
+        let mut line = Vec::with_capacity(self.byte_len());
+        for part in self.0 {
+            line.extend_from_slice(&part);
+        }
+        for end in [b'\n', b'\r'] {
+            line.pop_if(|last| *last == end);
+        }
+        line
+    }
+}
+
 /// The state machine. Use: fill [`Framer::buffer`], call [`Framer::advance`] with what is new, take frames until none
 /// is left; at the end of the stream [`Framer::finish`].
 #[derive(Debug)]
@@ -91,6 +120,9 @@ pub struct Framer {
     buffer: BytesMut,
     /// How much of the buffer is known to hold no newline.
     scanned: usize,
+    /// What of the unfinished line was put aside: it comes before the buffer.
+    parts: Vec<Bytes>,
+    part_size: usize,
     max_line: usize,
     /// Within a line over the limit: how much of it was thrown away.
     skipping: Option<u64>,
@@ -100,9 +132,15 @@ pub struct Framer {
 impl Framer {
     /// A framer for lines of up to `max_line` bytes.
     pub fn new(max_line: usize) -> Self {
+        Self::with_parts(max_line, PART)
+    }
+
+    fn with_parts(max_line: usize, part_size: usize) -> Self {
         Self {
             buffer: BytesMut::with_capacity(READ_SIZE),
             scanned: 0,
+            parts: Vec::new(),
+            part_size,
             max_line,
             skipping: None,
             ready: VecDeque::new(),
@@ -126,15 +164,27 @@ impl Framer {
             return;
         }
         let fresh = &self.buffer[self.scanned..];
-        if let Some(last) = memchr::memrchr(b'\n', fresh) {
+        if !self.parts.is_empty()
+            && let Some(end) = memchr::memchr(b'\n', fresh)
+        {
+            self.emit_long(self.scanned + end + 1);
+        }
+        if self.parts.is_empty()
+            && let Some(last) = memchr::memrchr(b'\n', &self.buffer[self.scanned..])
+        {
             let whole = self.scanned + last + 1;
             self.emit(whole);
         }
         self.scanned = self.buffer.len();
         // A line of exactly the limit may still be followed by `\r\n`, but by nothing else.
         if self.unfinished_len() > self.max_line {
-            self.skipping = Some(self.buffer.len() as u64);
+            self.skipping = Some((self.put_aside() + self.buffer.len()) as u64);
+            self.parts.clear();
             self.reset_buffer(&[]);
+        } else if self.buffer.len() >= self.part_size && !self.buffer.ends_with(b"\r") {
+            let room = BytesMut::with_capacity(self.part_size + READ_SIZE);
+            self.parts.push(std::mem::replace(&mut self.buffer, room).freeze());
+            self.scanned = 0;
         }
     }
 
@@ -142,6 +192,8 @@ impl Framer {
     pub fn finish(&mut self) {
         if let Some(bytes) = self.skipping.take() {
             self.ready.push_back(Frame::Skipped { bytes });
+        } else if !self.parts.is_empty() {
+            self.emit_long(self.buffer.len());
         } else if !self.buffer.is_empty() {
             let whole = self.buffer.len();
             self.emit(whole);
@@ -149,9 +201,14 @@ impl Framer {
         }
     }
 
+    /// Bytes of the unfinished line that were put aside.
+    fn put_aside(&self) -> usize {
+        self.parts.iter().map(Bytes::len).sum()
+    }
+
     /// Length of the unfinished line as it counts against the limit.
     fn unfinished_len(&self) -> usize {
-        self.buffer.strip_suffix(b"\r").unwrap_or(&self.buffer).len()
+        self.put_aside() + self.buffer.strip_suffix(b"\r").unwrap_or(&self.buffer).len()
     }
 
     /// Throws away the rest of a line over the limit. False if its end is not there yet.
@@ -168,6 +225,25 @@ impl Framer {
         let _ = self.buffer.split_to(end + 1);
         self.scanned = 0;
         true
+    }
+
+    /// Takes the first `end` bytes out, which are the last of a line of which parts were put aside.
+    fn emit_long(&mut self, end: usize) {
+        let last = self.buffer.split_to(end).freeze();
+        let rest = std::mem::take(&mut self.buffer);
+        self.reset_buffer(&rest);
+        let bytes = self.put_aside() + last.len();
+        let raw = last.strip_suffix(b"\n").unwrap_or(&last);
+        let ends = last.len() - raw.strip_suffix(b"\r").unwrap_or(raw).len();
+        let frame = if bytes - ends > self.max_line {
+            Frame::Skipped { bytes: (bytes - (last.len() - raw.len())) as u64 }
+        } else {
+            let mut parts = std::mem::take(&mut self.parts);
+            parts.push(last);
+            Frame::Long(LongLine(parts))
+        };
+        self.parts = Vec::new();
+        self.ready.push_back(frame);
     }
 
     /// Takes the first `whole` bytes, which end with a line end (or with the stream), out as frames.
@@ -232,7 +308,10 @@ mod tests {
     }
 
     fn run<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, max_line: usize) -> Vec<Seen> {
-        let mut framer = Framer::new(max_line);
+        run_framer(Framer::new(max_line), chunks)
+    }
+
+    fn run_framer<'a>(mut framer: Framer, chunks: impl IntoIterator<Item = &'a [u8]>) -> Vec<Seen> {
         let mut seen = Vec::new();
         for chunk in chunks {
             for part in chunk.chunks(READ_SIZE) {
@@ -250,6 +329,7 @@ mod tests {
         while let Some(frame) = framer.next_frame() {
             match frame {
                 Frame::Lines(lines) => seen.extend(lines.iter().map(|line| Seen::Line(line.to_vec()))),
+                Frame::Long(line) => seen.push(Seen::Line(line.into_line())),
                 Frame::Skipped { bytes } => seen.push(Seen::Skip(bytes)),
             }
         }
@@ -279,6 +359,7 @@ mod tests {
                 prop_oneof![3 => Just(b'\n'), 2 => Just(b'\r'), 8 => Just(b'a'), 3 => any::<u8>()], 0..300),
             cuts in proptest::collection::vec(0usize..40, 0..60),
             max_line in 1usize..30,
+            part_size in 1usize..40,
         ) {
             let mut rest = &stream[..];
             let mut chunks = Vec::new();
@@ -288,7 +369,8 @@ mod tests {
                 rest = tail;
             }
             chunks.push(rest);
-            prop_assert_eq!(run(chunks, max_line), model(&stream, max_line));
+            let framer = Framer::with_parts(max_line, part_size);
+            prop_assert_eq!(run_framer(framer, chunks), model(&stream, max_line));
         }
     }
 
@@ -306,8 +388,8 @@ mod tests {
             framer.buffer().put_slice(part);
             framer.advance();
         }
-        let Some(Frame::Lines(lines)) = framer.next_frame() else { panic!("no line") };
-        assert_eq!(lines.iter().map(<[u8]>::len).collect::<Vec<_>>(), [3 << 20]);
+        let Some(Frame::Long(line)) = framer.next_frame() else { panic!("no line") };
+        assert_eq!(line.into_line().len(), 3 << 20);
         assert!(framer.buffer.capacity() <= 2 * READ_SIZE, "{}", framer.buffer.capacity());
         framer.finish();
         assert_eq!(framer.next_frame(), Some(Frame::Lines(Lines::new(&b"rest"[..]))));

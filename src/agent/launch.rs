@@ -11,7 +11,7 @@ use claude_agent_sdk::ClaudeAgentOptions;
 use uuid::Uuid;
 
 use super::args::ArgsError;
-use super::framing::Lines;
+use super::framing::{Lines, LongLine};
 use super::marker::Marker;
 
 /// Everything that one Claude Code process is started with.
@@ -139,6 +139,8 @@ impl Default for Ladder {
 pub enum Output {
     /// Whole lines.
     Lines(Lines),
+    /// One of more than a megabyte.
+    Long(LongLine),
     /// A line over [`AgentLimits::max_line`] was passed over here.
     Skipped {
         /// Its length.

@@ -38,7 +38,7 @@ pub(crate) mod locate;
 mod tests;
 
 pub use args::ArgsError;
-pub use framing::Lines;
+pub use framing::{Lines, LongLine};
 pub use launch::{AgentLimits, Conversation, Exit, Ladder, Launch, Output, SendError, SpawnError, Stop};
 pub use marker::{BadInstance, Instance, MARKER_VARIABLE, Marker};
 pub use pump::AgentOutput;

@@ -109,6 +109,7 @@ impl<Pipe: AsyncRead + Unpin> AgentOutput<Pipe> {
             if let Some(frame) = self.framer.next_frame() {
                 return Poll::Ready(Some(match frame {
                     Frame::Lines(lines) => Output::Lines(lines),
+                    Frame::Long(line) => Output::Long(line),
                     Frame::Skipped { bytes } => Output::Skipped { bytes },
                 }));
             }

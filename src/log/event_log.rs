@@ -15,6 +15,7 @@ use super::{
     cursor::{Cursor, Progress},
     doorbell::{Bell, Doorbell},
     feed::Feed,
+    trim::Discarded,
     window::{Window, cost},
 };
 use crate::store::{Entry, Record, SessionKey, Store, Tenure};
@@ -100,6 +101,8 @@ pub struct EventLog {
 
 pub(super) struct State {
     pub(super) window: Window,
+    /// Large entries that were dropped from it.
+    pub(super) discarded: Discarded,
     /// Events up to and including this seq are kept nowhere.
     pub(super) floor: u64,
     /// Seq of the first event after `floor`, where there is one and it is known.
@@ -170,6 +173,7 @@ impl EventLog {
     ) -> Arc<Self> {
         let state = State {
             window: Window::after(last_seq),
+            discarded: Discarded::default(),
             floor: first_seq.saturating_sub(1).min(last_seq),
             first: (first_seq <= last_seq).then_some(first_seq),
             armed: Vec::new(),
@@ -264,14 +268,14 @@ impl EventLog {
         if added > 0 {
             self.ring_all(state);
         } else {
-            drop(state);
+            Discarded::unlock(state).give_back();
         }
         if dirty {
             self.tell_store();
         }
     }
 
-    /// Rings what is armed, outside of the lock of `state`.
+    /// Rings what is armed, and gives back what was dropped, outside of the lock of `state`.
     fn ring_all(&self, mut state: MutexGuard<'_, State>) {
         // Nearly always there is one reader, or none.
         if state.armed.len() < 2 {
@@ -279,15 +283,17 @@ impl EventLog {
             if let Some(bell) = &bell {
                 bell.disarm();
             }
-            drop(state);
+            let discarded = Discarded::unlock(state);
             bell.into_iter().for_each(Bell::ring);
+            discarded.give_back();
             return;
         }
         let mut ringing = self.ringing.lock();
         let State { armed, .. } = &mut *state;
         Bell::disarm_all(armed, &mut ringing);
-        drop(state);
+        let discarded = Discarded::unlock(state);
         ringing.drain(..).for_each(Bell::ring);
+        discarded.give_back();
     }
 
     /// A cursor that starts at `from`. Verdict, seqs and cursor are of one instant: no append comes between them.
@@ -358,6 +364,7 @@ impl EventLog {
         state.window.compact();
         state.armed.shrink_to_fit();
         state.bells.shrink_to_fit();
+        Discarded::unlock(state).give_back();
     }
 
     pub(super) fn detach(&self, bell: &Arc<Bell>) {
@@ -366,7 +373,7 @@ impl EventLog {
         state.bells.retain(|one| !Arc::ptr_eq(one, bell));
         self.trim_after_reader(&mut state);
         state.attendance.leave();
-        drop(state);
+        Discarded::unlock(state).give_back();
         self.tell_of_attendance();
         bell.silence();
     }
@@ -404,17 +411,17 @@ impl EventLog {
         }
         bell.stand_at(*after);
         self.trim_after_reader(&mut state);
-        Here::Done(if !all {
-            Progress::More
-        } else if let Some(ending) = state.ending {
-            match ending {
-                Ending::Closed => Progress::Closed,
-                Ending::Moved => Progress::Moved,
+        let progress = match state.ending {
+            _ if !all => Progress::More,
+            Some(Ending::Closed) => Progress::Closed,
+            Some(Ending::Moved) => Progress::Moved,
+            None => {
+                bell.arm(&mut state.armed);
+                Progress::CaughtUp
             }
-        } else {
-            bell.arm(&mut state.armed);
-            Progress::CaughtUp
-        })
+        };
+        Discarded::unlock(state).give_back();
+        Here::Done(progress)
     }
 
     /// Seq of the first event after `after`, which is the floor of the window or was so a moment ago.

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, mem, sync::Arc};
 
 use super::{
     event_log::{EventLog, Journal, State},
+    trim::Discarded,
     window::{Window, cost},
 };
 use crate::store::{Backlog, Batch, Entry, Record, SessionKey, Source, Tenure};
@@ -316,6 +317,7 @@ impl Source for EventLog {
         let mut state = self.state.lock();
         state.feed.committed(seq, store.backlog());
         self.trim(&mut state);
+        Discarded::unlock(state).give_back();
     }
 
     fn tenure(&self) -> Option<&Arc<Tenure>> {

@@ -5,15 +5,26 @@
 //! it is being read. So after a batch that is larger than the window, the window is larger by so much until every cursor that has
 //! not fallen out of it has read everything. Memory is at most the window and the largest batch.
 
+use std::mem;
+
+use parking_lot::MutexGuard;
+
 use super::event_log::{EventLog, State};
+use crate::lengthy::{LENGTHY, at_length};
 use crate::store::{Backlog, Entry};
 
 impl State {
     /// Drops durable entries until the window fits into `max_bytes`.
     pub(super) fn drop_durable(&mut self, max_bytes: usize) {
         while self.window.surplus(max_bytes).is_some_and(|entry| self.feed.is_durable(entry)) {
-            self.window.pop();
+            let entry = self.window.pop();
+            self.discard(entry);
         }
+    }
+
+    /// A large one is not given back under the log's lock: that takes its time.
+    fn discard(&mut self, entry: Option<Entry>) {
+        self.discarded.0.extend(entry.filter(|entry| entry.frame.len() >= LENGTHY));
     }
 
     /// Drops entries, durable or not, until the window fits into `max_bytes` or the rest is to be kept for a reader.
@@ -27,6 +38,7 @@ impl State {
                 self.floor = entry.seq;
                 self.first = Some(self.window.first()).filter(|first| *first <= self.window.last());
             }
+            self.discard(Some(entry));
         }
     }
 
@@ -34,7 +46,8 @@ impl State {
     fn drop_for_good(&mut self, max_bytes: usize) {
         let keep = self.kept_for_readers();
         while self.surplus(max_bytes, keep).is_some() {
-            self.window.pop();
+            let entry = self.window.pop();
+            self.discard(entry);
         }
         self.floor = self.window.floor();
         self.first = None;
@@ -71,6 +84,24 @@ struct Keep {
 
 impl Keep {
     const NOTHING: Self = Self { after: u64::MAX, bytes: 0 };
+}
+
+/// Large entries that were dropped from a window, and whose memory is still to be given back: without the log's lock.
+#[derive(Debug, Default)]
+#[must_use]
+pub(super) struct Discarded(Vec<Entry>);
+
+impl Discarded {
+    /// Releases the lock, and takes what was dropped under it.
+    pub(super) fn unlock(mut state: MutexGuard<'_, State>) -> Self {
+        mem::take(&mut state.discarded)
+    }
+
+    pub(super) fn give_back(self) {
+        if !self.0.is_empty() {
+            at_length(LENGTHY, || drop(self));
+        }
+    }
 }
 
 impl EventLog {

@@ -13,16 +13,15 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, mpsc};
-use tokio::task::block_in_place;
 
 use super::Shared;
 use super::ears::{Ears, Heard};
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
 use super::shelf::Place;
 use super::state::{ClientId, Closing, Command, Effect, Input, Now, SessionState, SlotOutcome, error};
-use crate::agent::{Agent, AgentOutput, Lines, Output, Stop};
+use crate::agent::{Agent, AgentOutput, Lines, LongLine, Output, Stop};
+use crate::lengthy::at_length;
 use crate::log::{Entry, EventLog, Journal};
 use crate::protocol::encode::{Encoder, Header};
 use crate::protocol::{EndReason, ErrorCode, ServerMessage, SessionEnded};
@@ -166,6 +165,7 @@ impl SessionTask {
         let now = now();
         match event {
             Event::Output(Some(Output::Lines(lines))) => self.lines(lines, now),
+            Event::Output(Some(Output::Long(line))) => self.long_line(line, now),
             Event::Output(Some(Output::Skipped { bytes })) => {
                 self.state.handle(Input::Skipped { bytes }, now);
             }
@@ -180,7 +180,7 @@ impl SessionTask {
                 self.forget_agent();
                 self.state.handle(Input::Exited(crate::agent::Exit::default()), now);
             }
-            Event::Started(outcome) => self.started(outcome, now),
+            Event::Started(outcome) => self.started(*outcome, now),
             Event::Committed => self.release_held(),
             Event::Slot(Some(slot)) => {
                 self.slot = SlotState::Held(slot);
@@ -223,6 +223,15 @@ impl SessionTask {
             }
             // Here, because a large buffer takes its time to be given back, too.
             drop(lines);
+            self.press();
+        });
+    }
+
+    fn long_line(&mut self, line: LongLine, now: Now) {
+        at_length(line.byte_len(), || {
+            let line = line.into_line();
+            self.state.line(&line, now);
+            drop(line);
             self.press();
         });
     }
@@ -405,16 +414,6 @@ pub(super) struct Finished {
 pub(super) fn now() -> Now {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now { instant: Instant::now(), unix_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX) }
-}
-
-/// Bytes of lines that take a worker of the runtime about a millisecond.
-const LONG_LINES: usize = 1 << 20;
-
-/// Does what takes as long as `bytes` say. While that is long, the tasks that wait for this worker go on at another.
-fn at_length(bytes: usize, work: impl FnOnce()) {
-    let workers =
-        || Handle::try_current().is_ok_and(|here| here.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if bytes >= LONG_LINES && workers() { block_in_place(work) } else { work() }
 }
 
 /// What is said for a session whose task broke down: it `comes_back` from the store, or is over. Then nothing follows.

@@ -16,7 +16,7 @@ use crate::session::pool::Slot;
 pub(super) enum Event {
     Mail(Box<Mail>),
     Output(Option<Output>),
-    Started(Result<(Agent, AgentOutput), SpawnError>),
+    Started(Box<Result<(Agent, AgentOutput), SpawnError>>),
     Committed,
     /// The store has caught up, or it took too long.
     Relieved,
@@ -71,7 +71,7 @@ impl SessionTask {
             if let Some(starting) = starting
                 && let Poll::Ready(started) = starting.as_mut().poll(cx)
             {
-                return Poll::Ready(Event::Started(started));
+                return Poll::Ready(Event::Started(Box::new(started)));
             }
             if let Some(committing) = committing
                 && committing.as_mut().poll(cx).is_ready()

@@ -206,7 +206,7 @@ async fn greeted(output: &mut AgentOutput) -> Result<(), String> {
                     }
                 }
             }
-            Some(Output::Skipped { .. }) => {}
+            Some(Output::Long(_) | Output::Skipped { .. }) => {}
             Some(Output::Exited(exit)) => {
                 return Err(format!("it {}", describe(&exit)));
             }
