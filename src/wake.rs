@@ -90,6 +90,13 @@ impl Gate {
     }
 }
 
+/// Whoever was left the waker, and lives on, must not hold the task's memory with it.
+impl Drop for Gate {
+    fn drop(&mut self) {
+        *self.signal.task.lock() = None;
+    }
+}
+
 /// Whichever ends first. `main` is polled whenever the task is, and before `aside`, which is polled only when it asked for it.
 pub(crate) async fn beside<T>(main: impl Future<Output = T>, aside: impl Future<Output = T>) -> T {
     let (mut main, mut aside) = (pin!(main), pin!(aside));

@@ -14,12 +14,15 @@ pub(crate) struct Figures {
     pub(crate) cpu: f64,
     /// Peak resident memory, MiB.
     pub(crate) peak: f64,
+    /// Bytes by which its memory grew, a delta.
+    pub(crate) grown: f64,
     /// Deltas that did not arrive (the log's window had passed a slow reader).
     pub(crate) missing: u64,
 }
 
 impl Figures {
-    pub(crate) fn new(seen: &[Seen], expected: u64, cpu: f64, peak: u64) -> Self {
+    /// `before`, `peak`: the server's resident memory, bytes.
+    pub(crate) fn new(seen: &[Seen], expected: u64, cpu: f64, before: u64, peak: u64) -> Self {
         let deltas: u64 = seen.iter().map(|seen| seen.deltas).sum();
         let mut micros: Vec<u32> = seen.iter().flat_map(|seen| settled(&seen.micros)).copied().collect();
         micros.sort_unstable();
@@ -32,6 +35,7 @@ impl Figures {
             p99: percentile(&micros, 99),
             cpu,
             peak: peak as f64 / f64::from(1 << 20),
+            grown: peak.saturating_sub(before) as f64 / deltas.max(1) as f64,
             missing: expected.saturating_sub(deltas),
         }
     }
@@ -64,9 +68,9 @@ impl Table {
     pub(crate) fn print(&self, title: &str) {
         println!("\n### {title}\n");
         println!(
-            "| | deltas/s | p50 µs | p99 µs | CPU µs/delta | peak MiB | missing | rate × | p50 × | p99 × | CPU × |"
+            "| | deltas/s | p50 µs | p99 µs | CPU µs/delta | bytes/delta | peak MiB | missing | rate × | p50 × | p99 × | CPU × |"
         );
-        println!("| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |");
+        println!("| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |");
         let Some((_, base)) = self.0.first() else { return };
         for (name, runs) in &self.0 {
             let of = |field: fn(&Figures) -> f64| median(runs.iter().map(field));
@@ -74,11 +78,12 @@ impl Table {
                 median(runs.iter().zip(base).map(|(run, base)| field(run) / field(base).max(1e-9)))
             };
             println!(
-                "| {name} | {:.0} | {:.0} | {:.0} | {:.2} | {:.0} | {} | {:.2} | {:.2} | {:.2} | {:.2} |",
+                "| {name} | {:.0} | {:.0} | {:.0} | {:.2} | {:.0} | {:.0} | {} | {:.2} | {:.2} | {:.2} | {:.2} |",
                 of(|run| run.rate),
                 of(|run| run.p50),
                 of(|run| run.p99),
                 of(|run| run.cpu),
+                of(|run| run.grown),
                 of(|run| run.peak),
                 runs.iter().map(|run| run.missing).max().unwrap_or(0),
                 ratio(|run| run.rate),

@@ -347,7 +347,7 @@ async fn drive(server: &Server, load: &Load) -> io::Result<Figures> {
             clients.push((client, id, first));
         }
     }
-    let (cpu, mut tasks) = (server.cpu(), JoinSet::new());
+    let (cpu, memory, mut tasks) = (server.cpu(), server.resident(), JoinSet::new());
     for (mut client, id, first) in clients {
         let order = match (server.is_gateway, first) {
             (true, true) => Some(message(&id, &load.order)),
@@ -374,7 +374,7 @@ async fn drive(server: &Server, load: &Load) -> io::Result<Figures> {
         let deltas: u64 = seen.iter().map(|seen| seen.deltas).sum();
         per_delta(server.cpu().saturating_sub(cpu), deltas)
     });
-    Ok(Figures::new(&seen, load.expected, each, server.peak()))
+    Ok(Figures::new(&seen, load.expected, each, memory, server.peak()))
 }
 
 /// CPU time a delta in the middle of a paced run: begin and end of turns, of which many sessions have many, are no deltas.

@@ -150,12 +150,11 @@ impl<Pipe: AsyncRead + Unpin> AgentOutput<Pipe> {
         if self.exited.is_some() {
             self.last += read;
         }
+        self.framer.advance();
         if read == 0 || self.last > LAST_BYTES {
             self.pipe = None;
             self.ended.cancel();
             self.framer.finish();
-        } else {
-            self.framer.advance();
         }
     }
 }
@@ -251,6 +250,30 @@ mod tests {
         }
         assert_eq!(said, [b"a", b"b"]);
         assert!(ended.is_cancelled() && output.recv().await.is_none());
+    }
+
+    /// Who writes on is cut off at some point; what stands before it are lines all the same.
+    #[tokio::test]
+    async fn lines_before_the_cut_stay_lines() {
+        let (near, mut far) = tokio::io::duplex(4 << 20);
+        let (exit, exits) = mpsc::channel(1);
+        let mut output =
+            AgentOutput::new(near, 64 << 20, exits, Duration::from_mins(1), CancellationToken::new());
+        exit.send(Exit::default()).await.unwrap();
+        // Seen before the pipe is.
+        assert!(futures_util::FutureExt::now_or_never(output.recv()).is_none());
+        let long = "x".repeat(LAST_BYTES + 1);
+        far.write_all(format!("{long}\nshort\n").as_bytes()).await.unwrap();
+        let mut said = Vec::new();
+        loop {
+            match output.recv().await {
+                Some(Output::Lines(lines)) => said.extend(lines.iter().map(<[u8]>::len)),
+                Some(Output::Long(line)) => said.push(line.into_line().len()),
+                Some(Output::Exited(_)) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(said, [LAST_BYTES + 1, 5]);
     }
 
     /// Whoever had other things to do at times waited for ever: with each of them the time began anew.

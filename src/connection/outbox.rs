@@ -192,6 +192,7 @@ impl Source {
         self.queue.close();
         while self.queue.try_recv().is_ok() {}
         self.shared.budget.close();
+        self.shared.doorbell.leave();
     }
 }
 

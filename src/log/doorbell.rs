@@ -88,6 +88,11 @@ impl Doorbell {
         }
     }
 
+    /// Nobody waits any more: the doorbell holds nothing of the task that did.
+    pub fn leave(&self) {
+        self.shared.lock().waiter = None;
+    }
+
     /// As [`wait`](Self::wait), without waiting: `false` when nothing rang.
     pub fn take(&self, news: &mut Vec<CursorId>) -> bool {
         self.shared.lock().take(news)

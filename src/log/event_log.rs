@@ -293,6 +293,7 @@ impl EventLog {
         Bell::disarm_all(armed, &mut ringing);
         let discarded = Discarded::unlock(state);
         ringing.drain(..).for_each(Bell::ring);
+        drop(ringing);
         discarded.give_back();
     }
 

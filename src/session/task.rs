@@ -30,7 +30,7 @@ use crate::wake::Gate;
 use held::Held;
 use outsiders::Outsiders;
 use process::{Adoptable, Committing, SlotState, Starting};
-use waits::{Event, Turn};
+use waits::{Event, Turns};
 
 /// One session at work.
 pub(super) struct SessionTask {
@@ -63,8 +63,7 @@ pub(super) struct SessionTask {
     replies: Encoder,
     /// Before everything that wakes the session besides its agent's output.
     others: Gate,
-    /// Whose turn it was last.
-    turn: Turn,
+    turns: Turns,
     /// There is a time at which the state machine wants to be woken: the timer's.
     has_deadline: bool,
     /// What came for the session of the same id that comes after this one: at most one of each connection, whose reader waits.
@@ -118,7 +117,7 @@ impl SessionTask {
             outsiders: Outsiders::default(),
             look_for_gone_at: MANY_CLIENTS,
             others: Gate::new(),
-            turn: Turn::Other,
+            turns: Turns::default(),
             has_deadline: false,
             late: Vec::new(),
             current: None,

@@ -25,12 +25,13 @@ pub(super) enum Event {
     Deadline,
 }
 
-/// Whose turn it was: there can be much of the agent's output, and of mail, and neither may hold up anything else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
-    Output,
-    Mail,
-    Other,
+/// Whose turn it is: there can be much of the agent's output, and of mail, and neither may hold up anything else.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    /// The output was not heard last.
+    output: bool,
+    /// The deadline is over, and mail was heard instead.
+    deadline: bool,
 }
 
 impl SessionTask {
@@ -48,7 +49,7 @@ impl SessionTask {
 
     /// The next event.
     pub(super) fn poll_event(&mut self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Event> {
-        let output_first = self.turn != Turn::Output;
+        let output_first = self.turns.output;
         if !output_first && let Poll::Ready(event) = self.poll_others(timer.as_mut(), cx) {
             return Poll::Ready(event);
         }
@@ -56,7 +57,7 @@ impl SessionTask {
         if let Some(output) = self.output.as_mut().filter(|_| self.pressed.is_none())
             && let Poll::Ready(output) = output.poll_recv(cx)
         {
-            self.turn = Turn::Output;
+            self.turns.output = false;
             return Poll::Ready(Event::Output(output));
         }
         if output_first { self.poll_others(timer, cx) } else { Poll::Pending }
@@ -64,10 +65,10 @@ impl SessionTask {
 
     #[inline]
     fn poll_others(&mut self, timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Event> {
-        let Self { others, turn, mailbox, starting, committing, pressed, slot, ears, has_deadline, .. } =
+        let Self { others, turns, mailbox, starting, committing, pressed, slot, ears, has_deadline, .. } =
             self;
         others.poll(cx, |cx| {
-            let before = std::mem::replace(turn, Turn::Other);
+            turns.output = true;
             if let Some(starting) = starting
                 && let Poll::Ready(started) = starting.as_mut().poll(cx)
             {
@@ -93,11 +94,11 @@ impl SessionTask {
             }
             // Who has just come is heard before the time is over that the session waits for somebody to come.
             let overdue = *has_deadline && timer.poll(cx).is_ready();
-            if overdue && before == Turn::Mail {
+            if overdue && std::mem::take(&mut turns.deadline) {
                 return Poll::Ready(Event::Deadline);
             }
             if let Poll::Ready(Some(mail)) = mailbox.poll_recv(cx) {
-                *turn = Turn::Mail;
+                turns.deadline = overdue;
                 return Poll::Ready(Event::Mail(mail));
             }
             if overdue { Poll::Ready(Event::Deadline) } else { Poll::Pending }

@@ -198,19 +198,30 @@ async fn greeted(output: &mut AgentOutput) -> Result<(), String> {
     loop {
         match output.recv().await {
             Some(Output::Lines(lines)) => {
-                for line in &lines {
-                    if let Ok(wire::Message::ControlResponse(answer)) = wire::parse(line)
-                        && answer.request_id == GREETING
-                    {
-                        return answer.outcome.map(drop).map_err(|said| words::quoted(&said));
-                    }
+                if let Some(answer) = lines.iter().find_map(greeting_answer) {
+                    return answer;
                 }
             }
-            Some(Output::Long(_) | Output::Skipped { .. }) => {}
+            Some(Output::Long(line)) => {
+                if let Some(answer) = greeting_answer(&line.into_line()) {
+                    return answer;
+                }
+            }
+            Some(Output::Skipped { .. }) => {}
             Some(Output::Exited(exit)) => {
                 return Err(format!("it {}", describe(&exit)));
             }
             None => return Err("it ended".to_owned()),
         }
+    }
+}
+
+/// What the line says to the greeting, if it is the answer to it.
+fn greeting_answer(line: &[u8]) -> Option<Result<(), String>> {
+    match wire::parse(line) {
+        Ok(wire::Message::ControlResponse(answer)) if answer.request_id == GREETING => {
+            Some(answer.outcome.map(drop).map_err(|said| words::quoted(&said)))
+        }
+        _ => None,
     }
 }
