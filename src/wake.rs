@@ -4,13 +4,13 @@
 //! often as the others, that is most of what it costs: each of them is some cache lines that were not looked at for long. Knows
 //! nothing of what is waited for.
 
-use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use parking_lot::Mutex;
+use pin_project_lite::pin_project;
 
 /// Lets those behind it be polled only when one of them has asked for it. They must keep the waker that they are given with
 /// care, as any future must; that they share it with nobody else is what distinguishes them, so they must not share a socket's
@@ -97,20 +97,46 @@ impl Drop for Gate {
     }
 }
 
-/// Whichever ends first. `main` is polled whenever the task is, and before `aside`, which is polled only when it asked for it.
-pub(crate) async fn beside<T>(main: impl Future<Output = T>, aside: impl Future<Output = T>) -> T {
-    let (mut main, mut aside) = (pin!(main), pin!(aside));
-    let mut gate = Gate::new();
-    poll_fn(|cx| match main.as_mut().poll(cx) {
-        Poll::Pending => gate.poll(cx, |cx| aside.as_mut().poll(cx)),
-        ready @ Poll::Ready(_) => ready,
-    })
-    .await
+pin_project! {
+    /// Ends as whichever ends first. `main` is polled whenever the task is, and before `aside`, which is polled only when it asked
+    /// for it. (No `async fn`: that would hold what it is given twice, and these are whole connections.)
+    pub(crate) struct Beside<M, A> {
+        #[pin]
+        main: M,
+        #[pin]
+        aside: A,
+        gate: Gate,
+    }
+}
+
+/// See [`Beside`].
+pub(crate) fn beside<T, M, A>(main: M, aside: A) -> Beside<M, A>
+where
+    M: Future<Output = T>,
+    A: Future<Output = T>,
+{
+    Beside { main, aside, gate: Gate::new() }
+}
+
+impl<T, M, A> Future for Beside<M, A>
+where
+    M: Future<Output = T>,
+    A: Future<Output = T>,
+{
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let this = self.project();
+        match this.main.poll(cx) {
+            Poll::Pending => this.gate.poll(cx, |cx| this.aside.poll(cx)),
+            ready @ Poll::Ready(_) => ready,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::future::{pending, poll_fn};
     use std::sync::atomic::AtomicUsize;
 
     use tokio::sync::mpsc;

@@ -36,9 +36,12 @@ const SORTED: [(Piece, &[u8], &[u8]); 3] = [
     (Piece::Input, br#""delta":{"partial_json":"#, br#","type":"input_json_delta"},"index":"#),
 ];
 
-/// What stood around the last delta's token and `uuid`.
+/// What stood around the last delta's token and `uuid`, if there was one.
 #[derive(Debug, Default)]
-pub(super) struct Template {
+pub(super) struct Template(Option<Box<Known>>);
+
+#[derive(Debug)]
+struct Known {
     /// Up to the token.
     head: Vec<u8>,
     /// From the token to the `uuid`.
@@ -47,28 +50,23 @@ pub(super) struct Template {
     tail: Vec<u8>,
     parent: Option<Box<str>>,
     index: u64,
-    piece: Option<Piece>,
+    piece: Piece,
 }
 
 impl Template {
     /// Reads a line that has exactly the known shape of a delta.
     #[inline]
     pub(super) fn delta<'a>(&'a mut self, line: &'a [u8]) -> Option<Delta<'a>> {
-        match self.like_the_last(line) {
-            Some((piece, token)) => {
-                Some(Delta { parent: self.parent.as_deref(), index: self.index, piece, token })
-            }
-            None => self.learn(line),
+        if let Some(token) = self.0.as_ref().and_then(|known| known.token(line)) {
+            let known = self.0.as_deref()?;
+            return Some(Delta {
+                parent: known.parent.as_deref(),
+                index: known.index,
+                piece: known.piece,
+                token,
+            });
         }
-    }
-
-    #[inline]
-    fn like_the_last<'a>(&self, line: &'a [u8]) -> Option<(Piece, &'a str)> {
-        let piece = self.piece?;
-        let (token, rest) = wire::token(line.strip_prefix(&*self.head)?)?;
-        let rest = rest.strip_prefix(&*self.middle)?;
-        let (uuid, tail) = rest.split_at_checked(rest.len().checked_sub(self.tail.len())?)?;
-        (tail == self.tail && is_word(uuid)).then_some((piece, token))
+        self.learn(line)
     }
 
     /// Reads a line by the known shapes, and remembers what is around token and `uuid`.
@@ -76,13 +74,26 @@ impl Template {
     fn learn<'a>(&'a mut self, line: &'a [u8]) -> Option<Delta<'a>> {
         let found = Shape::of(line)?;
         let between = |from: &[u8], to: &[u8]| line.get(line.len() - from.len()..line.len() - to.len());
-        self.head = between(line, found.from_token)?.to_vec();
-        self.middle = between(found.from_middle, found.from_uuid)?.to_vec();
-        self.tail = found.from_tail.to_vec();
-        self.parent = found.parent.map(Box::from);
-        self.index = found.index;
-        self.piece = Some(found.piece);
+        self.0 = Some(Box::new(Known {
+            head: between(line, found.from_token)?.to_vec(),
+            middle: between(found.from_middle, found.from_uuid)?.to_vec(),
+            tail: found.from_tail.to_vec(),
+            parent: found.parent.map(Box::from),
+            index: found.index,
+            piece: found.piece,
+        }));
         Some(Delta { parent: found.parent, index: found.index, piece: found.piece, token: found.token })
+    }
+}
+
+impl Known {
+    /// The token of a line that is like the last one.
+    #[inline]
+    fn token<'a>(&self, line: &'a [u8]) -> Option<&'a str> {
+        let (token, rest) = wire::token(line.strip_prefix(&*self.head)?)?;
+        let rest = rest.strip_prefix(&*self.middle)?;
+        let (uuid, tail) = rest.split_at_checked(rest.len().checked_sub(self.tail.len())?)?;
+        (tail == self.tail && is_word(uuid)).then_some(token)
     }
 }
 
