@@ -1,6 +1,7 @@
 //! The agent: answers the greeting, and a message `load:…` with pre-encoded lines at a rate.
 //!
-//! - `load:deltas:COUNT:RATE` – so many text deltas of 255 bytes a second (0: as fast as the pipe takes them);
+//! - `load:deltas:COUNT:RATE:NUMBER` – so many text deltas of 255 bytes a second (0: as fast as the pipe takes them), from the emitter of
+//!   that number, on which depends when it begins: as independent agents do, and alike for all servers;
 //! - `load:big:BYTES:COUNT:MILLIS` – so many tool results of that size, one every so many milliseconds.
 //!
 //! Each delta's text begins with `@@` and the nanoseconds of its writing.
@@ -74,7 +75,7 @@ fn turn(order: &[&str], out: &mut File) -> io::Result<()> {
             )?;
             match number(2) {
                 0 => flat_out(out, number(1))?,
-                rate => paced(out, number(1), rate)?,
+                rate => paced(out, number(1), rate, number(3))?,
             }
             event(out, r#"{"type":"content_block_stop","index":0}"#)?;
             event(
@@ -121,11 +122,14 @@ pub(crate) fn nanos() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }
 
-fn paced(out: &mut File, count: u64, rate: u64) -> io::Result<()> {
+fn paced(out: &mut File, count: u64, rate: u64, emitter: u64) -> io::Result<()> {
     let mut line = delta_line();
-    let step = Duration::from_nanos(1_000_000_000 / rate);
-    // Emitters are not in step with each other.
-    let start = Instant::now() + step * (std::process::id() % 97) / 97;
+    let nanos_each = 1_000_000_000 / rate;
+    let step = Duration::from_nanos(nanos_each);
+    // By the clock that all share, at the emitter's own moment of the step.
+    let into_step = u64::try_from(nanos() % u128::from(nanos_each)).unwrap_or(0);
+    let start =
+        Instant::now() + Duration::from_nanos(nanos_each - into_step + scattered(emitter) % nanos_each);
     for number in 0..count {
         let due = start + step * u32::try_from(number).unwrap_or(u32::MAX);
         if let Some(early) = due.checked_duration_since(Instant::now()) {
@@ -135,6 +139,14 @@ fn paced(out: &mut File, count: u64, rate: u64) -> io::Result<()> {
         out.write_all(&line)?;
     }
     Ok(())
+}
+
+/// A number that looks like chance, the same in each run (the finalizer of SplitMix64).
+fn scattered(number: u64) -> u64 {
+    let mut mixed = (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 fn flat_out(out: &mut File, count: u64) -> io::Result<()> {

@@ -338,21 +338,22 @@ async fn measure(server: &Server, load: &Load) -> Result<Figures, String> {
 async fn drive(server: &Server, load: &Load) -> io::Result<Figures> {
     let mut clients = Vec::new();
     for session in 0..load.sessions {
+        let order = format!("{}:{session}", load.order);
         for first in std::iter::once(true).chain(std::iter::repeat_n(false, load.clients - 1)) {
             let mut client = Client::connect(&server.address, 1 << 17).await?;
             let id = format!("load-{session}");
             if server.is_gateway {
                 start(&mut client, &id).await?;
             }
-            clients.push((client, id, first));
+            clients.push((client, id, order.clone(), first));
         }
     }
     let (cpu, memory, mut tasks) = (server.cpu(), server.resident(), JoinSet::new());
-    for (mut client, id, first) in clients {
+    for (mut client, id, order, first) in clients {
         let order = match (server.is_gateway, first) {
-            (true, true) => Some(message(&id, &load.order)),
+            (true, true) => Some(message(&id, &order)),
             (true, false) => None,
-            (false, _) => Some(load.order.clone()),
+            (false, _) => Some(order),
         };
         let _: AbortHandle = tasks.spawn(async move {
             if let Some(order) = order {
