@@ -1,7 +1,7 @@
 # One line a target; CI calls the same ones (.ci/run). Longer things are in scripts/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-client test-console fmt fmt-check lint doc bench bench-build instructions fuzz soak smoke ci \
+.PHONY: help run test test-rust test-client test-console fmt fmt-check lint doc bench bench-build instructions fuzz fuzz-check soak smoke ci \
 	claude claude-old clean \
 	nginx-test try-clients lint-deploy drift binary python mcp-server
 .NOTPARALLEL:
@@ -77,6 +77,9 @@ instructions: ## Count the conversion's instructions by callgrind, and hold the 
 
 bench-build: ## Compile the benchmarks only
 	cargo bench --bench '*' --no-run
+
+fuzz-check: ## Check that the fuzz targets compile
+	cargo check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
 
 fuzz: ## Each fuzz target for a minute, or FUZZ seconds (needs nightly and cargo-fuzz)
 	@scripts/fuzz.sh

@@ -8,13 +8,13 @@ use libfuzzer_sys::fuzz_target;
 
 const MAX_LINE: usize = 4096;
 
-fn frames(chunks: impl Iterator<Item = impl AsRef<[u8]>>) -> (Vec<Vec<u8>>, u64) {
-    let mut framer = Framer::new(MAX_LINE);
+fn frames(mut framer: Framer, chunks: impl Iterator<Item = impl AsRef<[u8]>>) -> (Vec<Vec<u8>>, u64) {
     let (mut lines, mut skipped) = (Vec::new(), 0);
     let mut take = |framer: &mut Framer| {
         while let Some(frame) = framer.next_frame() {
             match frame {
                 Frame::Lines(some) => lines.extend(some.iter().map(<[u8]>::to_vec)),
+                Frame::Long(line) => lines.push(line.into_line()),
                 Frame::Skipped { bytes } => skipped += bytes,
             }
         }
@@ -38,8 +38,10 @@ fn frames(chunks: impl Iterator<Item = impl AsRef<[u8]>>) -> (Vec<Vec<u8>>, u64)
 
 fuzz_target!(|input: (u8, &[u8])| {
     let (size, bytes) = input;
-    let whole = frames(std::iter::once(bytes));
-    let cut = frames(bytes.chunks(usize::from(size).max(1)));
+    let whole = frames(Framer::new(MAX_LINE), std::iter::once(bytes));
+    let size = usize::from(size).max(1);
+    // Long lines are put aside in parts of some size, too.
+    let cut = frames(Framer::with_parts(MAX_LINE, 4 * size), bytes.chunks(size));
     assert_eq!(whole, cut);
     for line in &whole.0 {
         assert!(line.len() <= MAX_LINE);

@@ -135,7 +135,9 @@ impl Framer {
         Self::with_parts(max_line, PART)
     }
 
-    fn with_parts(max_line: usize, part_size: usize) -> Self {
+    /// The same, with parts of another size: for tests.
+    #[doc(hidden)]
+    pub fn with_parts(max_line: usize, part_size: usize) -> Self {
         Self {
             buffer: BytesMut::with_capacity(READ_SIZE),
             scanned: 0,
