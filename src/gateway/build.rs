@@ -192,6 +192,12 @@ impl Sweeper {
     /// Does it, on this thread; some milliseconds where nothing resists.
     pub fn sweep(&self) {
         let _ = agent::sweep(&self.instance, Some(&self.scratch_dir), SWEEP);
+        self.leave();
+    }
+
+    /// What is left after an orderly end is an empty directory. (One that is not empty stays: its agent is on its way still.)
+    pub(super) fn leave(&self) {
+        let _ = std::fs::remove_dir(&self.scratch_dir);
     }
 }
 

@@ -109,6 +109,7 @@ impl Gateway {
         self.done.disarm().cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.sweeper.leave();
         if let Some(nodes) = &self.nodes {
             nodes.close().await;
         }

@@ -31,7 +31,8 @@ async fn serves_a_demo_and_drains(lab: &Lab) {
     command.args(["--demo", "--ephemeral", "--bind", "127.0.0.1:0", "--drain", "20s", "--claude-bin"]);
     command.arg(lab.cli.unwrap().path()).arg("--workspace-root").arg(workspace.path());
     let (name, value) = lab.mark();
-    let mut child = command.env(name, value).spawn().unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let mut child = command.env(name, value).env("TMPDIR", scratch.path()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let address = loop {
         let Some(line) = lines.next_line().await.unwrap() else {
@@ -57,6 +58,9 @@ async fn serves_a_demo_and_drains(lab: &Lab) {
     assert!(status.success(), "{status}: {log}");
     assert!(log.contains("session s: created"), "{log}");
     assert!(!log.contains("Here I am."), "never message contents: {log}");
+    let left = scratch.path().read_dir().unwrap().flatten().map(|entry| entry.file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("claude-ws")).collect();
+    assert!(left.is_empty(), "{left:?}");
     let _: Client = client;
 }
 
