@@ -12,59 +12,13 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
     attendance::Attendance,
-    cursor::{Cursor, Progress},
-    doorbell::{Bell, Doorbell},
+    cursor::Progress,
+    doorbell::Bell,
     feed::Feed,
     trim::Discarded,
     window::{Window, cost},
 };
 use crate::store::{Entry, Record, SessionKey, Store, Tenure};
-
-/// Where a new cursor starts.
-#[derive(Debug, Clone, Copy)]
-pub enum From<'a> {
-    /// With the next event.
-    Live,
-    /// After the last event that the client has.
-    After {
-        /// Its seq; 0: the client has none.
-        seq: u64,
-        /// The epoch that it came from. Absent: taken to match.
-        epoch: Option<&'a str>,
-    },
-}
-
-/// What a new cursor will read (PROTOCOL.md, rule 1).
-///
-/// A client whose `last_seq` is *ahead* of the log, in the same epoch, saw events that the store had not committed when the
-/// gateway died: it has a tail that exists nowhere else. That is a [`Reset`](Self::Reset): it gets all that is kept, from the
-/// first event on, so that it agrees with everyone else again. Nothing that the log holds is withheld from it; taking its position as
-/// it is would withhold whatever gets those seqs. (A restored log goes on well past the lost tail, see
-/// [`EventLog::restore`], so that a client that comes back *later* is not ahead, and gets exactly what it has not seen.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Live events only.
-    None,
-    /// Every event after the client's.
-    Ok,
-    /// The oldest that the client needs are no longer kept; the replay starts at `first_seq`.
-    Gap,
-    /// The client's position means nothing here: everything that is kept, from `first_seq` on.
-    Reset,
-}
-
-/// A new cursor and what is true at the instant of its making.
-#[derive(Debug)]
-pub struct Attached {
-    /// Read it until it is caught up; the doorbell rings only from then on.
-    pub cursor: Cursor,
-    /// What it will read.
-    pub verdict: Verdict,
-    /// See [`EventLog::first_seq`].
-    pub first_seq: u64,
-    /// See [`EventLog::last_seq`].
-    pub last_seq: u64,
-}
 
 /// What is to be stored together with a batch of entries: none of it becomes durable before the entries, and all of it with the
 /// last of them.
@@ -120,7 +74,7 @@ pub(super) struct State {
 }
 
 impl State {
-    fn first_seq(&self) -> u64 {
+    pub(super) fn first_seq(&self) -> u64 {
         self.first.unwrap_or_else(|| self.window.first())
     }
 }
@@ -295,28 +249,6 @@ impl EventLog {
         ringing.drain(..).for_each(Bell::ring);
         drop(ringing);
         discarded.give_back();
-    }
-
-    /// A cursor that starts at `from`. Verdict, seqs and cursor are of one instant: no append comes between them.
-    pub fn attach(self: &Arc<Self>, from: From<'_>, doorbell: &Doorbell) -> Attached {
-        let bell = doorbell.bell();
-        let mut state = self.state.lock();
-        let last_seq = state.window.last();
-        let floor = state.floor;
-        let (verdict, after) = match from {
-            From::Live => (Verdict::None, last_seq),
-            From::After { epoch: Some(epoch), .. } if epoch != &*self.epoch => (Verdict::Reset, floor),
-            From::After { seq, .. } if seq > last_seq => (Verdict::Reset, floor),
-            From::After { seq, .. } if seq < floor => (Verdict::Gap, floor),
-            From::After { seq, .. } => (Verdict::Ok, seq),
-        };
-        bell.stand_at(after);
-        state.bells.push(Arc::clone(&bell));
-        state.attendance.enter();
-        let first_seq = state.first_seq();
-        drop(state);
-        self.tell_of_attendance();
-        Attached { cursor: Cursor::new(Arc::clone(self), bell, after), verdict, first_seq, last_seq }
     }
 
     /// Nothing follows: cursors deliver what is left and then say [`Progress::Closed`]. Only the first end counts.

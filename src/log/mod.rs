@@ -20,6 +20,7 @@
 //! by fewer frames than it was made for (the encoder must give a frame that is larger than a chunk a buffer of its own, or the
 //! small frames after it would hold that one); [`EventLog::compact`] ends even that, for sessions that go to sleep.
 
+mod attach;
 mod attendance;
 mod cursor;
 mod doorbell;
@@ -33,9 +34,10 @@ mod trim;
 mod window;
 
 pub use crate::store::{Entry, SessionKey};
+pub use attach::{Attached, From, Verdict};
 pub use attendance::Followed;
 pub use cursor::{Cursor, Progress};
 pub use doorbell::{CursorId, Doorbell};
-pub use event_log::{Attached, Ending, EventLog, From, Journal, Verdict};
+pub use event_log::{Ending, EventLog, Journal};
 pub use hold::Hold;
 pub use window::ENTRY_OVERHEAD;
