@@ -66,10 +66,6 @@ impl<B: BufMut> io::Write for Output<'_, B> {
 /// Replaces the escapes of lone surrogates in JSON text by `\ufffd`, which is as long.
 pub(super) fn repair_surrogates(json: &mut [u8]) {
     static ESCAPE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(br"\u"));
-    // Most have no escapes at all, and code that is at hand anyway tells so.
-    if memchr::memchr(b'\\', json).is_none() {
-        return;
-    }
     let Some(first) = ESCAPE.find(json) else { return };
     // What looks like an escape may be the end of an escaped backslash: start where the row of backslashes begins.
     let mut at = json[..first].iter().rposition(|byte| *byte != b'\\').map_or(0, |before| before + 1);
