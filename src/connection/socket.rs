@@ -137,7 +137,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
 
     pub(super) fn times(&self) -> Times {
         let inner = self.inner.lock();
-        Times { heard: inner.wire.heard, blocked: inner.wire.blocked.then_some(inner.wire.blocked_since) }
+        Times { heard: inner.wire.heard, blocked: inner.wire.blocked }
     }
 
     /// Frees what large messages left behind, if nothing is being read or written.
@@ -171,7 +171,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         // tungstenite fills its read buffer with zeros at every look, so it is asked only when there is something to see: bytes,
         // or room in the socket for a pong that waits.
-        if self.drained && !self.wire.blocked {
+        if self.drained && self.wire.blocked.is_none() {
             match ready!(self.wire.poll_ahead(cx)) {
                 Ok(()) => {}
                 Err(_) => return Poll::Ready(Event::End(End::PeerGone)),

@@ -70,26 +70,13 @@ pub(super) struct Wire<IO> {
     inbound: Inbound,
     /// When the peer was last heard.
     pub(super) heard: Instant,
-    /// A write found the socket full, and none has succeeded since.
-    pub(super) blocked: bool,
-    /// Since when.
-    pub(super) blocked_since: Instant,
+    /// Since when the socket is full: a write found it so, and none has succeeded since.
+    pub(super) blocked: Option<Instant>,
 }
 
 impl<IO> Wire<IO> {
     pub(super) fn new(io: IO, early: Bytes, scanner: Scanner, stats: Arc<Stats>, inbound: Inbound) -> Self {
-        let now = Instant::now();
-        Self {
-            io,
-            early,
-            scanner,
-            violation: None,
-            stats,
-            inbound,
-            heard: now,
-            blocked: false,
-            blocked_since: now,
-        }
+        Self { io, early, scanner, violation: None, stats, inbound, heard: Instant::now(), blocked: None }
     }
 
     /// Why reading ended with an error, where it was the peer's fault.
@@ -167,14 +154,12 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
         let result = Pin::new(&mut this.io).poll_write(cx, buf);
         match &result {
             Poll::Ready(Ok(len)) => {
-                this.blocked = false;
+                this.blocked = None;
                 this.stats.bytes_out.fetch_add(*len as u64, Relaxed);
             }
             Poll::Ready(Err(_)) => {}
-            Poll::Pending if this.blocked => {}
             Poll::Pending => {
-                this.blocked_since = Instant::now();
-                this.blocked = true;
+                this.blocked.get_or_insert_with(Instant::now);
             }
         }
         result
