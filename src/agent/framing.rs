@@ -234,18 +234,16 @@ impl Framer {
         let last = self.buffer.split_to(end).freeze();
         let rest = std::mem::take(&mut self.buffer);
         self.reset_buffer(&rest);
-        let bytes = self.put_aside() + last.len();
-        let raw = last.strip_suffix(b"\n").unwrap_or(&last);
-        let ends = last.len() - raw.strip_suffix(b"\r").unwrap_or(raw).len();
-        let frame = if bytes - ends > self.max_line {
-            Frame::Skipped { bytes: (bytes - (last.len() - raw.len())) as u64 }
+        let raw = last.strip_suffix(b"\n").unwrap_or(&last).len();
+        let text = last[..raw].strip_suffix(b"\r").map_or(raw, <[u8]>::len);
+        let before = self.put_aside();
+        let mut parts = std::mem::take(&mut self.parts);
+        self.ready.push_back(if before + text > self.max_line {
+            Frame::Skipped { bytes: (before + raw) as u64 }
         } else {
-            let mut parts = std::mem::take(&mut self.parts);
             parts.push(last);
             Frame::Long(LongLine(parts))
-        };
-        self.parts = Vec::new();
-        self.ready.push_back(frame);
+        });
     }
 
     /// Takes the first `whole` bytes, which end with a line end (or with the stream), out as frames.
