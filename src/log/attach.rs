@@ -66,10 +66,8 @@ impl EventLog {
         };
         bell.stand_at(after);
         state.bells.push(Arc::clone(&bell));
-        state.attendance.enter();
         let first_seq = state.first_seq();
-        drop(state);
-        self.tell_of_attendance();
+        self.enter(state);
         Attached { cursor: Cursor::new(Arc::clone(self), bell, after), verdict, first_seq, last_seq }
     }
 }

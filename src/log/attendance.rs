@@ -2,7 +2,12 @@
 
 use std::pin::pin;
 
-use super::event_log::EventLog;
+use parking_lot::MutexGuard;
+
+use super::{
+    event_log::{EventLog, State},
+    trim::Discarded,
+};
 
 /// Guarded by the log's lock.
 #[derive(Debug, Clone, Copy, Default)]
@@ -14,20 +19,6 @@ pub(super) struct Attendance {
 /// How far somebody has followed the changes. By default: those from the log's beginning on are news.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Followed(u64);
-
-impl Attendance {
-    /// One more. Tell those who wait, once the lock is released ([`EventLog::tell_of_attendance`]).
-    pub(super) fn enter(&mut self) {
-        self.count += 1;
-        self.changes += 1;
-    }
-
-    /// One less, likewise.
-    pub(super) fn leave(&mut self) {
-        self.count -= 1;
-        self.changes += 1;
-    }
-}
 
 impl EventLog {
     /// How many cursors there are.
@@ -53,7 +44,22 @@ impl EventLog {
         }
     }
 
-    pub(super) fn tell_of_attendance(&self) {
+    /// One more; then releases the lock and tells those who wait.
+    pub(super) fn enter(&self, mut state: MutexGuard<'_, State>) {
+        state.attendance.count += 1;
+        self.tell(state);
+    }
+
+    /// One less, likewise.
+    pub(super) fn leave(&self, mut state: MutexGuard<'_, State>) {
+        state.attendance.count -= 1;
+        self.tell(state);
+    }
+
+    fn tell(&self, mut state: MutexGuard<'_, State>) {
+        state.attendance.changes += 1;
+        let discarded = Discarded::unlock(state);
         self.attendance_changed.notify_waiters();
+        discarded.give_back();
     }
 }

@@ -305,9 +305,7 @@ impl EventLog {
         state.armed.retain(|armed| !Arc::ptr_eq(armed, bell));
         state.bells.retain(|one| !Arc::ptr_eq(one, bell));
         self.trim_after_reader(&mut state);
-        state.attendance.leave();
-        Discarded::unlock(state).give_back();
-        self.tell_of_attendance();
+        self.leave(state);
         bell.silence();
     }
 

@@ -24,9 +24,7 @@ impl EventLog {
         if !has_ended {
             state.holds.push(Arc::clone(&bell));
         }
-        state.attendance.enter();
-        drop(state);
-        self.tell_of_attendance();
+        self.enter(state);
         if has_ended {
             Arc::clone(&bell).ring();
         }
@@ -60,9 +58,7 @@ impl Drop for Hold {
     fn drop(&mut self) {
         let mut state = self.log.state.lock();
         state.holds.retain(|bell| !Arc::ptr_eq(bell, &self.bell));
-        state.attendance.leave();
-        drop(state);
-        self.log.tell_of_attendance();
+        self.log.leave(state);
         self.bell.silence();
     }
 }

@@ -49,9 +49,7 @@ impl EventLog {
         bell.stand_at(position);
         let mut state = self.state.lock();
         state.bells.push(Arc::clone(&bell));
-        state.attendance.enter();
-        drop(state);
-        self.tell_of_attendance();
+        self.enter(state);
         Cursor::new(Arc::clone(self), bell, position)
     }
 

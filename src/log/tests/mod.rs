@@ -6,7 +6,9 @@ mod random;
 mod storm;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -201,6 +203,50 @@ fn close_delivers_what_is_left_and_rings() {
     append(&log, [3]);
     let mut late = log.attach(after(1), &bell);
     assert_eq!((late.verdict, read(&mut late.cursor, 100)), (Verdict::Ok, (vec![2], Progress::Closed)));
+}
+
+/// Bytes of an entry that say when they are given back.
+struct Large(Vec<u8>, Arc<AtomicBool>);
+
+impl AsRef<[u8]> for Large {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        self.1.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Two megabytes, and whether they are gone.
+fn large(seq: u64) -> (Entry, Arc<AtomicBool>) {
+    let gone = Arc::new(AtomicBool::new(false));
+    let bytes = Bytes::from_owner(Large(vec![b'x'; 2 << 20], Arc::clone(&gone)));
+    (Entry { seq, frame: Utf8Bytes::try_from(bytes).unwrap() }, gone)
+}
+
+/// They are put by while the log is locked, and must not stay there.
+#[test]
+fn large_entries_are_given_back_with_what_drops_them() {
+    let (log, bell) = (log(1 << 20), Doorbell::new());
+    let (first, first_gone) = large(1);
+    let (second, second_gone) = large(2);
+    log.append(&mut vec![first]);
+    log.append(&mut vec![second]);
+    assert!(first_gone.load(Ordering::Relaxed), "by the next of its size");
+    // A batch larger than the window stays for who keeps up, until it has been read.
+    let mut reader = log.attach(From::Live, &bell).cursor;
+    assert_eq!(read(&mut reader, 100).1, Progress::CaughtUp);
+    let (third, third_gone) = large(3);
+    log.append(&mut vec![third, entry(4, 2 << 20)]);
+    assert!(second_gone.load(Ordering::Relaxed) && !third_gone.load(Ordering::Relaxed));
+    let mut out = Vec::new();
+    while reader.read(&mut out, 1 << 20).now_or_never().unwrap() == Progress::More {}
+    assert_eq!(out.len(), 2);
+    out.clear();
+    assert!(third_gone.load(Ordering::Relaxed), "by its last reader");
 }
 
 #[test]
