@@ -1,4 +1,4 @@
-//! A part of a task that is left alone when another one woke the task.
+//! A part of a task that is left alone when another one woke the task, and parts that have their turn.
 //!
 //! A task that waits for several things polls all of them whichever of them happened. Where one happens a thousand times as
 //! often as the others, that is most of what it costs: each of them is some cache lines that were not looked at for long. Knows
@@ -97,6 +97,36 @@ impl Drop for Gate {
     }
 }
 
+/// Two that may both be ready all the time, and neither may hold up the other: who was heard last is asked second.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    second_first: bool,
+}
+
+impl Turns {
+    /// Polls one, and where it has nothing the other; the first time `first` comes first.
+    #[inline]
+    pub(crate) fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+        second: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if self.second_first {
+            if let heard @ Poll::Ready(_) = second(cx) {
+                self.second_first = false;
+                return heard;
+            }
+            return first(cx);
+        }
+        if let heard @ Poll::Ready(_) = first(cx) {
+            self.second_first = true;
+            return heard;
+        }
+        second(cx)
+    }
+}
+
 pin_project! {
     /// Ends as whichever ends first. `main` is polled whenever the task is, and before `aside`, which is polled only when it asked
     /// for it. (No `async fn`: that would hold what it is given twice, and these are whole connections.)
@@ -163,6 +193,52 @@ mod tests {
         });
         assert_eq!(beside(often, seldom).await, Some(7));
         assert_eq!(polls.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn three_that_are_always_ready_have_their_turn() {
+        let (mut all, mut rest) = (Turns::default(), Turns::default());
+        let mut cx = Context::from_waker(Waker::noop());
+        let heard: Vec<_> = (0..8)
+            .map(|_| {
+                all.poll(
+                    &mut cx,
+                    |cx| rest.poll(cx, |_| Poll::Ready("mail"), |_| Poll::Ready("deadline")),
+                    |_| Poll::Ready("output"),
+                )
+            })
+            .collect();
+        assert_eq!(heard[..4], ["mail", "output", "deadline", "output"].map(Poll::Ready));
+        assert_eq!(heard[4..], heard[..4]);
+    }
+
+    #[test]
+    fn who_is_alone_is_heard_every_time() {
+        let mut turns = Turns::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        for alone in [1, 2, 2, 1, 1] {
+            let ready = |number| if number == alone { Poll::Ready(number) } else { Poll::Pending };
+            assert_eq!(turns.poll(&mut cx, |_| ready(1), |_| ready(2)), Poll::Ready(alone));
+        }
+    }
+
+    #[test]
+    fn a_gate_that_is_gone_keeps_nothing_of_its_task() {
+        struct Task;
+        impl Wake for Task {
+            fn wake(self: Arc<Self>) {}
+        }
+        let (task, mut left) = (Arc::new(Task), None);
+        let mut gate = Gate::new();
+        let waker = Waker::from(Arc::clone(&task));
+        let polled = gate.poll(&mut Context::from_waker(&waker), |cx| {
+            left = Some(cx.waker().clone());
+            Poll::<()>::Pending
+        });
+        assert!(polled.is_pending());
+        drop((gate, waker));
+        assert_eq!(Arc::strong_count(&task), 1);
+        left.unwrap().wake();
     }
 
     #[tokio::test]

@@ -30,7 +30,7 @@ use crate::wake::Gate;
 use held::Held;
 use outsiders::Outsiders;
 use process::{Adoptable, Committing, SlotState, Starting};
-use waits::{Event, Turns};
+use waits::{Event, Fairness};
 
 /// One session at work.
 pub(super) struct SessionTask {
@@ -63,9 +63,7 @@ pub(super) struct SessionTask {
     replies: Encoder,
     /// Before everything that wakes the session besides its agent's output.
     others: Gate,
-    turns: Turns,
-    /// There is a time at which the state machine wants to be woken: the timer's.
-    has_deadline: bool,
+    fairness: Fairness,
     /// What came for the session of the same id that comes after this one: at most one of each connection, whose reader waits.
     late: Vec<Request>,
     /// The command that is being taken in, and what it is answered.
@@ -117,8 +115,7 @@ impl SessionTask {
             outsiders: Outsiders::default(),
             look_for_gone_at: MANY_CLIENTS,
             others: Gate::new(),
-            turns: Turns::default(),
-            has_deadline: false,
+            fairness: Fairness::default(),
             late: Vec::new(),
             current: None,
             closing: None,
@@ -140,7 +137,8 @@ impl SessionTask {
                     self.slim();
                 }
                 had_agent = self.agent.is_some();
-                self.look_around(timer.as_mut());
+                // There may be something else to wait for, and another deadline.
+                self.others.open();
             }
             let event = poll_fn(|cx| self.poll_event(timer.as_mut(), cx)).await;
             // What another gateway may be doing by now must not be done here: a pause of this process is seen before what came of it.

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::SessionTask;
 use super::process::SlotState;
@@ -11,6 +11,7 @@ use crate::agent::{Agent, AgentOutput, Output, SpawnError};
 use crate::session::ears::Heard;
 use crate::session::handle::Mail;
 use crate::session::pool::Slot;
+use crate::wake::Turns;
 
 /// Everything that can wake a session up.
 pub(super) enum Event {
@@ -25,50 +26,28 @@ pub(super) enum Event {
     Deadline,
 }
 
-/// Whose turn it is: there can be much of the agent's output, and of mail, and neither may hold up anything else.
+/// There can be much of the agent's output, and of mail, and neither may hold up anything else.
 #[derive(Debug, Default)]
-pub(super) struct Turns {
-    /// The output was not heard last.
-    output: bool,
-    /// The deadline is over, and mail was heard instead.
-    deadline: bool,
+pub(super) struct Fairness {
+    /// Everything else, and the output.
+    output: Turns,
+    /// Mail, and the deadline. Mail first: who has just come is heard before the time is over that the session waits for somebody.
+    mail: Turns,
 }
 
 impl SessionTask {
-    /// After anything that may have changed what is waited for: sets the timer, and has the next poll look at everything.
-    pub(super) fn look_around(&mut self, mut timer: Pin<&mut Sleep>) {
-        let deadline = self.state.deadline().map(tokio::time::Instant::from_std);
-        self.has_deadline = deadline.is_some();
-        if let Some(deadline) = deadline
-            && timer.deadline() != deadline
-        {
-            timer.as_mut().reset(deadline);
-        }
-        self.others.open();
-    }
-
-    /// The next event.
+    /// The next event. `timer` is for the state machine's deadline.
     pub(super) fn poll_event(&mut self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Event> {
-        let output_first = self.turns.output;
-        if !output_first && let Poll::Ready(event) = self.poll_others(timer.as_mut(), cx) {
-            return Poll::Ready(event);
-        }
+        let Self {
+            state, others, fairness, output, mailbox, starting, committing, pressed, slot, ears, ..
+        } = self;
         // While the store is behind, the agent waits: what it says piles up in its pipe, and not in memory.
-        if let Some(output) = self.output.as_mut().filter(|_| self.pressed.is_none())
-            && let Poll::Ready(output) = output.poll_recv(cx)
-        {
-            self.turns.output = false;
-            return Poll::Ready(Event::Output(output));
-        }
-        if output_first { self.poll_others(timer, cx) } else { Poll::Pending }
-    }
-
-    #[inline]
-    fn poll_others(&mut self, timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Event> {
-        let Self { others, turns, mailbox, starting, committing, pressed, slot, ears, has_deadline, .. } =
-            self;
-        others.poll(cx, |cx| {
-            turns.output = true;
+        let output = output.as_mut().filter(|_| pressed.is_none());
+        let said = |cx: &mut Context<'_>| match output {
+            Some(output) => output.poll_recv(cx).map(Event::Output),
+            None => Poll::Pending,
+        };
+        let rare = |cx: &mut Context<'_>| {
             if let Some(starting) = starting
                 && let Poll::Ready(started) = starting.as_mut().poll(cx)
             {
@@ -92,16 +71,19 @@ impl SessionTask {
             if let Poll::Ready(heard) = ears.poll_hear(cx) {
                 return Poll::Ready(Event::Heard(heard));
             }
-            // Who has just come is heard before the time is over that the session waits for somebody to come.
-            let overdue = *has_deadline && timer.poll(cx).is_ready();
-            if overdue && std::mem::take(&mut turns.deadline) {
-                return Poll::Ready(Event::Deadline);
-            }
-            if let Poll::Ready(Some(mail)) = mailbox.poll_recv(cx) {
-                turns.deadline = overdue;
-                return Poll::Ready(Event::Mail(mail));
-            }
-            if overdue { Poll::Ready(Event::Deadline) } else { Poll::Pending }
-        })
+            let mail = |cx: &mut Context<'_>| match mailbox.poll_recv(cx) {
+                Poll::Ready(Some(mail)) => Poll::Ready(Event::Mail(mail)),
+                Poll::Ready(None) | Poll::Pending => Poll::Pending,
+            };
+            let overdue = |cx: &mut Context<'_>| {
+                let Some(deadline) = state.deadline().map(Instant::from_std) else { return Poll::Pending };
+                if timer.deadline() != deadline {
+                    timer.as_mut().reset(deadline);
+                }
+                timer.as_mut().poll(cx).map(|()| Event::Deadline)
+            };
+            fairness.mail.poll(cx, mail, overdue)
+        };
+        fairness.output.poll(cx, |cx| others.poll(cx, rare), said)
     }
 }
