@@ -201,3 +201,29 @@ impl Drop for Source {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Wake, Waker};
+
+    use super::*;
+
+    struct Task;
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    /// Sessions keep the doorbells of those who have asked them something, for a while after they have left.
+    #[test]
+    fn a_doorbell_keeps_nothing_of_a_connection_that_is_gone() {
+        let (outbox, source) = outbox(1);
+        let (doorbell, task) = (outbox.doorbell().clone(), Arc::new(Task));
+        let waker = Waker::from(Arc::clone(&task));
+        assert!(doorbell.poll_wait(&mut Context::from_waker(&waker), &mut Vec::new()).is_pending());
+        drop((waker, outbox));
+        assert_eq!(Arc::strong_count(&task), 2);
+        drop(source);
+        assert_eq!(Arc::strong_count(&task), 1);
+    }
+}
