@@ -9,6 +9,15 @@ use super::turns::{interrupt, up};
 use super::world::{Slots, World};
 use crate::session::state::Command;
 
+/// An agent that heeds no interrupts has just been told a message, whose id this gives.
+fn deaf_at_work() -> (World, String) {
+    let mut world = World::new();
+    world.manners.heeds_interrupts = false;
+    let id = world.say("x");
+    world.settle_start();
+    (world, id)
+}
+
 #[test]
 fn an_interrupt_before_the_agent_was_told_ends_the_turn_at_once() {
     let mut world = World::new();
@@ -92,10 +101,7 @@ fn an_interrupt_that_overtakes_the_turn_is_said_again_when_it_begins() {
 
 #[test]
 fn an_agent_that_talks_on_is_interrupted_again_before_a_second_has_passed() {
-    let mut world = World::new();
-    world.manners.heeds_interrupts = false;
-    let id = world.say("x");
-    world.settle_start();
+    let (mut world, id) = deaf_at_work();
     while world.all("assistant_message_delta").is_empty() {
         world.step();
     }
@@ -112,10 +118,7 @@ fn an_agent_that_talks_on_is_interrupted_again_before_a_second_has_passed() {
 
 #[test]
 fn no_tool_is_asked_about_in_a_turn_that_is_to_stop() {
-    let mut world = World::new();
-    world.manners.heeds_interrupts = false;
-    let id = world.say("x");
-    world.settle_start();
+    let (mut world, id) = deaf_at_work();
     world.step();
     world.command(interrupt());
     world.agent.as_mut().unwrap().ask_in_background();
@@ -130,10 +133,7 @@ fn no_tool_is_asked_about_in_a_turn_that_is_to_stop() {
 /// It came before the `result`.
 #[test]
 fn that_there_was_nothing_to_stop_any_more_is_said_after_the_result() {
-    let mut world = World::new();
-    world.manners.heeds_interrupts = false;
-    world.say("x");
-    world.settle_start();
+    let (mut world, _) = deaf_at_work();
     let asked = world.command(interrupt());
     world.settle();
     let kinds = world.kinds();
