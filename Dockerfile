@@ -15,7 +15,7 @@ COPY README.md .
 RUN cargo build --release --locked --bin claude-ws && strip target/release/claude-ws
 
 FROM node:22-bookworm-slim AS claude
-ARG CLAUDE_VERSION=2.1.330
+ARG CLAUDE_VERSION=2.1.332
 RUN npm install --prefix /claude --no-audit --no-fund "@anthropic-ai/claude-code@${CLAUDE_VERSION}"
 
 FROM debian:bookworm-slim

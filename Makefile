@@ -2,11 +2,12 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-rust test-client test-console fmt fmt-check lint doc bench bench-build instructions fuzz fuzz-check soak smoke ci \
-	claude claude-old clean \
+	claude claude-mid claude-old clean \
 	nginx-test try-clients lint-deploy drift binary python mcp-server
 .NOTPARALLEL:
 
-CLAUDE_VERSION     := 2.1.330
+CLAUDE_VERSION     := 2.1.332
+CLAUDE_MID_VERSION := 2.1.330
 CLAUDE_OLD_VERSION := 2.1.197
 CLAUDE             := .claude-code/$(CLAUDE_VERSION)/node_modules/.bin/claude
 export CLAUDE_VERSION
@@ -20,9 +21,9 @@ help: ## This list
 run: ## Build and serve on http://127.0.0.1:3000; flags in ARGS="…"
 	@exec scripts/run.sh $(ARGS)
 
-test: test-rust test-client ## All tests, those against both real Claude Code versions included
+test: test-rust test-client ## All tests, those against the three real Claude Code versions included
 
-test-rust: claude claude-old mcp-server ## The gateway's tests
+test-rust: claude claude-mid claude-old mcp-server ## The gateway's tests
 	@scripts/need.sh redis-server=redis-server openssl=openssl setpriv=util-linux
 	RUST_TEST_THREADS=6 cargo test --no-fail-fast
 
@@ -95,6 +96,9 @@ ci: ## All that CI does
 
 claude: ## Install the pinned Claude Code into .claude-code/
 	@scripts/get-claude.sh $(CLAUDE_VERSION) .claude-code/$(CLAUDE_VERSION)
+
+claude-mid: ## Install the version between, which still differs in a field
+	@scripts/get-claude.sh $(CLAUDE_MID_VERSION) .claude-code/$(CLAUDE_MID_VERSION)
 
 claude-old: ## Install the oldest supported Claude Code there
 	@scripts/get-claude.sh $(CLAUDE_OLD_VERSION) .claude-code/$(CLAUDE_OLD_VERSION)

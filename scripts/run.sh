@@ -6,7 +6,7 @@
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-version=${CLAUDE_VERSION:-2.1.330}
+version=${CLAUDE_VERSION:-2.1.332}
 
 say() { echo "make run: $*" >&2; }
 

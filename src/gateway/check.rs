@@ -11,7 +11,7 @@ use crate::server::{AllowedOrigins, BindAddr, Listener, Tokens, TrustedProxies};
 use crate::store::{self, RedisStore, SqliteStore, Store};
 
 /// Oldest and newest version of Claude Code that this gateway's tests run against.
-pub const TRIED: [&str; 2] = ["2.1.197", "2.1.330"];
+pub const TRIED: [&str; 2] = ["2.1.197", "2.1.332"];
 
 /// What was found, one line each.
 #[derive(Debug, Default)]
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn versions_compare_by_number() {
-        assert!(is_tried("2.1.197") && is_tried("2.1.330") && is_tried("2.1.200"));
+        assert!(is_tried("2.1.197") && is_tried("2.1.332") && is_tried("2.1.200"));
         assert!(!is_tried("2.1.99") && !is_tried("2.1.1000") && !is_tried("3.0.0") && !is_tried("x"));
     }
 

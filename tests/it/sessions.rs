@@ -137,7 +137,7 @@ async fn session_info_tells_of_the_agent(lab: &Lab) {
     let info = client.ask(json!({"type": "session_info"}), "session_info").await;
     let agent = &info["agent"];
     assert_eq!(agent["state"], "running");
-    let version = if lab.cli == Some(crate::harness::Cli::New) { "2.1.330" } else { "2.1.197" };
+    let version = if lab.cli == Some(crate::harness::Cli::New) { "2.1.332" } else { "2.1.197" };
     if std::env::var_os("CLAUDE_WS_TEST_CLI_NEW").is_none()
         && std::env::var_os("CLAUDE_WS_TEST_CLI_OLD").is_none()
     {

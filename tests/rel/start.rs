@@ -54,7 +54,7 @@ fn check_names_everything_and_leaves_nothing_running() {
     assert_eq!(status, Some(0), "{said}");
     for line in [
         "ok   listen",
-        "ok   claude     2.1.330",
+        "ok   claude     2.1.332",
         "ok   workspace",
         "ok   store",
         "ok   access",

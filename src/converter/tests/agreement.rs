@@ -133,7 +133,7 @@ proptest! {
 fn recorded_deltas_go_the_short_way() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/streams");
     let mut short = 0;
-    for version in ["2.1.197", "2.1.330"] {
+    for version in ["2.1.197", "2.1.330", "2.1.332"] {
         for file in root.join(version).read_dir().expect("fixtures") {
             let stream = std::fs::read_to_string(file.expect("a file").path()).expect("a stream");
             for line in stream.lines().filter(|line| line.contains("content_block_delta")) {

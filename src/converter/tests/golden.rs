@@ -33,7 +33,7 @@ fn recorded_streams_give_the_golden_events() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let schema = schema_of_server_messages();
     let mut count = 0;
-    for version in ["2.1.197", "2.1.330"] {
+    for version in ["2.1.197", "2.1.330", "2.1.332"] {
         let folder = root.join("streams").join(version);
         let mut files: Vec<_> =
             folder.read_dir().expect("fixtures").map(|entry| entry.expect("a file").path()).collect();

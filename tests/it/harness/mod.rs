@@ -19,11 +19,13 @@ pub(crate) use turn::Turn;
 
 use std::path::{Path, PathBuf};
 
-/// The two versions of Claude Code that are supported.
+/// The versions of Claude Code that the tests run against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cli {
-    /// 2.1.330, or what `CLAUDE_WS_TEST_CLI_NEW` names.
+    /// 2.1.332, or what `CLAUDE_WS_TEST_CLI_NEW` names.
     New,
+    /// 2.1.330, or what `CLAUDE_WS_TEST_CLI_MID` names.
+    Mid,
     /// 2.1.197, or what `CLAUDE_WS_TEST_CLI_OLD` names.
     Old,
 }
@@ -32,7 +34,8 @@ impl Cli {
     /// The binary. A missing one fails the test: none is ever skipped.
     pub(crate) fn path(self) -> PathBuf {
         let (variable, version) = match self {
-            Self::New => ("CLAUDE_WS_TEST_CLI_NEW", "2.1.330"),
+            Self::New => ("CLAUDE_WS_TEST_CLI_NEW", "2.1.332"),
+            Self::Mid => ("CLAUDE_WS_TEST_CLI_MID", "2.1.330"),
             Self::Old => ("CLAUDE_WS_TEST_CLI_OLD", "2.1.197"),
         };
         let installed = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -55,6 +58,17 @@ macro_rules! on_both_clis {
         }
         mod old {
             $(#[test] fn $flow() { crate::harness::real(crate::harness::Cli::Old, super::$flow); })+
+        }
+    };
+}
+
+/// Makes three tests of each flow: as `on_both_clis!`, and `mid::flow` with the version between. For what the agent does by itself,
+/// where neighbouring versions have differed.
+macro_rules! on_all_clis {
+    ($($flow:ident),+ $(,)?) => {
+        on_both_clis!($($flow),+);
+        mod mid {
+            $(#[test] fn $flow() { crate::harness::real(crate::harness::Cli::Mid, super::$flow); })+
         }
     };
 }

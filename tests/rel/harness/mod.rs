@@ -131,7 +131,7 @@ pub(crate) fn wait<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -
 /// The real CLI.
 pub(crate) fn real_claude() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let installed = root.join(".claude-code/2.1.330/node_modules/.bin/claude");
+    let installed = root.join(".claude-code/2.1.332/node_modules/.bin/claude");
     let path = std::env::var_os("CLAUDE_WS_TEST_CLI_NEW").map_or(installed, PathBuf::from);
     assert!(path.exists(), "{} is missing; `make test` installs it", path.display());
     path
