@@ -38,6 +38,9 @@ pub enum OpenError {
         "the session's directory is gone, or is not under the server's workspace roots now (--workspace-root)"
     )]
     Directory,
+    /// Where it would work does not answer.
+    #[error("the file system of the session's directories does not answer; try again")]
+    Silent,
     /// Another gateway runs it: it is to be asked.
     #[error("the session is on its way to another gateway; try again")]
     Elsewhere,

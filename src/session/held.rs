@@ -35,36 +35,8 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// What a registry keeps on top where the store is shared.
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
-    turns: Turns,
     /// Of sessions on the shelf: what the store has not got yet is under these.
     unreleased: Mutex<HashMap<Arc<str>, Arc<Tenure>>>,
-}
-
-/// One caller at a time takes up a session: two that ask for the same get the same.
-#[derive(Debug, Default)]
-struct Turns(Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>);
-
-struct Turn<'a> {
-    turns: &'a Turns,
-    id: Arc<str>,
-    lock: Arc<tokio::sync::Mutex<()>>,
-}
-
-impl Turns {
-    fn enter(&self, id: &Arc<str>) -> Turn<'_> {
-        let lock = Arc::clone(self.0.lock().entry(Arc::clone(id)).or_default());
-        Turn { turns: self, id: Arc::clone(id), lock }
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        let mut turns = self.turns.0.lock();
-        // The table's and this one.
-        if Arc::strong_count(&self.lock) <= 2 {
-            turns.remove(&self.id);
-        }
-    }
 }
 
 /// A session that is this node's; given back at the drop, unless it was set to work.
@@ -120,7 +92,7 @@ impl Registry {
 
     /// Whether this node runs that session, or is just taking it up or laying it down.
     pub fn is_here(&self, id: &str) -> bool {
-        self.is_in_memory(id) || self.holdings.turns.0.lock().contains_key(id)
+        self.is_in_memory(id) || self.locks.is_wanted(id)
     }
 
     /// Makes the session this node's and sets it to work: one that is in the store, or with `config` a new one.
@@ -132,8 +104,8 @@ impl Registry {
         config: Option<SessionConfig>,
     ) -> Result<(SessionHandle, bool), OpenError> {
         let Some(shared) = self.shared_store() else { return Err(OpenError::Unknown) };
-        let turn = self.holdings.turns.enter(id);
-        let _one_at_a_time = turn.lock.lock().await;
+        let lock = self.locks.of(id);
+        let _one_at_a_time = lock.acquire().await;
         if let Some(handle) = self.at_work(id, owner)? {
             return Ok((handle, false));
         }
@@ -282,7 +254,7 @@ impl Registry {
             if let (Closing::Removed, Some(store)) = (closing, &self.shared().store) {
                 shelf::settle(&**store, Some(id)).await;
             }
-            self.forget_live(id);
+            self.forget_live(&handle);
         }
         // After an orderly end nothing is changed by it: that was the first.
         handle.log.close_moved();

@@ -20,11 +20,12 @@ use super::Shared;
 use super::found::{AtRest, Found, OpenError};
 use super::handle::{SessionHandle, Vitals};
 use super::held::{Holdings, newest_first};
+use super::locks::SessionLocks;
 use super::record::Record;
 use super::roots::Directories;
 use super::shelf::{self, Place, Resting, Shelf};
 use super::state::SessionState;
-use super::task::SessionTask;
+use super::task::{SessionTask, Stage};
 use crate::log::EventLog;
 use crate::protocol::{Liveness, SessionConfig, SessionSummary};
 use crate::store::StoredSession;
@@ -38,8 +39,8 @@ const MAILBOX: usize = 64;
 pub struct Registry {
     shared: Arc<Shared>,
     sessions: Mutex<Sessions>,
-    /// One session is taken up at a time: two that ask for the same get the same.
-    reviving: tokio::sync::Mutex<()>,
+    /// Held by who takes a session up.
+    pub(super) locks: SessionLocks,
     pub(super) tasks: TaskTracker,
     /// `--max-sessions-per-owner`.
     pub(super) max_per_owner: usize,
@@ -66,7 +67,7 @@ impl Registry {
         Arc::new(Self {
             shared,
             sessions: Mutex::new(sessions),
-            reviving: tokio::sync::Mutex::default(),
+            locks: SessionLocks::default(),
             tasks,
             max_per_owner,
             holdings: Holdings::default(),
@@ -192,15 +193,16 @@ impl Registry {
         Ok(self.begin(&mut sessions, id, owner, state, log))
     }
 
-    pub(super) fn forget_live(&self, id: &str) {
-        self.sessions.lock().live.remove(id);
+    /// The session is not at work any more. Another one may have its id by now, and stays.
+    pub(super) fn forget_live(&self, handle: &SessionHandle) {
+        self.sessions.lock().forget_live(handle);
     }
 
     /// From work to rest, in one step.
     pub(super) fn to_shelf(&self, handle: &SessionHandle, place: Place) {
         let (owner, summary) = (Arc::clone(&handle.owner), handle.summary());
         let mut sessions = self.sessions.lock();
-        sessions.live.remove(&handle.id);
+        sessions.forget_live(handle);
         let resting = Resting { owner, summary, place: Some(place), readable: true };
         sessions.shelf.put(Arc::clone(&handle.id), resting);
     }
@@ -238,16 +240,25 @@ impl Registry {
         let task = SessionTask::new(Arc::clone(&self.shared), handle.clone(), mailbox, state, log);
         // Boxed: a future would hold it twice, as what it is given and as what it works with.
         let mut task = Box::new(task);
-        let (registry, broken) = (Arc::clone(self), handle.clone());
+        let (registry, left) = (Arc::clone(self), handle.clone());
+        let fallback = (Arc::clone(self), handle.clone());
         self.tasks.spawn(async move {
             let life = async move {
-                let closing = task.run().await;
-                task.farewell(closing)
+                let closing = loop {
+                    match task.run().await {
+                        Stage::Removed => {
+                            registry.forget_live(&left);
+                            task.make_way();
+                        }
+                        Stage::Closed(closing) => break closing,
+                    }
+                };
+                (registry, task.farewell(closing))
             };
             match AssertUnwindSafe(life).catch_unwind().await {
                 // Boxed: the task need not have room for its end all its life.
-                Ok(finished) => Box::pin(registry.finished(finished)).await,
-                Err(_) => Box::pin(registry.broke_down(&broken)).await,
+                Ok((registry, finished)) => Box::pin(registry.finished(finished)).await,
+                Err(_) => Box::pin(fallback.0.broke_down(&fallback.1)).await,
             }
         });
         handle
@@ -280,6 +291,17 @@ impl Registry {
 }
 
 impl Sessions {
+    fn is_live(&self, handle: &SessionHandle) -> bool {
+        self.live.get(&handle.id).is_some_and(|live| live.mailbox.same_channel(&handle.mailbox))
+    }
+
+    /// Another session may have its id by now, and stays.
+    fn forget_live(&mut self, handle: &SessionHandle) {
+        if self.is_live(handle) {
+            self.live.remove(&handle.id);
+        }
+    }
+
     /// The session, if it is at work and `owner`'s. Nothing is to be had any more while the gateway drains.
     fn at_work(&self, id: &str, owner: &str) -> Result<Option<SessionHandle>, OpenError> {
         if self.draining {

@@ -19,7 +19,7 @@ use super::Shared;
 use super::ears::{Ears, Heard};
 use super::handle::{Answer, Client, Mail, Request, SessionHandle};
 use super::shelf::Place;
-use super::state::{ClientId, Closing, Command, Effect, Input, Now, SessionState, SlotOutcome, error};
+use super::state::{ClientId, Closing, Effect, Input, Now, SessionState, SlotOutcome, error};
 use crate::agent::{Agent, AgentOutput, Lines, LongLine, Output, Stop};
 use crate::lengthy::at_length;
 use crate::log::{Entry, EventLog, Journal};
@@ -64,8 +64,10 @@ pub(super) struct SessionTask {
     /// Before everything that wakes the session besides its agent's output.
     others: Gate,
     fairness: Fairness,
-    /// What came for the session of the same id that comes after this one: at most one of each connection, whose reader waits.
-    late: Vec<Request>,
+    /// What the pool knows the session by: its id, until it is removed.
+    slot_name: Arc<str>,
+    /// It is gone for everybody, and waits for its agent's end.
+    is_removed: bool,
     /// The command that is being taken in, and what it is answered.
     current: Option<(ClientId, Answer)>,
     closing: Option<Closing>,
@@ -92,6 +94,7 @@ impl SessionTask {
         let bedtime = Arc::new(Notify::new());
         Self {
             replies: Encoder::new(&handle.id),
+            slot_name: Arc::clone(&handle.id),
             ears: Ears::new(
                 Arc::clone(&bedtime),
                 Arc::clone(&log),
@@ -116,14 +119,15 @@ impl SessionTask {
             look_for_gone_at: MANY_CLIENTS,
             others: Gate::new(),
             fairness: Fairness::default(),
-            late: Vec::new(),
+            is_removed: false,
             current: None,
             closing: None,
         }
     }
 
-    /// Runs until the session closes; [`farewell`](Self::farewell) is next.
-    pub(super) async fn run(&mut self) -> Closing {
+    /// Runs until the session closes. Says in between, once, that it is being removed: [`make_way`](Self::make_way) is next then,
+    /// and this again.
+    pub(super) async fn run(&mut self) -> Stage {
         let timer = tokio::time::sleep_until(tokio::time::Instant::now());
         tokio::pin!(timer);
         let mut had_agent = false;
@@ -131,7 +135,10 @@ impl SessionTask {
             if self.state.take_stirred() || !self.append_quietly() {
                 self.flush();
                 if let Some(closing) = self.closing {
-                    return closing;
+                    return Stage::Closed(closing);
+                }
+                if self.state.is_being_removed() && !self.is_removed {
+                    return Stage::Removed;
                 }
                 if had_agent && self.agent.is_none() {
                     self.slim();
@@ -145,10 +152,27 @@ impl SessionTask {
             if !self.log.is_held() {
                 drop(event);
                 self.abandon().await;
-                return Closing::Lost;
+                return Stage::Closed(Closing::Lost);
             }
             self.handle_event(event);
         }
+    }
+
+    /// The session is gone as if it had never been, but for its agent, which is still on its way out. Whoever names its id means
+    /// another session, which has to wait for nothing of this one but, where there are few, for its agent's slot.
+    pub(super) fn make_way(&mut self) {
+        self.is_removed = true;
+        self.log.delete();
+        // What is in the mailbox is dropped, and so its senders look for what is there now.
+        self.mailbox.close();
+        while self.mailbox.try_recv().is_ok() {}
+        let name: Arc<str> = format!("{} (removed, {})", self.handle.id, self.log.epoch()).into();
+        self.shared.pool.is_busy(&self.handle.id);
+        if let SlotState::Held(slot) = &mut self.slot {
+            slot.pass_to(&name);
+            self.shared.pool.leaves(&name);
+        }
+        self.slot_name = name;
     }
 
     /// The next line comes from another process, if ever: a session at rest holds no more memory than it needs.
@@ -188,7 +212,6 @@ impl SessionTask {
                 self.state.handle(Input::Slot(SlotOutcome::Refused), now);
             }
             Event::Mail(mail) => match *mail {
-                Mail::Command(request) if self.is_for_the_next(&request) => self.late.push(request),
                 Mail::Command(request) => self.command(request, now),
                 Mail::Drain(until) => self.state.handle(Input::Drain { until }, now),
                 #[cfg(test)]
@@ -244,12 +267,6 @@ impl SessionTask {
         self.look_for_gone_at = MANY_CLIENTS.max(2 * self.clients.len());
     }
 
-    /// While the session is removed, who starts one of its id waits: its end drops the request, and they look for what is there
-    /// then.
-    fn is_for_the_next(&self, request: &Request) -> bool {
-        self.state.is_being_removed() && matches!(request.command, Command::Attach(_))
-    }
-
     fn command(&mut self, request: Request, now: Now) {
         let Request { client, id, command, answer } = request;
         let client_id = client.id;
@@ -300,8 +317,11 @@ impl SessionTask {
         if !self.outsiders.is_empty() {
             return false;
         }
+        let is_removed = self.is_removed;
         let entries = self.state.entries();
-        if !entries.is_empty() {
+        if is_removed {
+            entries.clear();
+        } else if !entries.is_empty() {
             self.shared.metrics.events(entries.len() as u64);
             self.log.append(entries);
         }
@@ -309,6 +329,10 @@ impl SessionTask {
     }
 
     fn append(&mut self, effects: &[Effect]) {
+        if self.is_removed {
+            self.state.entries().clear();
+            return;
+        }
         let mut journal = Journal::default();
         if self.shared.store.is_some() {
             if effects.iter().any(|effect| matches!(effect, Effect::Persist)) {
@@ -374,7 +398,7 @@ impl SessionTask {
 
     /// The last words: the log takes nothing more, and what remains of the session is settled.
     pub(super) fn farewell(mut self, closing: Closing) -> Finished {
-        self.shared.pool.is_busy(&self.handle.id);
+        self.shared.pool.is_busy(&self.slot_name);
         self.report();
         let mut place = None;
         if closing == Closing::Removed {
@@ -393,8 +417,17 @@ impl SessionTask {
             });
         }
         self.state.refresh(&mut self.handle.summary.lock());
-        Finished { handle: self.handle, closing, place, too_late: (self.mailbox, self.late) }
+        Finished { handle: self.handle, closing, place, too_late: self.mailbox }
     }
+}
+
+/// How far a session's task has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The session is removed; its agent is not gone yet.
+    Removed,
+    /// All of it is over.
+    Closed(Closing),
 }
 
 /// What is left of a session whose task is done.
@@ -404,7 +437,7 @@ pub(super) struct Finished {
     /// Where it can be taken up from.
     pub(super) place: Option<Place>,
     /// Commands that came too late; dropping it tells their senders.
-    pub(super) too_late: (mpsc::Receiver<Box<Mail>>, Vec<Request>),
+    pub(super) too_late: mpsc::Receiver<Box<Mail>>,
 }
 
 /// The time by both clocks.

@@ -136,6 +136,31 @@ fn an_agent_that_heeds_nothing_is_killed_in_time() {
     gateway.stop();
 }
 
+/// Who started a session of that id waited for the end of the agent of one that was not there any more.
+#[test]
+fn a_session_that_is_removed_makes_way_before_its_agent_is_gone() {
+    let lab = Lab::new();
+    lab.script(&json!({"ignore": ["sigterm", "close"]}));
+    let gateway = lab.gateway(&["--max-agents", "1", "--drain", "0s"]);
+    let mut client = gateway.client();
+    client.start(json!({}));
+    let agent = wait("the agent", || lab.agent_processes().pop().ok_or_else(String::new)).pid;
+    drop(client);
+    let mut client = loop {
+        let mut client = gateway.client();
+        // It may come before the gateway has seen that the other one is gone.
+        if client.start(json!({}))["created"] == true {
+            break client;
+        }
+    };
+    assert!(lab.agent_processes().iter().any(|process| process.pid == agent), "it was waited for");
+    // There is one slot: the message waits for that, and gets an agent of its own.
+    assert_eq!(client.turn("hello")["subtype"], "success");
+    assert!(lab.agent_processes().iter().all(|process| process.pid != agent));
+    assert_eq!(client.turn("again")["subtype"], "success");
+    gateway.stop();
+}
+
 #[test]
 fn starts_that_fail_again_and_again_are_held_back() {
     let lab = Lab::new();

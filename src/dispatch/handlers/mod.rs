@@ -106,7 +106,7 @@ impl Context<'_> {
         let none = ready(Err(OpenError::Unknown));
         // It is not to work: where it would is of no concern.
         let anywhere =
-            |paths: Vec<String>| -> Resolved { Box::pin(ready(paths.into_iter().map(Some).collect())) };
+            |paths: Vec<String>| -> Resolved { Box::pin(ready(paths.into_iter().map(Ok).collect())) };
         let id = self.session_id().into();
         let opened = self.dispatch.registry.open(&id, self.owner, &anywhere, none).await;
         opened.map(drop).map_err(|problem| self.not_opened(&problem))
@@ -126,7 +126,7 @@ impl Context<'_> {
                 self.may_have_moved();
                 ErrorCode::AgentUnavailable
             }
-            OpenError::Directory => ErrorCode::InvalidCwd,
+            OpenError::Directory | OpenError::Silent => ErrorCode::InvalidCwd,
             OpenError::Store | OpenError::Unreadable => ErrorCode::Internal,
         };
         self.error(code, problem.to_string())

@@ -13,7 +13,7 @@ use crate::protocol::{
     StartOptions,
 };
 use crate::session::state::{Attach, ReplayFrom};
-use crate::session::{Answer, Command, OpenError, Resolved};
+use crate::session::{Answer, Command, NoDirectory, OpenError, Resolved};
 
 pub(in crate::dispatch) async fn session_start(context: &Context<'_>) -> Result<Answer, FrameError> {
     let SessionStart { mut options, position } = context.body()?;
@@ -55,7 +55,10 @@ async fn attach(
     while tries.next().await {
         let directories = |paths| -> Resolved {
             let roots = context.dispatch.roots.clone();
-            Box::pin(async move { roots.resolve(paths).await.into_iter().map(Result::ok).collect() })
+            Box::pin(async move {
+                let resolved = roots.resolve(paths).await.into_iter();
+                resolved.map(|resolved| resolved.map_err(BadPath::on_waking)).collect()
+            })
         };
         let config = config(context, options);
         let opened = context.dispatch.registry.open(id, context.owner, &directories, config).await;
@@ -114,6 +117,16 @@ impl Refused {
         match self {
             Self::Frame(error) => error,
             Self::Open(problem) => context.not_opened(&problem),
+        }
+    }
+}
+
+impl BadPath {
+    /// What it means for a session that was allowed to work there once.
+    fn on_waking(self) -> NoDirectory {
+        match self {
+            Self::Silent => NoDirectory::Silent,
+            Self::Relative | Self::NotAllowed => NoDirectory::Gone,
         }
     }
 }

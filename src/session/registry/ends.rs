@@ -35,6 +35,10 @@ impl Registry {
     fn lay_down(&self, handle: &SessionHandle) -> Option<Place> {
         let id = &handle.id;
         let mut sessions = self.sessions.lock();
+        // Removed before: nobody knows it any more, and the id may be another's.
+        if !sessions.is_live(handle) {
+            return None;
+        }
         task::last_words(&handle.log, id, self.shared.store.is_some());
         let place = self.shared.store.is_some().then(|| Place {
             epoch: handle.log.epoch().to_owned(),
@@ -47,7 +51,7 @@ impl Registry {
         if summary.status != Liveness::Ended {
             summary.status = if place.is_some() { Liveness::Dormant } else { Liveness::Ended };
         }
-        sessions.live.remove(id);
+        sessions.forget_live(handle);
         let owner = Arc::clone(&handle.owner);
         let resting = Resting { owner, summary, place: place.clone(), readable: true };
         sessions.shelf.put(Arc::clone(id), resting);
@@ -74,7 +78,7 @@ impl Registry {
             }
         }
         let mut sessions = self.sessions.lock();
-        sessions.live.remove(&handle.id);
+        sessions.forget_live(&handle);
         if closing != Closing::Removed {
             let owner = Arc::clone(&handle.owner);
             let resting = Resting { owner, summary: handle.summary(), place, readable: true };

@@ -25,7 +25,8 @@ impl Registry {
         owner: &Arc<str>,
         directories: &Directories<'_>,
     ) -> Result<SessionHandle, OpenError> {
-        let _one_at_a_time = self.reviving.lock().await;
+        let lock = self.locks.of(id);
+        let _one_at_a_time = lock.acquire().await;
         let place = {
             let sessions = self.sessions.lock();
             // While it waited for its turn, another caller's may have come under the id.

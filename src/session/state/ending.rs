@@ -9,7 +9,7 @@ use crate::protocol::{EndReason, ErrorCode, ServerMessage, SessionEnded};
 use crate::session::words;
 
 impl SessionState {
-    /// Whether the session is about to be gone as if it had never been: who starts one of its id means another one.
+    /// Whether the session is about to be gone as if it had never been: who names its id means another one.
     pub fn is_being_removed(&self) -> bool {
         matches!(self.life, Life::Closing(Closing::Removed))
     }

@@ -34,7 +34,8 @@ pub(super) type Adoptable = (Agent, AgentOutput, Uuid);
 pub(super) enum SlotState {
     None,
     InLine(oneshot::Receiver<Slot>),
-    Held(#[expect(dead_code, reason = "held for its drop, which gives the slot back")] Slot),
+    /// Its drop gives the slot back.
+    Held(Slot),
 }
 
 impl SessionTask {
@@ -130,7 +131,7 @@ impl SessionTask {
     }
 
     pub(super) fn standing(&self, standing: Standing) {
-        let (pool, id) = (&self.shared.pool, &self.handle.id);
+        let (pool, id) = (&self.shared.pool, &self.slot_name);
         match standing {
             Standing::Busy => pool.is_busy(id),
             Standing::Resting => pool.rests(id, Arc::clone(&self.bedtime)),

@@ -160,5 +160,5 @@ pub(super) fn sqlite(dir: &tempfile::TempDir) -> Arc<dyn Store> {
 
 /// Every directory will do.
 pub(super) fn anywhere(paths: Vec<String>) -> Resolved {
-    Box::pin(ready(paths.into_iter().map(Some).collect()))
+    Box::pin(ready(paths.into_iter().map(Ok).collect()))
 }

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::protocol::{Json, Liveness, SessionConfig, UserMessage};
 use crate::session::handle::Mail;
-use crate::session::{Acquired, Command, Found, OpenError, Resolved, SessionLimits};
+use crate::session::{Acquired, Command, Found, NoDirectory, OpenError, Resolved, SessionLimits};
 use crate::store::{DataDir, Retention, SqliteStore, Store};
 
 use super::lab::{Lab, ME, anywhere, attach, client, code, say, sqlite};
@@ -58,7 +58,8 @@ async fn a_session_wakes_only_where_it_may_work_now() {
         let add_dirs = vec!["/roots/more".to_owned(), "/elsewhere".to_owned()];
         Ok::<_, OpenError>(SessionConfig { cwd, add_dirs, ..SessionConfig::default() })
     };
-    let never = |paths: Vec<String>| -> Resolved { Box::pin(ready(vec![None; paths.len()])) };
+    let never =
+        |paths: Vec<String>| -> Resolved { Box::pin(ready(vec![Err(NoDirectory::Gone); paths.len()])) };
     let (handle, _) = lab.registry.open(&"s".into(), &ME.into(), &never, ready(config())).await.unwrap();
     let me = client(1);
     let _answer = me.attach(&handle, true).await;
@@ -68,7 +69,8 @@ async fn a_session_wakes_only_where_it_may_work_now() {
     let refused = next.registry.open(&"s".into(), &ME.into(), &never, ready(config())).await;
     assert_eq!(refused.err(), Some(OpenError::Directory));
     assert!(matches!(next.registry.find("s", ME).await.unwrap(), Found::Dormant(_)), "it can be tried again");
-    let moved = |path: String| path.strip_prefix("/roots").map(|rest| format!("/new{rest}"));
+    let moved =
+        |path: String| path.strip_prefix("/roots").map(|rest| format!("/new{rest}")).ok_or(NoDirectory::Gone);
     let resolve =
         |paths: Vec<String>| -> Resolved { Box::pin(ready(paths.into_iter().map(moved).collect())) };
     let opened = next.registry.open(&"s".into(), &ME.into(), &resolve, ready(config())).await;
@@ -78,6 +80,52 @@ async fn a_session_wakes_only_where_it_may_work_now() {
     let shown: Value = serde_json::from_str(answer.frames.last().unwrap()).unwrap();
     assert_eq!(shown["config"]["cwd"], "/new/work");
     assert_eq!(shown["config"]["add_dirs"], serde_json::json!(["/new/more"]));
+    next.registry.drain(Instant::now()).await;
+    lab.registry.drain(Instant::now()).await;
+}
+
+/// One lock was held while a file system was asked, and every wake-up waited for it.
+#[tokio::test]
+async fn a_directory_that_hangs_holds_up_nobody_else_and_is_not_called_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = sqlite(&dir);
+    let lab = Lab::new(SessionLimits::default(), Some(Arc::clone(&store))).await;
+    let config = |cwd: &str| {
+        let cwd = Some(format!("/roots/{cwd}"));
+        ready(Ok::<_, OpenError>(SessionConfig { cwd, ..SessionConfig::default() }))
+    };
+    let mut handles = Vec::new();
+    for id in ["hung", "good"] {
+        let (handle, _) = lab.registry.open(&id.into(), &ME.into(), &anywhere, config(id)).await.unwrap();
+        handles.push(client(1).attach(&handle, true).await);
+    }
+    store.flush().await.unwrap();
+
+    let next = Lab::new(SessionLimits::default(), Some(store)).await;
+    let answer = Arc::new(tokio::sync::Notify::new());
+    let (asked, mut is_asked) = watch::channel(false);
+    let silent = |paths: Vec<String>| -> Resolved {
+        asked.send_replace(true);
+        let answer = Arc::clone(&answer);
+        Box::pin(async move {
+            answer.notified().await;
+            vec![Err(NoDirectory::Silent); paths.len()]
+        })
+    };
+    let (hung, me) = ("hung".into(), ME.into());
+    let mut hanging = Box::pin(next.registry.open(&hung, &me, &silent, config("hung")));
+    tokio::select! {
+        _ = &mut hanging => panic!("the file system has not answered"),
+        asked = is_asked.wait_for(|asked| *asked) => drop(asked.unwrap()),
+    }
+    let mut second = Box::pin(next.registry.open(&hung, &me, &anywhere, config("hung")));
+    assert!(futures_util::poll!(&mut second).is_pending(), "one at a time takes up the same session");
+    let good = next.registry.open(&"good".into(), &me, &anywhere, config("good")).await;
+    assert!(!good.unwrap().1);
+
+    answer.notify_one();
+    assert_eq!(hanging.await.err(), Some(OpenError::Silent));
+    assert!(!second.await.unwrap().1, "nothing was lost by it");
     next.registry.drain(Instant::now()).await;
     lab.registry.drain(Instant::now()).await;
 }

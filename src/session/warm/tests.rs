@@ -120,7 +120,7 @@ async fn a_new_session_takes_a_warm_agent_and_its_slot() {
     let config = room.config();
     let id: Arc<str> = "s".into();
     let anywhere = |paths: Vec<String>| -> crate::session::Resolved {
-        Box::pin(std::future::ready(paths.into_iter().map(Some).collect()))
+        Box::pin(std::future::ready(paths.into_iter().map(Ok).collect()))
     };
     let opened = room.registry.open(&id, &owner, &anywhere, std::future::ready(Ok::<_, OpenError>(config)));
     let (session, created) = opened.await.unwrap();
