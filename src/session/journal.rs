@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::plans::Plans;
 use super::record::OpenMessage;
 use super::tally::Tally;
 use crate::log::Entry;
@@ -21,6 +22,7 @@ pub struct Journal {
     entries: Vec<Entry>,
     /// Calls whose `tool_use` was seen and whose `tool_result` was not, and who runs them.
     running_tools: HashMap<String, Executor>,
+    plans: Plans,
     /// Messages of the model that have begun and not ended, at most one of each subagent.
     open: Vec<OpenMessage>,
     tally: Tally,
@@ -82,6 +84,7 @@ impl Journal {
             turn: None,
             entries: Vec::new(),
             running_tools: HashMap::new(),
+            plans: Plans::default(),
             open: Vec::new(),
             tally: Tally::default(),
             stems: Stems::default(),
@@ -140,6 +143,11 @@ impl Journal {
         self.running_tools.get(tool_use_id) == Some(&Executor::Client)
     }
 
+    /// The plans of calls that were told and have no result.
+    pub(super) fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
     /// What metrics want to know of the events.
     pub fn tally(&mut self) -> &mut Tally {
         &mut self.tally
@@ -153,6 +161,7 @@ impl Journal {
     /// Forgets running tools: the turn is over, none of them reports any more.
     pub fn forget_tools(&mut self) {
         self.running_tools.clear();
+        self.plans = Plans::default();
     }
 
     /// Gives back memory that is kept for events to come.
@@ -172,9 +181,11 @@ impl Journal {
         self.stems.note(request_id);
         match message {
             ServerMessage::ToolUse(call) => {
+                self.plans.called(call);
                 self.running_tools.insert(call.tool_use_id.to_string(), call.executor);
             }
             ServerMessage::ToolResult(result) => {
+                self.plans.done(&result.tool_use_id);
                 self.running_tools.remove(&*result.tool_use_id);
             }
             ServerMessage::AssistantMessageStart(start) => {

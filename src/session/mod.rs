@@ -10,6 +10,7 @@ mod held;
 mod journal;
 mod launch;
 mod locks;
+mod plans;
 mod pool;
 mod record;
 pub mod registry;

@@ -24,6 +24,7 @@ mod frames;
 mod http;
 mod interrupts;
 mod mcp;
+mod plans;
 mod prompts;
 mod queue;
 mod replay;

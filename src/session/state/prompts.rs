@@ -14,12 +14,13 @@ use crate::protocol::{
     PermissionRequest, PermissionResolved, PermissionResponse, Resolution, ResolvedBy, RiskLevel, RuleUpdate,
     ServerMessage,
 };
+use crate::session::plans::EXIT_PLAN_MODE;
 use crate::session::record::fingerprint;
 
 /// The tool by which the model asks people something.
 const QUESTION: &str = "AskUserQuestion";
 /// Calls that are people's decision each time, whatever was decided before: a question, and the end of a plan.
-const NEVER_ALWAYS: [&str; 2] = [QUESTION, "ExitPlanMode"];
+const NEVER_ALWAYS: [&str; 2] = [QUESTION, EXIT_PLAN_MODE];
 const DENIED: &str = "The user does not allow this.";
 const CANCELLED: &str = "The user cancelled this request.";
 const STOPPED: &str = "The user has stopped this turn.";
@@ -132,6 +133,7 @@ impl SessionState {
         let input =
             ask.input.object().map_or_else(Json::empty_object, |raw| Json::borrowed(raw).into_owned());
         let tool_name = ask.tool_name.text().unwrap_or_default();
+        let input = self.journal.plans().complete(&ask.tool_use_id.text().unwrap_or_default(), input);
         if self.turn.as_ref().is_some_and(|turn| turn.is_stopping() && !turn.is_pending()) {
             // It has missed the interrupt, or not come to it. Whoever wanted the turn to stop has answered this, too.
             self.tell(control::deny(agent_id, STOPPED, true));
