@@ -9,6 +9,8 @@ use super::{cursor::Cursor, doorbell::Doorbell, event_log::EventLog};
 pub enum From<'a> {
     /// With the next event.
     Live,
+    /// From the beginning: what the client has is not what the log holds ([`EventLog::has_lost`]).
+    Anew,
     /// After the last event that the client has.
     After {
         /// Its seq; 0: the client has none.
@@ -24,7 +26,7 @@ pub enum From<'a> {
 /// gateway died: it has a tail that exists nowhere else. That is a [`Reset`](Self::Reset): it gets all that is kept, from the
 /// first event on, so that it agrees with everyone else again. Nothing that the log holds is withheld from it; taking its position as
 /// it is would withhold whatever gets those seqs. (A restored log goes on well past the lost tail, see
-/// [`EventLog::restore`], so that a client that comes back *later* is not ahead, and gets exactly what it has not seen.)
+/// [`EventLog::restore`]; who comes back later is not ahead, and is found by [`EventLog::has_lost`].)
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Live events only.
@@ -55,10 +57,12 @@ impl EventLog {
     pub fn attach(self: &Arc<Self>, from: From<'_>, doorbell: &Doorbell) -> Attached {
         let bell = doorbell.bell();
         let mut state = self.state.lock();
-        let last_seq = state.window.last();
+        // A cursor must not stand on what it was not given.
+        let last_seq = state.told();
         let floor = state.floor;
         let (verdict, after) = match from {
             From::Live => (Verdict::None, last_seq),
+            From::Anew => (Verdict::Reset, floor),
             From::After { epoch: Some(epoch), .. } if epoch != self.epoch() => (Verdict::Reset, floor),
             From::After { seq, .. } if seq > last_seq => (Verdict::Reset, floor),
             From::After { seq, .. } if seq < floor => (Verdict::Gap, floor),

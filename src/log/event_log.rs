@@ -17,6 +17,7 @@ use super::{
     feed::Feed,
     trim::Discarded,
     window::{Window, cost},
+    withheld::Withheld,
 };
 use crate::store::{Entry, Record, SessionKey, Store, Tenure};
 
@@ -28,6 +29,9 @@ pub struct Journal {
     pub record: Option<Record>,
     /// Ids of client messages that must not be run again, also after a restart.
     pub message_ids: Vec<String>,
+    /// The entries that came with it, and all after them, are withheld from cursors until the store has it: what they say is a promise.
+    /// Without a store there is nothing to wait for.
+    pub stored_first: bool,
 }
 
 /// How a log ends.
@@ -50,6 +54,8 @@ pub struct EventLog {
     /// The bells that an append is ringing; kept for its capacity. Locked after `state`, which is not locked under it.
     ringing: Mutex<Vec<Arc<Bell>>>,
     pub(super) attendance_changed: Notify,
+    /// Nothing is withheld any more.
+    pub(super) shown: Notify,
     this: Weak<Self>,
 }
 
@@ -71,6 +77,7 @@ pub(super) struct State {
     pub(super) ending: Option<Ending>,
     pub(super) attendance: Attendance,
     pub(super) feed: Feed,
+    pub(super) withheld: Option<Withheld>,
 }
 
 impl State {
@@ -137,6 +144,7 @@ impl EventLog {
             ending: None,
             attendance: Attendance::default(),
             feed: Feed::after(last_seq, tenure.is_some()),
+            withheld: None,
         };
         Arc::new_cyclic(|this| Self {
             key,
@@ -147,6 +155,7 @@ impl EventLog {
             state: Mutex::new(state),
             ringing: Mutex::default(),
             attendance_changed: Notify::new(),
+            shown: Notify::new(),
             this: this.clone(),
         })
     }
@@ -193,6 +202,8 @@ impl EventLog {
             return;
         }
         let mut state = self.state.lock();
+        let before = state.window.last();
+        let stored_first = journal.as_ref().is_some_and(|journal| journal.stored_first);
         let mut added = 0;
         for entry in batch.drain(..) {
             if state.ending.is_some() || entry.seq <= state.window.last() {
@@ -219,7 +230,8 @@ impl EventLog {
         self.trim(&mut state);
         let last = state.window.last();
         let dirty = self.store.is_some() && state.feed.mark_dirty(last);
-        if added > 0 {
+        let urgent = stored_first && added > 0 && self.withhold(&mut state, before);
+        if added > 0 && state.withheld.is_none() {
             self.ring_all(state);
         } else {
             Discarded::unlock(state).give_back();
@@ -227,10 +239,13 @@ impl EventLog {
         if dirty {
             self.tell_store();
         }
+        if let Some(store) = self.store.as_ref().filter(|_| urgent) {
+            store.hurry(&self.key);
+        }
     }
 
     /// Rings what is armed, and gives back what was dropped, outside of the lock of `state`.
-    fn ring_all(&self, mut state: MutexGuard<'_, State>) {
+    pub(super) fn ring_all(&self, mut state: MutexGuard<'_, State>) {
         // Nearly always there is one reader, or none.
         if state.armed.len() < 2 {
             let bell = state.armed.pop();
@@ -265,8 +280,10 @@ impl EventLog {
     fn end(&self, ending: Ending) {
         let mut state = self.state.lock();
         state.ending.get_or_insert(ending);
+        state.withheld = None;
         let holds = mem::take(&mut state.holds);
         self.ring_all(state);
+        self.shown.notify_waiters();
         holds.into_iter().for_each(Bell::ring);
     }
 
@@ -330,8 +347,9 @@ impl EventLog {
             *after = floor;
             return Here::Done(Progress::Gap { first_seq: state.window.first() });
         }
+        let told = state.told();
         let (mut bytes, mut all) = (0, true);
-        for entry in state.window.after_seq(*after) {
+        for entry in state.window.after_seq(*after).take_while(|entry| entry.seq <= told) {
             bytes += entry.frame.len();
             if bytes > max_bytes && bytes > entry.frame.len() {
                 all = false;

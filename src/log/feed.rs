@@ -4,7 +4,6 @@ use std::{collections::VecDeque, mem, sync::Arc};
 
 use super::{
     event_log::{EventLog, Journal, State},
-    trim::Discarded,
     window::{Window, cost},
 };
 use crate::store::{Backlog, Batch, Entry, Record, SessionKey, Source, Tenure};
@@ -317,7 +316,7 @@ impl Source for EventLog {
         let mut state = self.state.lock();
         state.feed.committed(seq, store.backlog());
         self.trim(&mut state);
-        Discarded::unlock(state).give_back();
+        self.show_stored(state);
     }
 
     fn tenure(&self) -> Option<&Arc<Tenure>> {

@@ -16,6 +16,10 @@
 //!   appends falls back to its window, drops the oldest although unstored, and who lags gets a [`Progress::Gap`]. So memory is at
 //!   most the windows and the limit.
 //!
+//! # What is stored before it is told
+//! That a client's message is accepted is a promise: that event is withheld until the store has it, with all that follows it
+//! (`withheld`). Nothing else waits for the store.
+//!
 //! Frames are slices of the encoder's chunks. Entries leave in the order in which they came, so at most one chunk per log is held
 //! by fewer frames than it was made for (the encoder must give a frame that is larger than a chunk a buffer of its own, or the
 //! small frames after it would hold that one); [`EventLog::compact`] ends even that, for sessions that go to sleep.
@@ -27,11 +31,13 @@ mod doorbell;
 mod event_log;
 mod feed;
 mod hold;
+mod lost;
 mod mirror;
 #[cfg(test)]
 mod tests;
 mod trim;
 mod window;
+mod withheld;
 
 pub use crate::store::{Entry, SessionKey};
 pub use attach::{Attached, From, Verdict};

@@ -99,6 +99,11 @@ impl SessionHandle {
         answered.await.ok()
     }
 
+    /// Whether the event `seq` of the session's `epoch` was lost: it is between those that the log holds, and none of them.
+    pub async fn has_lost(&self, seq: u64, epoch: Option<&str>) -> bool {
+        epoch.is_none_or(|epoch| epoch == self.log.epoch()) && self.log.has_lost(seq).await
+    }
+
     /// For metrics.
     pub fn vitals(&self) -> Vitals {
         let (agent, oldest_prompt) = *self.vitals.lock();

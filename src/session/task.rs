@@ -50,6 +50,10 @@ pub(super) struct SessionTask {
     committing: Option<Committing>,
     /// Lines for the agent that wait for that.
     held: Held,
+    /// Ends when clients may be told of the messages that were accepted: the store has them, or took too long.
+    accepting: Option<Committing>,
+    /// Connections that are not attached, and are told then; and of what.
+    unconfirmed: Vec<(ClientId, String)>,
     /// Ends when the agent may be read again, because the store has caught up.
     pressed: Option<Committing>,
     /// A warm agent that came with the slot, until the state machine asks for an agent.
@@ -112,6 +116,8 @@ impl SessionTask {
             committing: None,
             pressed: None,
             held: Held::default(),
+            accepting: None,
+            unconfirmed: Vec::new(),
             warm: None,
             slot: SlotState::None,
             clients: HashMap::new(),
@@ -203,6 +209,7 @@ impl SessionTask {
             }
             Event::Started(outcome) => self.started(*outcome, now),
             Event::Committed => self.release_held(),
+            Event::Accepted => self.confirm(),
             Event::Slot(Some(slot)) => {
                 self.slot = SlotState::Held(slot);
                 self.state.handle(Input::Slot(SlotOutcome::Granted), now);
@@ -342,6 +349,7 @@ impl SessionTask {
                 Effect::Remember(id) => Some(id.clone()),
                 _ => None,
             }));
+            journal.stored_first = !journal.message_ids.is_empty() && self.is_stored_in_time();
         }
         if self.state.entries().is_empty() && journal.record.is_none() && journal.message_ids.is_empty() {
             return;
@@ -349,7 +357,15 @@ impl SessionTask {
         self.shared.metrics.events(self.state.entries().len() as u64);
         let done = self.outsiders.answers(&self.state.stems().take());
         self.state.stems().want(!self.outsiders.is_empty());
+        let accepts = journal.stored_first;
         self.log.append_with(self.state.entries(), journal);
+        if accepts {
+            self.accept();
+        }
+        if self.accepting.is_some() {
+            self.unconfirmed.extend(done);
+            return;
+        }
         for (client, id) in done {
             self.tell_outsider(client, &id);
         }
@@ -404,7 +420,7 @@ impl SessionTask {
         if closing == Closing::Removed {
             self.log.delete();
         } else if closing != Closing::Lost {
-            let journal = Journal { record: Some(self.record()), message_ids: Vec::new() };
+            let journal = Journal { record: Some(self.record()), ..Journal::default() };
             self.log.append_with(self.state.entries(), journal);
             // Who is attached to a session that rests where others can take it up is to look for it there, but not yet.
             if closing != Closing::Dormant || self.log.tenure().is_none() {
@@ -416,6 +432,7 @@ impl SessionTask {
                 settled: false,
             });
         }
+        self.confirm();
         self.state.refresh(&mut self.handle.summary.lock());
         Finished { handle: self.handle, closing, place, too_late: self.mailbox }
     }

@@ -77,6 +77,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// `source` has something to pull. Never blocks; a source calls it once until it was pulled dry.
     fn dirty(&self, source: Arc<dyn Source>);
 
+    /// What the session has said that it has is to be committed at once, not with what others gather. Never blocks. A store that
+    /// gathers nothing need not do anything.
+    fn hurry(&self, key: &SessionKey) {
+        let _ = key;
+    }
+
     /// The events of one session after `after`, at most about `max_bytes` of frames but at least one. Off the caller's thread.
     fn read<'a>(
         &'a self,

@@ -25,7 +25,7 @@ pub(in crate::dispatch) async fn session_start(context: &Context<'_>) -> Result<
         // Resolved before anything is compared with it.
         options.cwd = Some(context.directory(cwd, ErrorCode::InvalidCwd, "cwd").await?);
     }
-    let from = ReplayFrom { last_seq: position.last_seq, epoch: position.epoch };
+    let from = ReplayFrom { last_seq: position.last_seq, epoch: position.epoch, is_lost: false };
     attach(context, &id, &options, &from).await.map(|(answer, _)| answer)
 }
 
@@ -64,7 +64,11 @@ async fn attach(
         let opened = context.dispatch.registry.open(id, context.owner, &directories, config).await;
         let (handle, created) = opened.map_err(|refused: Refused| refused.for_client(context))?;
         let options = (!created && !options.is_empty()).then(|| Box::new(options.clone()));
-        let attach = Attach { from: from.clone(), options, created };
+        let mut from = from.clone();
+        if let Some(seq) = from.last_seq {
+            from.is_lost = handle.has_lost(seq, from.epoch.as_deref()).await;
+        }
+        let attach = Attach { from, options, created };
         if let Some(answer) = handle.command(context.client, context.id(), Command::Attach(attach)).await {
             return Ok((answer, handle.summary().created_at));
         }

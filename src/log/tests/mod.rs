@@ -4,6 +4,7 @@ mod fake;
 mod nodes;
 mod random;
 mod storm;
+mod withheld;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -310,7 +311,7 @@ fn a_record_is_stored_though_newer_ones_come_all_the_time() {
     let log = EventLog::new("s".into(), "e".to_owned(), 1 << 20, Some(store));
     for (seqs, number) in [(vec![1, 2], 1), (vec![3, 4], 2), (vec![], 3), (vec![5], 4)] {
         let mut entries = seqs.into_iter().map(|seq| entry(seq, 10)).collect();
-        log.append_with(&mut entries, Journal { record: Some(record(number)), message_ids: Vec::new() });
+        log.append_with(&mut entries, Journal { record: Some(record(number)), ..Journal::default() });
     }
     let given: Vec<_> = (1..=5)
         .map(|seq| {

@@ -127,7 +127,7 @@ impl World {
         }
         let id = self.last().to_string();
         self.message_ids.push(id.clone());
-        self.log.append_with(&mut batch, Journal { record: None, message_ids: vec![id] });
+        self.log.append_with(&mut batch, Journal { message_ids: vec![id], ..Journal::default() });
         assert!(batch.is_empty());
         for reader in &mut self.readers {
             let mut news = Vec::new();

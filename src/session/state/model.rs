@@ -82,6 +82,8 @@ pub struct ReplayFrom {
     pub last_seq: Option<u64>,
     /// The epoch that it came from.
     pub epoch: Option<String>,
+    /// That event is none of the log's: it was lost.
+    pub is_lost: bool,
 }
 
 /// How a client attaches.

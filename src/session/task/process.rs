@@ -83,6 +83,41 @@ impl SessionTask {
         }));
     }
 
+    /// Whether the store can be expected to take what it is given.
+    pub(super) fn is_stored_in_time(&self) -> bool {
+        self.shared.store.as_ref().is_some_and(|store| *store.health().borrow() == StoreHealth::Good)
+    }
+
+    /// A message was accepted: its event, and what follows, is withheld until the store has it; but not for ever.
+    pub(super) fn accept(&mut self) {
+        if self.accepting.is_some() {
+            return;
+        }
+        let log = Arc::clone(&self.log);
+        self.accepting = Some(Box::pin(async move {
+            if tokio::time::timeout(COMMIT, log.shown()).await.is_err() {
+                log::warn!(
+                    "session {}: a message is told before the store has it, which takes long",
+                    log.key()
+                );
+                log.show();
+            }
+        }));
+        self.others.open();
+    }
+
+    /// Clients can read of the messages that were accepted: who is not attached is told, too.
+    pub(super) fn confirm(&mut self) {
+        self.accepting = None;
+        // Another one came between the store's word and this.
+        if self.closing.is_none() && self.log.withholds() {
+            return self.accept();
+        }
+        for (client, id) in std::mem::take(&mut self.unconfirmed) {
+            self.tell_outsider(client, &id);
+        }
+    }
+
     /// Has the agent wait while more waits for the store than is good, and of this session's too, as long as the store is merely
     /// slow: read on, it would end in lost events. A store that fails is not waited for.
     pub(super) fn press(&mut self) {

@@ -49,6 +49,7 @@ impl SessionTask {
 
     pub(super) fn attach(&mut self, asker: &Asker, from: &ReplayFrom, created: bool) {
         let from = match from.last_seq {
+            Some(_) if from.is_lost => From::Anew,
             Some(seq) => From::After { seq, epoch: from.epoch.as_deref() },
             None => From::Live,
         };
@@ -93,7 +94,7 @@ impl SessionTask {
         created: bool,
         range: Option<(u64, u64)>,
     ) -> Utf8Bytes {
-        let (first_seq, last_seq) = range.unwrap_or_else(|| (self.log.first_seq(), self.log.last_seq()));
+        let (first_seq, last_seq) = range.unwrap_or_else(|| (self.log.first_seq(), self.log.told_seq()));
         let epoch = self.log.epoch().to_owned();
         let snapshot = Snapshot { epoch: &epoch, first_seq, last_seq, verdict, created };
         let info = self.state.session_info(&snapshot, &self.shared.server);

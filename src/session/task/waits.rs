@@ -19,6 +19,8 @@ pub(super) enum Event {
     Output(Option<Output>),
     Started(Box<Result<(Agent, AgentOutput), SpawnError>>),
     Committed,
+    /// The store has the messages that were accepted, or took too long.
+    Accepted,
     /// The store has caught up, or it took too long.
     Relieved,
     Slot(Option<Slot>),
@@ -39,7 +41,18 @@ impl SessionTask {
     /// The next event. `timer` is for the state machine's deadline.
     pub(super) fn poll_event(&mut self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<Event> {
         let Self {
-            state, others, fairness, output, mailbox, starting, committing, pressed, slot, ears, ..
+            state,
+            others,
+            fairness,
+            output,
+            mailbox,
+            starting,
+            committing,
+            accepting,
+            pressed,
+            slot,
+            ears,
+            ..
         } = self;
         // While the store is behind, the agent waits: what it says piles up in its pipe, and not in memory.
         let output = output.as_mut().filter(|_| pressed.is_none());
@@ -57,6 +70,11 @@ impl SessionTask {
                 && committing.as_mut().poll(cx).is_ready()
             {
                 return Poll::Ready(Event::Committed);
+            }
+            if let Some(accepting) = accepting
+                && accepting.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(Event::Accepted);
             }
             if let Some(pressed) = pressed
                 && pressed.as_mut().poll(cx).is_ready()

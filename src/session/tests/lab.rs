@@ -109,7 +109,7 @@ pub(super) fn client(id: u64) -> Me {
 }
 
 pub(super) fn attach(created: bool) -> Command {
-    let from = ReplayFrom { last_seq: Some(0), epoch: None };
+    let from = ReplayFrom { last_seq: Some(0), ..ReplayFrom::default() };
     Command::Attach(Attach { from, options: None, created })
 }
 

@@ -43,7 +43,7 @@ impl Stored {
         let record = Record { last_seq: self.seq, ..record };
         let state = serde_json::to_string(&record).unwrap();
         let record = crate::store::Record { state, ..crate::store::Record::default() };
-        self.log.append_with(&mut Vec::new(), Journal { record: Some(record), message_ids: Vec::new() });
+        self.log.append_with(&mut Vec::new(), Journal { record: Some(record), ..Journal::default() });
     }
 
     async fn revive(&self) -> Revived {
@@ -214,7 +214,7 @@ async fn an_unreadable_record_is_an_error_and_no_default_session() {
     stored.events(&[("user_message", Some("a"), said("x"))]);
     let state = r#"{"config":{"permission_mode":"dontAsk"}}"#.to_owned();
     let record = crate::store::Record { state, ..crate::store::Record::default() };
-    stored.log.append_with(&mut Vec::new(), Journal { record: Some(record), message_ids: Vec::new() });
+    stored.log.append_with(&mut Vec::new(), Journal { record: Some(record), ..Journal::default() });
     stored.store.flush().await.unwrap();
     let found = stored.store.sessions().await.unwrap().remove(0);
     let Err(error) = revive(&found, &*stored.store, 64).await else { panic!("it was revived") };

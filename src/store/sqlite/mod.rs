@@ -130,6 +130,10 @@ impl Store for SqliteStore {
         self.shared.dirty(source);
     }
 
+    fn hurry(&self, key: &SessionKey) {
+        self.shared.hurry(key);
+    }
+
     fn read<'a>(
         &'a self,
         key: &'a SessionKey,

@@ -21,7 +21,10 @@ fn log(store: &Arc<SqliteStore>) -> Arc<EventLog> {
 }
 
 fn ids(log: &EventLog, ids: impl IntoIterator<Item = String>) {
-    log.append_with(&mut Vec::new(), Journal { record: None, message_ids: ids.into_iter().collect() });
+    log.append_with(
+        &mut Vec::new(),
+        Journal { message_ids: ids.into_iter().collect(), ..Journal::default() },
+    );
 }
 
 /// It had the mode of any file, in a directory that was there before.

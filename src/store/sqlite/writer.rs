@@ -85,12 +85,37 @@ impl Counters {
 struct Queue {
     /// Each source at most once, and since when: bounded by the number of sessions.
     dirty: VecDeque<(Instant, Arc<dyn Source>)>,
+    /// Those of them that somebody waits for.
+    hurried: Vec<Arc<dyn Source>>,
     /// There is a command: do not wait.
     urgent: bool,
     /// The store was dropped.
     orphaned: bool,
     /// The writer has ended: nothing is taken any more.
     ended: bool,
+}
+
+impl Queue {
+    /// The session's sources, an earlier life's first, are not left to gather. `false`: none is here.
+    fn hurry(&mut self, key: &SessionKey) -> bool {
+        let before = self.hurried.len();
+        let Self { dirty, hurried, .. } = self;
+        dirty.retain(|(_, source)| {
+            let is_it = source.key() == key;
+            if is_it {
+                hurried.push(Arc::clone(source));
+            }
+            !is_it
+        });
+        hurried.len() > before
+    }
+
+    /// Those that are hurried come before all others.
+    fn put_hurried(&mut self, sources: &mut VecDeque<Arc<dyn Source>>) {
+        for source in self.hurried.drain(..).rev() {
+            sources.push_front(source);
+        }
+    }
 }
 
 impl Shared {
@@ -112,6 +137,15 @@ impl Shared {
         }
         queue.dirty.push_back((Instant::now(), source));
         if queue.dirty.len() == 1 {
+            self.wake.notify_one();
+        }
+    }
+
+    /// What this session has is not left to gather.
+    pub(super) fn hurry(&self, key: &SessionKey) {
+        let mut queue = self.queue.lock();
+        // None there: the writer has it in hand.
+        if queue.hurry(key) {
             self.wake.notify_one();
         }
     }
@@ -203,7 +237,7 @@ impl Writer {
     /// Until there is something to do and the pace allows it. `true`: the store was dropped.
     fn wait(&mut self) -> bool {
         let mut queue = self.shared.queue.lock();
-        while !queue.urgent {
+        while !queue.urgent && queue.hurried.is_empty() {
             match self.due(&queue) {
                 None => self.shared.wake.wait(&mut queue),
                 Some(due) => {
@@ -216,11 +250,13 @@ impl Writer {
                 }
             }
         }
-        let all = mem::take(&mut queue.urgent) || self.is_much();
+        queue.urgent = false;
+        let all = self.is_much();
         let ripe = Instant::now() + PACE;
         while let Some((_, source)) = queue.dirty.pop_front_if(|(since, _)| all || *since + GATHER <= ripe) {
             self.state.sources.push_back(source);
         }
+        queue.put_hurried(&mut self.state.sources);
         queue.orphaned
     }
 
@@ -263,13 +299,24 @@ impl Writer {
     /// Who was told `dirty` before a command may have come after we looked.
     fn look_again(&mut self) {
         let mut queue = self.shared.queue.lock();
+        queue.put_hurried(&mut self.state.sources);
         self.state.sources.extend(queue.dirty.drain(..).map(|(_, source)| source));
+    }
+
+    /// The same of one session, whose turn is next.
+    fn look_again_for(&mut self, key: &SessionKey) {
+        let mut queue = self.shared.queue.lock();
+        queue.hurry(key);
+        queue.put_hurried(&mut self.state.sources);
     }
 
     /// What is in hand is committed by the next commit that succeeds. For the rest: only what there is now, so that a session that
     /// always has more keeps nobody waiting.
     fn flush(&mut self, of: Option<&SessionKey>, done: oneshot::Sender<()>) {
-        self.look_again();
+        match of {
+            Some(key) => self.look_again_for(key),
+            None => self.look_again(),
+        }
         let wanted = self.state.sources.iter().filter(|source| of.is_none_or(|key| source.key() == key));
         let left = wanted.map(|source| (Arc::clone(source), source.last())).collect();
         self.state.flushes.push(Flush { left, done });
@@ -395,7 +442,7 @@ impl Writer {
             }
             let mut queue = self.shared.queue.lock();
             queue.ended = true;
-            let late = mem::take(&mut queue.dirty);
+            let late = (mem::take(&mut queue.dirty), mem::take(&mut queue.hurried));
             drop(queue);
             drop(late);
             let Self { conn, dir, .. } = self;

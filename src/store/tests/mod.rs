@@ -212,11 +212,14 @@ pub(super) fn record(status: Status, last_active_at: u64) -> Record {
 }
 
 pub(super) fn put(log: &EventLog, record: Record) {
-    log.append_with(&mut Vec::new(), Journal { record: Some(record), message_ids: vec![] });
+    log.append_with(&mut Vec::new(), Journal { record: Some(record), ..Journal::default() });
 }
 
 pub(super) fn ids(log: &EventLog, ids: impl IntoIterator<Item = String>) {
-    log.append_with(&mut Vec::new(), Journal { record: None, message_ids: ids.into_iter().collect() });
+    log.append_with(
+        &mut Vec::new(),
+        Journal { message_ids: ids.into_iter().collect(), ..Journal::default() },
+    );
 }
 
 /// Reads on until the end. The seqs, and the gaps as 0.

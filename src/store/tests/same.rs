@@ -41,7 +41,10 @@ async fn clean_end_keeps_everything_and_goes_on_with_the_next_seq(place: Place) 
     let first = store.log("a", 1000).await;
     append(&first, 1..=500, 50);
     let message_ids = vec!["m1".to_owned(), "m2".to_owned()];
-    first.append_with(&mut Vec::new(), Journal { record: Some(record(Status::Dormant, 7)), message_ids });
+    first.append_with(
+        &mut Vec::new(),
+        Journal { record: Some(record(Status::Dormant, 7)), message_ids, stored_first: false },
+    );
     store.close().await.unwrap();
     append(&first, 501..=502, 50);
     assert!(matches!(store.flush().await, Err(StoreError::Closed)));

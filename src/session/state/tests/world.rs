@@ -222,7 +222,7 @@ impl World {
             Effect::Remember(id) => Some(id.clone()),
             _ => None,
         });
-        Journal { record, message_ids: ids.collect() }
+        Journal { record, message_ids: ids.collect(), stored_first: false }
     }
 
     fn run_effect(&mut self, effect: Effect) {
