@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     // Before there is a second thread.
     let inherited = Inherited::take();
     let cli = Cli::parse();
-    env_logger::Builder::new().parse_filters(&cli.log_filter()).init();
+    env_logger::Builder::new().parse_filters(cli.log_filter()).init();
     raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run(cli, inherited))) {
@@ -36,9 +36,13 @@ async fn run(cli: Cli, inherited: std::io::Result<Option<Inherited>>) -> Result<
     };
     let (is_demo, script, check) = (cli.is_demo(), cli.demo_script().cloned(), cli.check);
     let mut config = cli.into_config();
+    let unknown = Cli::unknown_variables();
     if check {
         let bind = given.is_none().then_some(&bind);
-        return Ok(Findings::of(&config, bind, script.as_deref()).await.print()?);
+        return Ok(Findings::of(&config, bind, script.as_deref()).await.and_unknown(&unknown).print()?);
+    }
+    for name in unknown {
+        log::warn!("the environment has {name}, which is no setting: --help names those that are");
     }
     config.allow_bind(&bind.to_string(), bind.is_local())?;
     let claude = Gateway::find_claude(&config).await.map_err(|problem| welcome::no_claude(&problem))?;

@@ -5,6 +5,8 @@
 )]
 
 mod store;
+mod values;
+mod variables;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +14,7 @@ use std::time::Duration;
 use clap::{Args, Parser};
 
 use self::store::StoreArgs;
+use self::values::{at_least_one, log_filter, some_time, time};
 use super::{Config, DataDir, Doors, Limits, Times};
 
 /// What stands below the flags.
@@ -41,7 +44,7 @@ pub struct Cli {
     #[arg(long, env = "CLAUDE_WS_CHECK")]
     pub check: bool,
     /// Log level: error, warn, info, debug, trace, or env_logger's filters; logs go to stderr
-    #[arg(long, env = "CLAUDE_WS_LOG", default_value = "info", value_name = "LEVEL")]
+    #[arg(long, env = "CLAUDE_WS_LOG", default_value = "info", value_parser = log_filter, value_name = "LEVEL")]
     log: String,
     #[command(flatten)]
     agent: AgentArgs,
@@ -121,19 +124,19 @@ struct DoorArgs {
 #[command(next_help_heading = "Limits")]
 struct LimitArgs {
     /// Largest client frame in bytes; larger: close 1009
-    #[arg(long, env = "CLAUDE_WS_MAX_MESSAGE_BYTES", default_value = "8388608", value_name = "BYTES")]
+    #[arg(long, env = "CLAUDE_WS_MAX_MESSAGE_BYTES", default_value = "8388608", value_parser = at_least_one::<usize>, value_name = "BYTES")]
     max_message_bytes: usize,
     /// Client frames that are still coming in, all connections together, in bytes; more: close 1013
-    #[arg(long, env = "CLAUDE_WS_MAX_INBOUND_BYTES", default_value = "268435456", value_name = "BYTES")]
+    #[arg(long, env = "CLAUDE_WS_MAX_INBOUND_BYTES", default_value = "268435456", value_parser = at_least_one::<usize>, value_name = "BYTES")]
     max_inbound_bytes: usize,
     /// Longest line of an agent in bytes; longer: skipped with a warning
-    #[arg(long, env = "CLAUDE_WS_MAX_AGENT_LINE", default_value = "67108864", value_name = "BYTES")]
+    #[arg(long, env = "CLAUDE_WS_MAX_AGENT_LINE", default_value = "67108864", value_parser = at_least_one::<usize>, value_name = "BYTES")]
     max_agent_line: usize,
     /// Bytes that may wait for an agent that does not read its input; more: it is killed
-    #[arg(long, env = "CLAUDE_WS_MAX_AGENT_INPUT", default_value = "16777216", value_name = "BYTES")]
+    #[arg(long, env = "CLAUDE_WS_MAX_AGENT_INPUT", default_value = "16777216", value_parser = at_least_one::<usize>, value_name = "BYTES")]
     max_agent_input: usize,
     /// Agent processes at once [default: one for each 400 MB of memory, at least 4]
-    #[arg(long, env = "CLAUDE_WS_MAX_AGENTS", value_name = "N")]
+    #[arg(long, env = "CLAUDE_WS_MAX_AGENTS", value_parser = at_least_one::<usize>, value_name = "N")]
     max_agents: Option<usize>,
     /// Agents that are started before anybody asks, for new sessions with default options; they count as agents and are the
     /// first to go when another session needs the slot
@@ -152,28 +155,28 @@ struct LimitArgs {
     #[arg(long, env = "CLAUDE_WS_MAX_PROMPTS", default_value = "256", value_name = "N")]
     max_prompts: usize,
     /// Sessions of one owner that have not ended; more: error capacity
-    #[arg(long, env = "CLAUDE_WS_MAX_SESSIONS_PER_OWNER", default_value = "10000", value_name = "N")]
+    #[arg(long, env = "CLAUDE_WS_MAX_SESSIONS_PER_OWNER", default_value = "10000", value_parser = at_least_one::<usize>, value_name = "N")]
     max_sessions_per_owner: usize,
     /// Connections attached to one session; more: error capacity
-    #[arg(long, env = "CLAUDE_WS_MAX_ATTACHED", default_value = "1000", value_name = "N")]
+    #[arg(long, env = "CLAUDE_WS_MAX_ATTACHED", default_value = "1000", value_parser = at_least_one::<usize>, value_name = "N")]
     max_attached: usize,
     /// Connections at once; more: 503
-    #[arg(long, env = "CLAUDE_WS_MAX_CONNECTIONS", default_value = "20000", value_name = "N")]
+    #[arg(long, env = "CLAUDE_WS_MAX_CONNECTIONS", default_value = "20000", value_parser = at_least_one::<usize>, value_name = "N")]
     max_connections: usize,
     /// Connections of one address at once; more: 503
-    #[arg(long, env = "CLAUDE_WS_MAX_CONNECTIONS_PER_ADDRESS", default_value = "20000", value_name = "N")]
+    #[arg(long, env = "CLAUDE_WS_MAX_CONNECTIONS_PER_ADDRESS", default_value = "20000", value_parser = at_least_one::<usize>, value_name = "N")]
     max_connections_per_address: usize,
     /// Frames a second of one connection, 0 for no limit; more: error rate_limited, then close 1008
     #[arg(long, env = "CLAUDE_WS_MAX_FRAME_RATE", default_value = "500", value_name = "N")]
     max_frame_rate: u32,
     /// Frames that one message may be cut into; more: close 1009
-    #[arg(long, env = "CLAUDE_WS_MAX_FRAGMENTS", default_value = "131072", value_name = "N")]
+    #[arg(long, env = "CLAUDE_WS_MAX_FRAGMENTS", default_value = "131072", value_parser = at_least_one::<u32>, value_name = "N")]
     max_fragments: u32,
     /// Bytes of a request head; more: 431
-    #[arg(long, env = "CLAUDE_WS_MAX_HEADER_BYTES", default_value = "16384", value_name = "BYTES")]
+    #[arg(long, env = "CLAUDE_WS_MAX_HEADER_BYTES", default_value = "16384", value_parser = at_least_one::<usize>, value_name = "BYTES")]
     max_header_bytes: usize,
     /// Nesting of a client's JSON; deeper: error invalid_message
-    #[arg(long, env = "CLAUDE_WS_MAX_JSON_DEPTH", default_value = "64", value_name = "N")]
+    #[arg(long, env = "CLAUDE_WS_MAX_JSON_DEPTH", default_value = "64", value_parser = at_least_one::<usize>, value_name = "N")]
     max_json_depth: usize,
     /// Bytes of events that each session keeps in memory; older ones are read from the store
     #[arg(long, env = "CLAUDE_WS_LOG_WINDOW", default_value = "4194304", value_name = "BYTES")]
@@ -182,7 +185,7 @@ struct LimitArgs {
     #[arg(long, env = "CLAUDE_WS_MAX_STORE_BYTES", default_value = "10737418240", value_name = "BYTES")]
     max_store_bytes: u64,
     /// Bytes of events that may wait for a store that cannot be written; more: the oldest are dropped unstored
-    #[arg(long, env = "CLAUDE_WS_MAX_UNSTORED_BYTES", default_value = "268435456", value_name = "BYTES")]
+    #[arg(long, env = "CLAUDE_WS_MAX_UNSTORED_BYTES", default_value = "268435456", value_parser = at_least_one::<usize>, value_name = "BYTES")]
     max_unstored_bytes: usize,
 }
 
@@ -191,7 +194,7 @@ struct LimitArgs {
 #[command(next_help_heading = "Times (15s, 500ms, 10min)")]
 struct TimeArgs {
     /// Time between heartbeats; a peer silent for two of them: close 4000
-    #[arg(long, env = "CLAUDE_WS_HEARTBEAT", default_value = "15s", value_parser = time, value_name = "TIME")]
+    #[arg(long, env = "CLAUDE_WS_HEARTBEAT", default_value = "15s", value_parser = some_time, value_name = "TIME")]
     heartbeat: Duration,
     /// How long a session without connections keeps its agent
     #[arg(long, env = "CLAUDE_WS_SESSION_GRACE", default_value = "10min", value_parser = time, value_name = "TIME")]
@@ -215,16 +218,16 @@ struct TimeArgs {
     #[arg(long, env = "CLAUDE_WS_DRAIN", default_value = "30s", value_parser = time, value_name = "TIME")]
     drain: Duration,
     /// How long an agent may take to start before it is killed
-    #[arg(long, env = "CLAUDE_WS_AGENT_START_TIMEOUT", default_value = "60s", value_parser = time, value_name = "TIME")]
+    #[arg(long, env = "CLAUDE_WS_AGENT_START_TIMEOUT", default_value = "60s", value_parser = some_time, value_name = "TIME")]
     agent_start_timeout: Duration,
     /// How long an agent may take to heed an interrupt before it is killed
-    #[arg(long, env = "CLAUDE_WS_INTERRUPT_TIMEOUT", default_value = "10s", value_parser = time, value_name = "TIME")]
+    #[arg(long, env = "CLAUDE_WS_INTERRUPT_TIMEOUT", default_value = "10s", value_parser = some_time, value_name = "TIME")]
     interrupt_timeout: Duration,
     /// How long a socket may accept no byte while there is something to send
-    #[arg(long, env = "CLAUDE_WS_SEND_TIMEOUT", default_value = "30s", value_parser = time, value_name = "TIME")]
+    #[arg(long, env = "CLAUDE_WS_SEND_TIMEOUT", default_value = "30s", value_parser = some_time, value_name = "TIME")]
     send_timeout: Duration,
     /// How long a request head may take
-    #[arg(long, env = "CLAUDE_WS_HEADER_TIMEOUT", default_value = "10s", value_parser = time, value_name = "TIME")]
+    #[arg(long, env = "CLAUDE_WS_HEADER_TIMEOUT", default_value = "10s", value_parser = some_time, value_name = "TIME")]
     header_timeout: Duration,
 }
 
@@ -239,15 +242,14 @@ impl Cli {
         self.agent.demo_script.as_ref()
     }
 
-    /// env_logger's filter. The WebSocket library's finest level is left out whatever is asked for: it writes out whole messages,
-    /// secrets of clients included.
-    pub fn log_filter(&self) -> String {
-        let asked = self.log.to_ascii_lowercase();
-        if !asked.contains("trace") && !asked.contains(LIBRARY) {
-            return self.log.clone();
-        }
-        let others = self.log.split(',').filter(|directive| !directive.trim_start().starts_with(LIBRARY));
-        others.chain(["tungstenite=debug"]).collect::<Vec<_>>().join(",")
+    /// `env_logger`'s filter.
+    pub fn log_filter(&self) -> &str {
+        &self.log
+    }
+
+    /// Those of the environment's variables that begin as this command's settings do and are none.
+    pub fn unknown_variables() -> Vec<String> {
+        variables::unknown(std::env::vars_os().map(|(name, _)| name))
     }
 
     /// The configuration that the flags say.
@@ -324,18 +326,6 @@ impl TimeArgs {
     }
 }
 
-/// The longest time that can be given: far enough from what a clock can hold that sums of times fit too.
-const MAX_TIME: Duration = Duration::from_hours(100 * 365 * 24);
-
-/// The module path of the WebSocket library's log.
-const LIBRARY: &str = "tungstenite";
-
-fn time(text: &str) -> Result<Duration, &'static str> {
-    let time = humantime::parse_duration(text)
-        .map_err(|_| "a time is a number with a unit: 500ms, 15s, 10min, 1h, 7days")?;
-    if time > MAX_TIME { Err("a time is 100 years (36500days) at most") } else { Ok(time) }
-}
-
 /// The directory given, else one in the user's state directory; without a home there is nowhere to keep anything.
 ///
 /// A demo has its own: its conversations are not known to the user's own Claude Code, so its sessions could not go on there.
@@ -384,16 +374,6 @@ mod tests {
         }
         let times = read("36500days").unwrap().into_config().times;
         assert!(std::time::Instant::now().checked_add(times.session_grace * 2).is_some());
-    }
-
-    #[test]
-    fn no_filter_shows_what_clients_say() {
-        let filter = |log: &str| Cli::parse_from(["claude-ws", "--log", log]).log_filter();
-        assert_eq!(filter("info"), "info");
-        assert_eq!(filter("warn,claude_ws=debug"), "warn,claude_ws=debug");
-        assert_eq!(filter("TRACE"), "TRACE,tungstenite=debug");
-        assert_eq!(filter("info, tungstenite::protocol=trace"), "info,tungstenite=debug");
-        assert_eq!(filter("tungstenite"), "tungstenite=debug");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub enum BadRoot {
     None,
 }
 
-/// Why a client's path is refused; for the client, so without a path of the server's.
+/// Why a client's path is refused; for the client, who is told which roots there are ([`WorkspaceRoots::names`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadPath {
     /// Relative.
@@ -65,6 +65,12 @@ impl WorkspaceRoots {
     /// The first root.
     pub fn first(&self) -> &str {
         &self.first
+    }
+
+    /// The roots, for people.
+    pub fn names(&self) -> String {
+        let names: Vec<_> = self.roots.iter().map(|root| root.display().to_string()).collect();
+        names.join(", ")
     }
 
     /// The directory behind each path, symlinks resolved, if it lies under a root. In the order of the paths.

@@ -45,6 +45,15 @@ impl Findings {
         found
     }
 
+    /// With variables of the environment that look like settings and are none.
+    #[must_use]
+    pub fn and_unknown(mut self, names: &[String]) -> Self {
+        for name in names {
+            self.warn("variables", format!("{name} is no setting; --help names those that are"));
+        }
+        self
+    }
+
     /// Nothing was found that would keep the gateway from starting.
     pub fn is_good(&self) -> bool {
         self.lines.iter().all(|(level, ..)| *level != Level::Bad)
@@ -105,7 +114,7 @@ impl Findings {
             return self.warn("store", "none (--ephemeral): sessions end with the process");
         };
         match stored_sessions(path).await {
-            Ok(count) => self.good("store", format!("{}, {count} sessions", path.display())),
+            Ok(count) => self.good("store", format!("{}, {}", path.display(), counted_sessions(count))),
             Err(problem) => self.bad("store", problem),
         }
     }
@@ -123,7 +132,7 @@ impl Findings {
             Ok(found) => {
                 self.good(
                     "store",
-                    format!("{}, {} sessions of all gateways", options.address, found.sessions),
+                    format!("{}, {} of all gateways", options.address, counted_sessions(found.sessions)),
                 );
                 for unwise in found.unwise {
                     self.warn("store", unwise);
@@ -199,6 +208,12 @@ async fn stored_sessions(path: &Path) -> Result<usize, String> {
     // So that a start right afterwards finds the directory free.
     store.close().await.map_err(|problem| problem.to_string())?;
     Ok(count)
+}
+
+/// `1 session`, `2 sessions`.
+pub(super) fn counted_sessions<N: PartialEq + From<u8> + fmt::Display>(count: N) -> String {
+    let ending = if count == N::from(1) { "" } else { "s" };
+    format!("{count} session{ending}")
 }
 
 fn is_writable(dir: &Path) -> bool {

@@ -19,7 +19,17 @@ pub enum DemoError {
     /// The script is none.
     #[error("--demo-script {0}: {1}")]
     Script(PathBuf, ScriptError),
-    /// The system refuses a socket or a directory.
+    /// There is no place for Claude Code's own files.
+    #[error("cannot make {}, where the demo's Claude Code keeps its files: {source}; choose another place with {flags}", path.display())]
+    Home {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+        /// What would choose another.
+        flags: &'static str,
+    },
+    /// The system refuses a socket.
     #[error("cannot set the demo up: {0}")]
     Io(#[from] io::Error),
 }
@@ -51,16 +61,17 @@ impl Demo {
         };
         let stop = CancellationToken::new();
         let model = ScriptedModel::start(script, tasks, stop.clone()).await?;
-        let (config_dir, removed) = match (&config.agent_home, &config.data_dir) {
-            (Some(home), _) => (home.clone(), None),
+        let (config_dir, removed, flags) = match (&config.agent_home, &config.data_dir) {
+            (Some(home), _) => (home.clone(), None, "--agent-home"),
             // Kept beside the sessions, whose conversations are in it.
-            (None, DataDir::Path(data)) => (data.join("demo-claude"), None),
+            (None, DataDir::Path(data)) => (data.join("demo-claude"), None, "--data-dir, or --ephemeral"),
             (None, DataDir::Ephemeral) => {
                 let dir = std::env::temp_dir().join(format!("claude-ws-demo-{}", uuid::Uuid::new_v4()));
-                (dir.clone(), Some(RemovedDir(dir)))
+                (dir.clone(), Some(RemovedDir(dir)), "the environment's TMPDIR, or --data-dir")
             }
         };
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config_dir)?;
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config_dir);
+        made.map_err(|source| DemoError::Home { path: config_dir.clone(), source, flags })?;
         config.agent_env.extend(model.env(&config_dir));
         config.agent_env_remove.extend(ENV_REMOVE.iter().map(Into::into));
         Ok(Self { model, stop, _config_dir: removed })

@@ -78,7 +78,8 @@ pub fn no_address(address: &BindAddr, problem: &io::Error) -> String {
 /// Why there is nothing to serve with, and the way out.
 pub fn no_claude(problem: &str) -> String {
     format!(
-        "{problem}\n\nClaude Code is needed. Install it with\n\n    npm install -g @anthropic-ai/claude-code\n\n\
-         or name it with --claude-bin PATH (or CLAUDE_WS_CLAUDE_BIN)."
+        "{problem}\n\nClaude Code is needed. Install it with\n\n    npm install -g @anthropic-ai/claude-code@{}\n\n\
+         or name it with --claude-bin PATH (or CLAUDE_WS_CLAUDE_BIN).",
+        super::check::TRIED[1]
     )
 }

@@ -46,7 +46,8 @@ pub async fn serve<A: Application>(listener: Listener, app: Arc<A>, settings: Se
     let on_loopback = matches!(listener.local_addr(), BindAddr::Tcp(_)) && listener.local_addr().is_local();
     let deadline = settings.close_deadline;
     let admission = Admission::new(settings.max_connections, settings.max_per_address);
-    let site = Arc::new(Site { app, settings, admission, on_loopback, shutdown: shutdown.clone() });
+    let refusals = super::refusals::Refusals::default();
+    let site = Arc::new(Site { app, settings, admission, on_loopback, shutdown: shutdown.clone(), refusals });
     let tasks = TaskTracker::new();
     // Cuts off what has not ended in time.
     let cut = CancellationToken::new();

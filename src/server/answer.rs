@@ -29,15 +29,22 @@ pub(super) struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// The connection ends with this answer.
     pub(super) last: bool,
+    /// What the operator's log says of it: what was wrong, and the flag that would allow it.
+    pub(super) told: Option<String>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), headers: Vec::new(), last: false }
+        Self { status, code, message: message.into(), headers: Vec::new(), last: false, told: None }
     }
 
     pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
         self.headers.push((name, HeaderValue::from_static(value)));
+        self
+    }
+
+    pub(super) fn telling(mut self, told: String) -> Self {
+        self.told = Some(told);
         self
     }
 

@@ -8,7 +8,7 @@ use hyper::{
     http::request::Parts,
 };
 
-use super::{Settings, answer::Problem, handshake::offered, tokens::Pass};
+use super::{Settings, answer::Problem, handshake::offered, refusals::quoted, tokens::Pass};
 
 /// Before the token in a subprotocol's name, for browsers, which cannot set headers.
 const SUBPROTOCOL: &str = "bearer.";
@@ -25,9 +25,17 @@ pub(super) struct Peer {
 /// Who the caller is; `None` where no tokens are set.
 pub(super) fn pass(settings: &Settings, headers: &HeaderMap) -> Result<Option<Pass>, Problem> {
     let Some(tokens) = &settings.tokens else { return Ok(None) };
-    token(headers).and_then(|token| tokens.admit(token)).map(Some).ok_or_else(|| {
+    let token = token(headers);
+    token.and_then(|token| tokens.admit(token)).map(Some).ok_or_else(|| {
+        let told = match token {
+            Some(_) => "its token is not in the tokens file (--auth-token-file; SIGHUP reads it again)",
+            None => {
+                "it has no token (--auth-token-file): \"Authorization: Bearer …\", or subprotocol \"bearer.…\""
+            }
+        };
         Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "a valid token is required")
             .with(WWW_AUTHENTICATE, "Bearer")
+            .telling(told.to_owned())
     })
 }
 
@@ -63,27 +71,30 @@ pub(super) fn host(peer: Peer, request: &Parts) -> Result<Option<&str>, Problem>
 /// DNS points to 127.0.0.1.
 pub(super) fn rebinding(settings: &Settings, peer: Peer, host: Option<&str>) -> Result<(), Problem> {
     let exposed = settings.tokens.is_none() && peer.on_loopback;
-    if !exposed || host.is_none_or(|host| settings.origins.knows_host(host)) {
-        return Ok(());
-    }
+    let Some(host) = host.filter(|host| exposed && !settings.origins.knows_host(host)) else { return Ok(()) };
     let text = "this server is only reachable as localhost (see --allow-origin and --auth-token-file)";
-    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden_host", text))
+    let told = format!(
+        "it came for the host {}, which is not localhost; --allow-origin SCHEME://HOST or --auth-token-file would let it in",
+        quoted(host.as_bytes())
+    );
+    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden_host", text).telling(told))
 }
 
 /// A page of another host may not come in unless it is named.
 pub(super) fn origin(settings: &Settings, headers: &HeaderMap, host: Option<&str>) -> Result<(), Problem> {
     let mut lines = headers.get_all(ORIGIN).iter();
-    let allowed = match (lines.next(), lines.next()) {
-        (None, _) => true,
-        (Some(origin), None) => origin.to_str().is_ok_and(|origin| settings.origins.allows(origin, host)),
-        (Some(_), Some(_)) => false,
-    };
-    if allowed {
+    let Some(origin) = lines.next() else { return Ok(()) };
+    let told = if lines.next().is_some() {
+        "it has several Origin headers".to_owned()
+    } else if origin.to_str().is_ok_and(|origin| settings.origins.allows(origin, host)) {
         return Ok(());
-    }
-    Err(Problem::new(
-        StatusCode::FORBIDDEN,
-        "forbidden_origin",
-        "this Origin is not allowed (see --allow-origin)",
-    ))
+    } else if origin == "null" {
+        "its page has no Origin of its own (a file, or a frame that is sandboxed): serve it over HTTP"
+            .to_owned()
+    } else {
+        let origin = quoted(origin.as_bytes());
+        format!("pages of the Origin {origin} may not connect; --allow-origin {origin} would let them in")
+    };
+    let text = "this Origin is not allowed (see --allow-origin)";
+    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden_origin", text).telling(told))
 }

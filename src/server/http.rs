@@ -148,6 +148,10 @@ fn respond<A: Application>(
         Err(problem) => {
             let last = problem.last;
             log::debug!("{} {} answered with {}", parts.method, parts.uri.path(), problem.status);
+            if let Some(told) = &problem.told {
+                let address = site.settings.proxies.client(peer.address, &parts.headers);
+                site.refusals.tell(address, told);
+            }
             site.settings.stats.refused.fetch_add(1, Relaxed);
             (problem.into_response(), last)
         }

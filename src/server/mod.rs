@@ -28,6 +28,7 @@ mod hosts;
 mod http;
 mod listener;
 mod proxy;
+mod refusals;
 mod router;
 #[cfg(test)]
 mod tests;

@@ -29,6 +29,7 @@ pub(super) struct Site<A> {
     pub(super) admission: Admission,
     pub(super) on_loopback: bool,
     pub(super) shutdown: super::Shutdown,
+    pub(super) refusals: super::refusals::Refusals,
 }
 
 /// How a request is answered.

@@ -44,6 +44,29 @@ fn only_with_a_token_and_never_in_the_url() {
     gateway.stop();
 }
 
+/// Who runs the gateway is told whom it turned away and what would let them in, never a token.
+#[test]
+fn who_is_refused_is_logged_with_the_way_out() {
+    let (lab, file) = lab_with_tokens(&format!("alice:{ALICE}\n"));
+    let gateway = lab.gateway(&["--auth-token-file", &file]);
+    assert_eq!(bearer(&gateway, "wr0ng").err(), Some(401));
+    gateway.wait_for_log(
+        "refused a request of 127.0.0.1: its token is not in the tokens file (--auth-token-file",
+    );
+    assert_eq!(gateway.upgrade(&[]), 401);
+    gateway.wait_for_log("it has no token (--auth-token-file)");
+    let token = format!("Bearer {ALICE}");
+    assert_eq!(gateway.upgrade(&[("Authorization", &token), ("Origin", "https://a.example")]), 403);
+    gateway.wait_for_log("--allow-origin \"https://a.example\" would let them in");
+    for _ in 0..50 {
+        assert_eq!(bearer(&gateway, "wr0ng").err(), Some(401));
+    }
+    let log = gateway.log();
+    assert!(log.matches("refused a request").count() <= 11, "not one line each: {log}");
+    assert!(!log.contains("wr0ng") && !log.contains(ALICE), "{log}");
+    gateway.stop();
+}
+
 #[test]
 fn tokens_are_read_again_on_sighup() {
     let (lab, file) = lab_with_tokens(&format!("alice:{ALICE}\n"));
@@ -228,6 +251,9 @@ fn sessions_work_under_the_roots_only() {
         ] {
             let answer = client.ask(message.clone(), "session_info");
             assert_eq!(answer["code"], "invalid_cwd", "{message}: {answer}");
+            let root = std::fs::canonicalize(&work).unwrap();
+            let text = answer["message"].as_str().unwrap();
+            assert!(text.ends_with(root.to_str().unwrap()), "says which roots there are: {answer}");
         }
     }
     let info = client.start(json!({"cwd": path("in")}));

@@ -22,6 +22,9 @@ fn what_keeps_it_from_starting_is_told_with_the_way_out() {
         (&["--frobnicate"], 2, &["'--frobnicate'", "--help"]),
         (&["--heartbeat", "fast"], 2, &["--heartbeat", "15s, 10min"]),
         (&["--max-agents", "many"], 2, &["--max-agents"]),
+        (&["--max-agents", "0"], 2, &["--max-agents", "at least 1"]),
+        (&["--heartbeat", "0s"], 2, &["--heartbeat", "longer than no time"]),
+        (&["--log", "inf"], 2, &["--log", "\"inf\" is no level", "info"]),
         (&["--bind", "nonsense"], 1, &["--bind nonsense", "127.0.0.1:3000", "unix:"]),
         (&["--bind", &taken], 1, &["in use", "another gateway", "--bind 127.0.0.1:0"]),
         (&["--bind", "0.0.0.0:0"], 1, &["other machines", "--auth-token-file"]),
@@ -35,6 +38,8 @@ fn what_keeps_it_from_starting_is_told_with_the_way_out() {
         (&["--auth-token-file", &tokens], 1, &["--auth-token-file", "line 1"]),
         (&["--allow-origin", "nonsense"], 1, &["--allow-origin", "scheme://host"]),
         (&["--trusted-proxy", "nonsense"], 1, &["--trusted-proxy", "10.0.0.0/8"]),
+        (&["--data-dir", "/proc/nowhere", "--demo"], 1, &["/proc/nowhere", "--data-dir", "--ephemeral"]),
+        (&["--agent-home", "/proc/nowhere", "--demo"], 1, &["/proc/nowhere", "--agent-home"]),
         (&["--demo-script", "/nowhere"], 1, &["--demo-script", "/nowhere"]),
     ];
     for (args, code, words) in cases {
@@ -54,7 +59,7 @@ fn check_names_everything_and_leaves_nothing_running() {
     assert_eq!(status, Some(0), "{said}");
     for line in [
         "ok   listen",
-        "ok   claude     2.1.332",
+        "ok   claude     2.1.330",
         "ok   workspace",
         "ok   store",
         "ok   access",
@@ -69,7 +74,23 @@ fn check_names_everything_and_leaves_nothing_running() {
         assert!(said.contains(line), "no {line:?} in: {said}");
     }
     // The store was let go of.
-    lab.gateway(&[]).stop();
+    let gateway = lab.gateway(&[]);
+    gateway.client().start(json!({}));
+    gateway.stop();
+    let (_, said) = lab.options(&["--check"]).outcome();
+    assert!(said.contains(", 1 session\n"), "{said}");
+}
+
+/// A flag with a slip in it is refused; a variable was passed over without a word.
+#[test]
+fn variables_that_are_no_settings_are_told() {
+    let lab = Lab::new();
+    let (status, said) = lab.options(&["--check"]).env("CLAUDE_WS_MAX_AGENT", "3").outcome();
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("CLAUDE_WS_MAX_AGENT is no setting"), "{said}");
+    let gateway = lab.options(&[]).env("CLAUDE_WS_MAX_AGENT", "3").start();
+    gateway.wait_for_log("CLAUDE_WS_MAX_AGENT, which is no setting");
+    gateway.stop();
 }
 
 /// As systemd's `.socket` units do it: clients may come before the gateway does.

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{
     super::{Secret, SharedStore},
-    time,
+    values::time,
 };
 
 /// A store that several gateways share.

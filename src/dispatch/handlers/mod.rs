@@ -126,7 +126,11 @@ impl Context<'_> {
                 self.may_have_moved();
                 ErrorCode::AgentUnavailable
             }
-            OpenError::Directory | OpenError::Silent => ErrorCode::InvalidCwd,
+            OpenError::Silent => ErrorCode::InvalidCwd,
+            OpenError::Directory => {
+                let text = format!("{problem}: {}", self.dispatch.roots.names());
+                return self.error(ErrorCode::InvalidCwd, text);
+            }
             OpenError::Store | OpenError::Unreadable => ErrorCode::Internal,
         };
         self.error(code, problem.to_string())

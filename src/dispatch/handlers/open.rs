@@ -149,6 +149,10 @@ impl Context<'_> {
         code: ErrorCode,
         field: &str,
     ) -> Result<String, FrameError> {
-        resolved.map_err(|problem| self.error(code, format!("{field}: {problem}")))
+        let roots = || self.dispatch.roots.names();
+        resolved.map_err(|problem| match problem {
+            BadPath::NotAllowed => self.error(code, format!("{field}: {problem}: {}", roots())),
+            BadPath::Relative | BadPath::Silent => self.error(code, format!("{field}: {problem}")),
+        })
     }
 }

@@ -91,6 +91,7 @@ async fn the_accept_loop_outlives_errors() {
         settings,
         on_loopback: true,
         shutdown: Shutdown::default(),
+        refusals: crate::server::refusals::Refusals::default(),
     });
     let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
     tokio::select! {
