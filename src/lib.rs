@@ -13,6 +13,7 @@
 //! | [`gateway`] | puts the rooms together: [`gateway::Gateway`] |
 //! | [`server`] | accept loop, limits, HTTP answers, upgrade checks, drain |
 //! | [`connection`] | one socket: reader, cursors, writer, heartbeat |
+//! | [`nodes`] | several gateways over one store: messages to the one that runs the session, and its answers back |
 //! | [`dispatch`] | the table from message type to handler |
 //! | [`session`] | registry; per session a state machine and its task |
 //! | [`converter`] | the agent's messages into protocol messages, and back |

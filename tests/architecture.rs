@@ -275,6 +275,9 @@ fn every_room_is_a_module_and_every_module_a_room() {
     for module in lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')) {
         assert!(ROOMS.iter().any(|(room, _)| *room == module), "`{module}` has no row in ROOMS");
         assert!(source().join(module).is_dir(), "`{module}` is no folder");
+        let row =
+            lib.lines().any(|line| line.starts_with("//! |") && line.contains(&format!("[`{module}`]")));
+        assert!(row, "`{module}` has no row in the table of src/lib.rs");
     }
 }
 

@@ -1,4 +1,5 @@
-//! `docs/reliability.md` names for each promise the tests that hold it. This one holds that they exist, where it says.
+//! Holds what the documents say: `docs/reliability.md` names for each promise the tests that hold it, and they exist; tables are whole;
+//! what a reader is told to type is there.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -63,4 +64,84 @@ fn every_test_that_is_named_exists() {
     }
     assert!(named > 50, "only {named} tests are named: has the page another form now?");
     assert!(missing.is_empty(), "not there: {missing:#?}");
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// A blank line in a table ends it: what follows is shown as text.
+#[test]
+fn every_table_begins_with_its_head() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guides = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let others =
+        ["README.md", "clients/typescript/README.md", "console/README.md"].map(|name| root.join(name));
+    for path in
+        guides.chain(others).filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+    {
+        let text = fs::read_to_string(&path).unwrap();
+        let mut in_code = false;
+        let mut before = "";
+        let mut lines = text.lines().enumerate().peekable();
+        while let Some((number, line)) = lines.next() {
+            in_code ^= line.trim_start().starts_with("```");
+            if !in_code && line.starts_with('|') && !before.starts_with('|') {
+                let ruled =
+                    lines.peek().is_some_and(|(_, next)| next.chars().all(|char| "|-: ".contains(char)));
+                assert!(ruled, "{}:{}: a table without a head: {line}", path.display(), number + 1);
+            }
+            before = line;
+        }
+    }
+}
+
+/// The first thing that is tried must work where the reader is: in a checkout, with nothing installed.
+#[test]
+fn the_first_guides_use_what_is_there() {
+    let guide = read("docs/first-front-end.md");
+    let commands = guide.split("```sh").nth(1).unwrap().split("```").next().unwrap();
+    for command in commands.lines().filter(|line| !line.is_empty()) {
+        assert!(command.starts_with("python3 ") || command.starts_with("make run "), "{command}");
+    }
+    assert!(read("clients/typescript/README.md").contains("--allow-origin http"));
+}
+
+#[test]
+fn the_version_to_install_is_the_one_that_is_tried() {
+    let makefile = read("Makefile");
+    let pinned = makefile.lines().find_map(|line| line.strip_prefix("CLAUDE_VERSION     := ")).unwrap();
+    for name in ["docs/deploy.md", "README.md", "docs/troubleshooting.md"] {
+        for (at, found) in read(name).match_indices("@anthropic-ai/claude-code") {
+            let text = read(name);
+            let rest = &text[at + found.len()..];
+            assert!(rest.starts_with(&format!("@{pinned}")), "{name}: not pinned to {pinned}");
+        }
+    }
+}
+
+/// Every crate that an example uses is among the dependencies that the guide names, in a version that this one uses too.
+#[test]
+fn the_guide_for_embedding_names_its_dependencies() {
+    let guide = read("docs/embedding.md");
+    let named = guide.split("```toml").nth(1).unwrap().split("```").next().unwrap();
+    let manifest = read("Cargo.toml");
+    for krate in ["tokio", "tokio-util", "serde_json"] {
+        assert!(guide.contains(&krate.replace('-', "_")), "{krate} is not used any more");
+        let version = |text: &str| {
+            let line = text
+                .lines()
+                .find(|line| line.starts_with(&format!("{krate} = ")))
+                .unwrap_or_else(|| panic!("{krate}"));
+            line.split('"')
+                .find(|part| part.starts_with(|first: char| first.is_ascii_digit()))
+                .unwrap()
+                .to_owned()
+        };
+        let (told, own) = (version(named), version(&manifest));
+        assert!(
+            own == told || own.starts_with(&format!("{told}.")),
+            "{krate}: {told}, while this crate uses {own}"
+        );
+    }
 }
