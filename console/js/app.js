@@ -106,6 +106,13 @@ export class App extends EventTarget {
     this.#changed();
   }
 
+  /** Shows no session; the one that was shown goes on at the gateway. */
+  leave() {
+    this.#leave();
+    history.replaceState(null, '', location.pathname + location.search);
+    void this.refreshList();
+  }
+
   async refreshList() {
     if (this.connection.status !== 'open') return;
     try {

@@ -11,7 +11,7 @@ export class Composer {
   #queue = h('ul', { class: 'queue', 'aria-label': 'Waiting messages' });
   #queueList;
   #previews = h('div', { class: 'previews' });
-  #text = h('textarea', { rows: 1, placeholder: 'Message Claude', 'aria-label': 'Message', enterkeyhint: 'send' });
+  #text = h('textarea', { rows: 1, 'data-yields': true, placeholder: 'Message Claude', 'aria-label': 'Message', enterkeyhint: 'send' });
   #hint = h('p', { class: 'composer-hint' });
   #send;
   #stop;
@@ -37,6 +37,14 @@ export class Composer {
   focus() {
     // On a touch screen this would bring up the keyboard.
     if (matchMedia('(pointer: fine)').matches) this.#text.focus();
+  }
+
+  /** Goes on with what somebody began to write elsewhere. */
+  write(text) {
+    this.#text.focus();
+    this.#text.setRangeText(text, this.#text.selectionStart, this.#text.selectionEnd, 'end');
+    this.#fit();
+    this.#drawSend();
   }
 
   update(state) {

@@ -21,6 +21,7 @@ const PATHS = {
   close: 'M6 6l12 12M18 6L6 18',
   menu: 'M4 7h16M4 12h16M4 17h16',
   chevron: 'M9 6l6 6-6 6',
+  more: 'M5.5 12h.01M12 12h.01M18.5 12h.01',
   down: 'M12 5v14M6 13l6 6 6-6',
   copy: 'M9 9h10v10H9zM5 15V5h10',
   check: 'M5 12.5l4.5 4.5L19 7.5',

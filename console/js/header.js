@@ -1,5 +1,6 @@
 import { count, h, iconButton, money, setText } from './dom.js';
 import { askModel, confirmEnd } from './dialogs.js';
+import { Menu } from './menu.js';
 import { nameOf } from './sidebar.js';
 
 const STATUS = { idle: 'Ready', thinking: 'Thinking', executing_tool: 'Running a tool', waiting_permission: 'Waits for you' };
@@ -19,17 +20,19 @@ export class Header {
     MODES.map(([value, label]) => h('option', { value }, label)));
   #cost = h('summary', { title: 'Cost and usage' });
   #usage = h('dl', {});
-  #end;
+  #menu;
 
   constructor(app, onMenu) {
     this.#app = app;
     this.#model.addEventListener('change', () => this.#setModel());
     this.#mode.addEventListener('change', () => this.#update({ permission_mode: this.#mode.value }));
-    this.#end = iconButton('close', 'End session', async () => {
-      if (await confirmEnd()) await app.run(() => app.session.end());
-    });
+    this.#menu = new Menu('More', [
+      { label: 'Copy session id', action: () => app.run(() => navigator.clipboard.writeText(app.session.id)) },
+      { label: 'End session …', danger: true, action: () => this.#endSession() },
+    ]);
     this.controls = h('div', { class: 'controls' },
-      this.#mode, this.#model, h('details', { class: 'cost' }, this.#cost, this.#usage), this.#end);
+      this.#mode, this.#model, h('details', { class: 'cost' }, this.#cost, this.#usage), this.#menu.node,
+      iconButton('close', 'Close (the session goes on)', () => app.leave()));
     this.node = h('header', { class: 'top' },
       iconButton('menu', 'Sessions', onMenu, { class: 'icon-button menu' }),
       h('div', { class: 'title' }, this.#name, this.#where), this.#pill, this.controls);
@@ -51,7 +54,7 @@ export class Header {
     this.#pill.title = waits ? 'The agent is being started' : '';
     this.#drawModels(state.config.model);
     if (document.activeElement !== this.#mode) this.#mode.value = state.config.permission_mode ?? 'manual';
-    for (const control of [this.#mode, this.#model, this.#end]) control.disabled = Boolean(state.ended);
+    for (const control of [this.#mode, this.#model]) control.disabled = Boolean(state.ended);
     this.#drawUsage(state);
   }
 
@@ -80,6 +83,11 @@ export class Header {
     if (this.#usage.dataset.rows === text) return;
     this.#usage.dataset.rows = text;
     this.#usage.replaceChildren(...rows.flatMap(([label, value]) => [h('dt', {}, label), h('dd', {}, String(value))]));
+  }
+
+  async #endSession() {
+    const { session } = this.#app;
+    if (!session.state.ended && await confirmEnd()) await this.#app.run(() => session.end());
   }
 
   async #setModel() {

@@ -16,7 +16,7 @@ const newSession = new NewSessionDialog(app, () => composer.focus());
 const sidebar = new Sidebar(app, () => newSession.show());
 const header = new Header(app, () => sidebar.toggle());
 const timeline = new Timeline(app);
-const prompts = new Prompts(app, () => composer.focus());
+const prompts = new Prompts(app, () => composer.focus(), (text) => composer.write(text));
 const composer = new Composer(app);
 
 const banner = h('div', { class: 'banner', role: 'status', hidden: true });

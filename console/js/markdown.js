@@ -35,6 +35,8 @@ const RULES = {
   ],
   ALLOWED_ATTR: ['href', 'start', 'align'],
   ALLOWED_URI_REGEXP: SAFE_LINK,
+  // The pattern would be asked about every attribute: neither of these is an address.
+  ADD_URI_SAFE_ATTR: ['start', 'align'],
   ALLOW_DATA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
 };

@@ -6,22 +6,31 @@ import { inputNode, toolName } from './tool.js';
 
 /** For so long after the page itself moved the focus, keys were meant for what had it before. */
 const SETTLE_MS = 500;
+/** A field in which no key was pressed for so long is not being written in. */
+const PAUSE_MS = 1000;
+/** A `y` that another key follows within this time begins a word. */
+const WORD_MS = 300;
 
 export class Prompts {
   #app;
   #list;
   #onAllAnswered;
+  #onWords;
   #count = 0;
   #movedAt = -Infinity;
+  #typedAt = -Infinity;
 
-  constructor(app, onAllAnswered) {
+  /** `onWords` gets what somebody begins to write while a card has the focus. */
+  constructor(app, onAllAnswered, onWords) {
     this.#app = app;
     this.#onAllAnswered = onAllAnswered;
+    this.#onWords = onWords;
+    document.addEventListener('keydown', () => { this.#typedAt = performance.now(); }, { capture: true });
     this.node = h('section', { class: 'prompts', 'aria-label': 'Open prompts', hidden: true });
     // An id is unique within its session only.
     this.#list = new List(this.node, ({ id, request }) => `${request.session_id} ${id}`, (prompt) => {
       const { session } = this.#app;
-      return prompt.questions ? new QuestionCard(prompt, { app, session }) : new PermissionCard(prompt, { app, session, takes: (event) => this.#takes(event) });
+      return prompt.questions ? new QuestionCard(prompt, { app, session }) : new PermissionCard(prompt, { app, session, takes: (event) => this.#takes(event), onWords: this.#onWords });
     });
   }
 
@@ -34,8 +43,8 @@ export class Prompts {
     const prompts = state?.prompts ?? [];
     const focused = document.activeElement;
     const had = this.node.contains(focused);
-    // Nobody is thrown out of where they write, even where nothing stands yet: the next key would be taken for an answer.
-    const writing = focused?.matches('textarea, input, select') ?? false;
+    // Nobody is thrown out of where they write: the next key would be taken for an answer.
+    const writing = (focused?.matches('textarea, input, select') ?? false) && !this.#rests(focused);
     this.#list.update(prompts);
     this.node.hidden = prompts.length === 0;
     if (prompts.length > this.#count && !writing && !had) this.#focus();
@@ -44,6 +53,11 @@ export class Prompts {
       else if (!writing) this.#focus();
     }
     this.#count = prompts.length;
+  }
+
+  /** Whether a field gives the focus away: the composer, when nothing stands in it and nobody is about to write. */
+  #rests(field) {
+    return field.dataset.yields !== undefined && field.value === '' && performance.now() - this.#typedAt > PAUSE_MS;
   }
 
   #focus() {
@@ -73,8 +87,9 @@ class PermissionCard {
   #request;
   #pane = h('div', { class: 'prompt-pane', hidden: true });
   #opened;
+  #key;
 
-  constructor({ request }, { app, session, takes }) {
+  constructor({ request }, { app, session, takes, onWords }) {
     this.#request = request;
     const { context, tool_name: name } = request;
     const answer = (action) => answering(this.node, app, action);
@@ -98,14 +113,26 @@ class PermissionCard {
       this.#pane);
     this.node.addEventListener('keydown', (event) => {
       if (event.target.matches('textarea, input, select') || event.ctrlKey || event.metaKey || event.altKey) return;
-      if (event.key !== 'y' && event.key !== 'n') return;
+      const { key } = event;
+      if (key.length !== 1 || key === ' ') return;
       event.preventDefault();
-      if (takes(event)) (event.key === 'y' ? allow : deny).click();
+      const begun = this.#forget();
+      if (begun === '' && (key === 'y' || key === 'n')) {
+        if (takes(event)) this.#key = { key, timer: setTimeout(() => { this.#forget(); (key === 'y' ? allow : deny).click(); }, WORD_MS) };
+      } else if (takes(event)) onWords(begun + key); // Who writes means to say something, not to answer with the first letter.
     });
     reveal(this.node);
   }
 
   update() {}
+
+  /** The key that was about to count as an answer, which it no longer is. */
+  #forget() {
+    const { key = '', timer } = this.#key ?? {};
+    clearTimeout(timer);
+    this.#key = undefined;
+    return key;
+  }
 
   /** Opens what a button needs before it can act, or closes it. */
   #toggle(name, button, make) {

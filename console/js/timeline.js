@@ -156,7 +156,7 @@ const CAUSES = {
 class ResultView {
   node = h('div', { class: 'entry result' });
 
-  update({ result, costUsd }) {
+  update({ result, costUsd, isSaid }) {
     const figures = [
       duration(result.duration_ms),
       result.num_turns > 1 ? `${result.num_turns} steps` : undefined,
@@ -166,7 +166,7 @@ class ResultView {
     if (result.subtype === 'success') this.node.replaceChildren(h('span', {}, figures));
     else if (result.subtype === 'error') {
       this.node.replaceChildren(h('div', { class: 'failure' },
-        h('strong', {}, CAUSES[result.error_code] ?? 'The turn failed'), result.error ? h('p', {}, result.error) : undefined,
+        h('strong', {}, CAUSES[result.error_code] ?? 'The turn failed'), result.error && !isSaid ? h('p', {}, result.error) : undefined,
         h('span', {}, figures)));
     } else this.node.replaceChildren(h('span', {}, `Interrupted after ${figures}`));
   }

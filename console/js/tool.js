@@ -7,7 +7,7 @@ import { reveal, visible } from './reveal.js';
 
 const STATUS = {
   streaming: 'Writing', running: 'Running', waiting: 'Waits for you', done: 'Done', failed: 'Failed', denied: 'Denied',
-  cancelled: 'Cancelled',
+  cancelled: 'Stopped',
 };
 
 const NAMES = { AskUserQuestion: 'Question', ExitPlanMode: 'Plan', Agent: 'Subagent', Task: 'Subagent', TodoWrite: 'To-do list' };
@@ -161,13 +161,14 @@ export class ToolCard {
 
   #drawResult({ result, status }) {
     this.#resultBox.hidden = !result;
-    if (!result || this.shownResult === result) return;
+    if (!result || (this.shownResult === result && this.shownStatus === status)) return;
     this.shownResult = result;
+    this.shownStatus = status;
     const pictures = (result.blocks ?? []).map(imageNode).filter(Boolean);
     this.#resultBox.replaceChildren(
-      h('p', { class: 'lead' }, result.isError ? (status === 'denied' ? 'Denied' : 'Error') : 'Result'),
+      h('p', { class: 'lead' }, result.isError ? { denied: 'Denied', cancelled: 'Stopped' }[status] ?? 'Error' : 'Result'),
       result.content || pictures.length === 0 ? h('pre', { class: 'source', tabindex: '0' }, result.content || '(nothing)') : '',
       ...pictures);
-    this.#resultBox.classList.toggle('is-error', result.isError);
+    this.#resultBox.classList.toggle('is-error', result.isError && status !== 'cancelled');
   }
 }

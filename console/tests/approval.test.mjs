@@ -25,12 +25,13 @@ beforeEach(async () => {
   await chat.page.evaluate(async () => {
     const { Prompts } = await import(new URL('js/prompts.js', document.baseURI).href);
     const calls = [];
+    const words = [];
     const said = (name) => (...args) => {
       calls.push([name, ...args.filter((arg) => arg !== undefined)]);
       return new Promise(() => {}); // The event that would close the card is not part of this.
     };
     const app = { session: undefined, report() {} };
-    const prompts = new Prompts(app, () => {});
+    const prompts = new Prompts(app, () => {}, (text) => words.push(text));
     document.body.append(prompts.node);
     const prompt = (session_id, id, tool_name, tool_input) => ({
       id, questions: undefined,
@@ -42,7 +43,7 @@ beforeEach(async () => {
       app.session = Object.fromEntries(['allow', 'respond', 'allowAlways', 'deny'].map((act) => [act, said(`${name} ${act}`)]));
       prompts.update({ prompts: list.map((item) => prompt(...item)) }, isOther);
     };
-    Object.assign(window, { calls, show });
+    Object.assign(window, { calls, words, show });
   });
 });
 afterEach(() => chat.close());
@@ -111,7 +112,52 @@ describe('an answer is meant', () => {
     if (target.matches('.prompt')) target.dispatchEvent(new KeyboardEvent('keydown', { key: 'y', bubbles: true, cancelable: true }));
   }));
 
-  test('the focus stays in an empty text field', async () => {
+  /** A field like the composer: it gives the focus away when nothing stands in it. */
+  const composer = () => chat.page.evaluate(() => {
+    const field = Object.assign(document.createElement('textarea'), { className: 'writing' });
+    field.dataset.yields = '';
+    document.body.append(field);
+    field.focus();
+  });
+
+  test('the keys count at once where nobody writes, and are shown only where they count', async () => {
+    await composer();
+    await show([ONE]);
+    assert.match(await focused(), /prompt/);
+    assert.equal(await card().locator('kbd').first().isVisible(), true);
+    await chat.page.waitForTimeout(700);
+    await chat.page.keyboard.press('y');
+    await chat.page.waitForFunction(() => window.calls.length === 1);
+    assert.deepEqual(await calls(), [['a allow', 'msg-7']]);
+    await show([TWO]);
+    await chat.page.locator('.writing').focus();
+    assert.equal(await card().locator('kbd').first().isVisible(), false);
+  });
+
+  test('who is writing, or was a moment ago, goes on', async () => {
+    await composer();
+    await chat.page.keyboard.type('a draft');
+    await chat.page.waitForTimeout(1100);
+    await show([ONE]);
+    assert.equal(await focused(), 'writing');
+    await show([]);
+    await chat.page.locator('.writing').fill('');
+    await chat.page.keyboard.press('Backspace');
+    await show([TWO]);
+    assert.equal(await focused(), 'writing');
+    assert.deepEqual(await calls(), []);
+  });
+
+  test('a word that begins with an answer is no answer', async () => {
+    await show([ONE]);
+    await chat.page.waitForTimeout(700);
+    await chat.page.keyboard.type('yo');
+    assert.deepEqual(await chat.page.evaluate(() => window.words), ['yo']);
+    await chat.page.waitForTimeout(400);
+    assert.deepEqual(await calls(), []);
+  });
+
+  test('the focus stays in another text field, even an empty one', async () => {
     await chat.page.evaluate(() => {
       document.body.append(Object.assign(document.createElement('textarea'), { className: 'writing' }));
       document.querySelector('.writing').focus();
@@ -151,6 +197,7 @@ describe('an answer is meant', () => {
       .dispatchEvent(new KeyboardEvent('keydown', { key: 'y', repeat: true, bubbles: true, cancelable: true })));
     assert.deepEqual(await calls(), []);
     await chat.page.keyboard.press('y');
+    await chat.page.waitForFunction(() => window.calls.length === 1);
     assert.deepEqual(await calls(), [['a allow', 'msg-7']]);
   });
 

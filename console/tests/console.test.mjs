@@ -127,13 +127,43 @@ describe('a conversation', () => {
   });
 });
 
+describe('Markdown', () => {
+  /** Has the model say this. */
+  const draw = async (chat, text) => {
+    await chat.start();
+    await chat.say(`echo ${text}`);
+    await chat.turnEnds(1);
+  };
+
+  test('a list goes on with its numbers after code, and a table keeps its alignment', async () => {
+    const chat = await visit();
+    await draw(chat, 'First\n\n1. one\n\n```sh\nls\n```\n\n2. two\n3. three\n\n| a | b | c |\n| :-- | :-: | --: |\n| 1 | 2 | 3 |\n');
+    assert.deepEqual(await chat.page.locator('.prose ol').evaluateAll((lists) => lists.map(({ start }) => start)), [1, 2]);
+    const aligned = await chat.page.locator('.prose td').evaluateAll((cells) => cells.map((cell) => getComputedStyle(cell).textAlign));
+    assert.deepEqual(aligned, ['left', 'center', 'right']);
+  });
+
+  test('words in a table stay whole on a phone: the table scrolls', async () => {
+    const chat = await visit(url, { viewport: { width: 390, height: 780 } });
+    const words = ['Configuration', 'Responsibility', 'Interoperability', 'Authentication'];
+    await draw(chat, `Words:\n\n| ${words.join(' | ')} |\n|${' --- |'.repeat(4)}\n| ${words.join(' | ')} |\n`);
+    const lines = await chat.page.locator('.prose th, .prose td').evaluateAll((cells) => cells.map((cell) => {
+      const range = document.createRange();
+      range.selectNodeContents(cell);
+      return range.getClientRects().length;
+    }));
+    assert.deepEqual(lines, lines.map(() => 1));
+    assert.equal(await chat.page.evaluate(() => document.documentElement.scrollWidth > 390), false);
+  });
+});
+
 describe('prompts', () => {
   test('denies with a reason, which the model reads', async () => {
     const chat = await visit();
     await chat.start();
     await chat.say('touch no.txt');
     await chat.prompt().waitFor();
-    await chat.prompt().press('n');
+    await chat.key('n');
     await chat.page.getByLabel('Reason').fill('not on a Friday');
     await chat.button('Deny').click();
     await chat.turnEnds(1);
@@ -223,7 +253,7 @@ describe('what comes from outside stays text', () => {
     await chat.start('Injection');
     await chat.say('run cat attack.html # <img src=x onerror=alert(1)>');
     // Reading needs no leave; where it is asked for, it is given.
-    await Promise.race([chat.turnEnds(1), chat.prompt().waitFor().then(() => chat.prompt().press('y'))]);
+    await Promise.race([chat.turnEnds(1), chat.prompt().waitFor().then(() => chat.key('y'))]);
     await chat.turnEnds(1);
     await chat.page.locator('.tool > summary').click();
     const output = chat.page.locator('.tool-result');
@@ -265,7 +295,7 @@ describe('the rest', () => {
     await chat.start('Delegation');
     await chat.say('subagent');
     await chat.prompt().waitFor();
-    await chat.prompt().press('y');
+    await chat.key('y');
     await chat.turnEnds(1);
     await chat.page.locator('.tool .tool-inner .tool').first().waitFor();
     await chat.page.locator('.scroller').hover();
@@ -276,6 +306,37 @@ describe('the rest', () => {
     await chat.page.locator('.cost summary').click();
     await chat.page.getByText('Output tokens').waitFor();
     await chat.shot('usage');
+  });
+
+  test('a tool that the person stopped is no failure, and an error is said once', async () => {
+    const chat = await visit();
+    await chat.start();
+    await chat.say('long');
+    await chat.prompt().waitFor();
+    await chat.prompt().getByRole('button', { name: /^Allow/ }).click();
+    await chat.page.locator('.tool[data-status="running"]').waitFor();
+    while (!existsSync(join(gateway.workspace, 'long-running'))) await chat.page.waitForTimeout(50);
+    await chat.button('Stop').click();
+    await chat.page.getByText(/^Interrupted after/).waitFor();
+    await chat.page.locator('.tool[data-status="cancelled"] .tool-status', { hasText: 'Stopped' }).waitFor();
+    assert.equal(await chat.page.locator('.tool[data-status="failed"], .tool-result.is-error').count(), 0);
+    await chat.say('error');
+    await chat.page.locator('.failure').waitFor();
+    const text = await chat.page.locator('.entries').innerText();
+    assert.equal(text.match(/The scripted model was asked to fail/g).length, 1, text);
+  });
+
+  test('the cross closes the view: the session goes on', async () => {
+    const chat = await visit();
+    await chat.start('Left alone');
+    await chat.say('wait');
+    await chat.page.locator('.entry.user').waitFor();
+    await chat.button('Close (the session goes on)').click();
+    await chat.page.getByRole('heading', { name: 'What shall we work on?' }).waitFor();
+    assert.equal(await chat.page.evaluate(() => location.hash), '');
+    await chat.page.locator('.sidebar').getByText('Left alone').click();
+    await chat.turnEnds(1);
+    assert.equal(await chat.page.getByPlaceholder('Message Claude').isVisible(), true);
   });
 
   test('switches mode and model', async () => {
@@ -301,7 +362,7 @@ describe('the rest', () => {
     await chat.turnEnds(1);
     await chat.say('write notes.md');
     await chat.prompt().waitFor();
-    const sideways = await chat.page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+    const sideways = await chat.page.evaluate(() => document.documentElement.scrollWidth > 390);
     assert.equal(sideways, false);
     await chat.shot('phone');
     await chat.prompt().getByRole('button', { name: /^Allow/ }).click();
@@ -320,7 +381,8 @@ describe('the rest', () => {
   test('ends a session, and the others are in the list', async () => {
     const chat = await visit();
     await chat.start('To be ended');
-    await chat.button('End session').click();
+    await chat.page.getByLabel('More', { exact: true }).click();
+    await chat.button('End session …').click();
     await chat.page.getByRole('dialog').getByRole('button', { name: 'End session' }).click();
     await chat.page.getByPlaceholder('This session has ended').waitFor();
     assert.ok(await chat.page.locator('.sessions li').count() > 3);

@@ -73,7 +73,7 @@ export async function openPage(browser, url, options = {}) {
   });
   const page = await context.newPage();
   // It bounds a test that would hang; agents start in it too, on however slow a machine.
-  page.setDefaultTimeout(120_000);
+  page.setDefaultTimeout(Number(process.env.PATIENCE_MS ?? 120_000));
   const errors = [];
   page.on('pageerror', (error) => errors.push(error.message));
   page.on('console', (message) => {
@@ -113,6 +113,12 @@ export class Chat {
 
   prompt(index = 0) {
     return this.page.locator('.prompt').nth(index);
+  }
+
+  /** Presses a key on the open prompt, as somebody does who has seen it: not in the moment in which it takes the focus. */
+  async key(key) {
+    await this.page.waitForTimeout(600);
+    await this.prompt().press(key);
   }
 
   button(name) {

@@ -17,6 +17,7 @@ pub(super) const FILES: &[(&str, &[u8])] = &[
     ("js/header.js", include_bytes!("../../console/js/header.js")),
     ("js/main.js", include_bytes!("../../console/js/main.js")),
     ("js/markdown.js", include_bytes!("../../console/js/markdown.js")),
+    ("js/menu.js", include_bytes!("../../console/js/menu.js")),
     ("js/prompts.js", include_bytes!("../../console/js/prompts.js")),
     ("js/reveal.js", include_bytes!("../../console/js/reveal.js")),
     ("js/sidebar.js", include_bytes!("../../console/js/sidebar.js")),

@@ -84,6 +84,8 @@ export interface ResultEntry {
   readonly result: TurnResult;
   /** What this turn cost, US dollars; the result itself says what the agent's process cost so far. */
   readonly costUsd: number;
+  /** Whether the turn's last message says the same as `result.error`: then it need not be shown twice. */
+  readonly isSaid: boolean;
 }
 
 /** Something that happened beside the conversation. */
@@ -100,7 +102,7 @@ export interface Tool {
   readonly id: string;
   readonly name: string;
   readonly executor: Executor;
-  /** `streaming`: its input is still being written; `waiting`: a person is asked. */
+  /** `streaming`: its input is still being written; `waiting`: a person is asked; `cancelled`: stopped, or its turn ended before it. */
   readonly status: 'streaming' | 'running' | 'waiting' | 'done' | 'failed' | 'denied' | 'cancelled';
   /** The input, once it is complete. */
   readonly input: JsonObject | undefined;

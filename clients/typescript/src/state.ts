@@ -3,13 +3,13 @@
 // It is idempotent over replays (an event up to `lastSeq` changes nothing) and takes what a gap leaves: a delta without
 // its start, a result without its call.
 
-import type { ConversationState, Part, Totals, UserEntry } from './conversation.js';
+import type { ConversationState, Entry, Part, Totals, UserEntry } from './conversation.js';
 import type { ConnectionState } from './link.js';
 import type {
   AssistantMessageDelta, Cancelled, Content, ServerMessage, SessionInfo, TurnResult, Usage, UserMessageEvent,
 } from './protocol.js';
 import { emptyMessage, notice, updateAssistant, updateTool, updateUser, withEntries, withTool } from './state/edit.js';
-import { promptOf, resolved, settled, toolResult, toolUse, waitingTool } from './state/tools.js';
+import { promptOf, resolved, settled, stopped, toolResult, toolUse, waitingTool } from './state/tools.js';
 
 export type * from './conversation.js';
 export { questionsOf } from './conversation.js';
@@ -154,7 +154,7 @@ function event(state: ConversationState, message: ServerMessage): ConversationSt
         running: message.status === 'idle' ? undefined : state.running,
       };
     case 'interrupted':
-      return notice(state, 'info', 'interrupted',
+      return notice({ ...state, tools: stopped(state.tools, message.timestamp) }, 'info', 'interrupted',
         message.outcome === 'agent_killed' ? 'Interrupted; the agent had to be stopped' : 'Interrupted', message);
     case 'cancelled':
       return cancelled(state, message);
@@ -232,15 +232,25 @@ function result(state: ConversationState, message: TurnResult): ConversationStat
     return id === undefined ? next : updateUser(leaveQueue(next, id, {}), id, { status: 'cancelled' });
   }
   if (id !== undefined) next = updateUser(leaveQueue(next, id, {}), id, { status: 'done' });
+  const tools = message.subtype === 'interrupted' ? stopped(next.tools, message.timestamp) : next.tools;
   next = {
     ...next,
-    entries: [...next.entries, { kind: 'result', id: message.id, result: message, costUsd: costOf(state, message) }],
+    entries: [...next.entries, {
+      kind: 'result', id: message.id, result: message, costUsd: costOf(state, message), isSaid: saysSo(next.entries, message.error),
+    }],
     // In a replay this may be the end of an earlier turn than the one whose prompts `session_info` showed.
-    tools: settled(next.tools, next.prompts.map(({ request }) => request)),
+    tools: settled(tools, next.prompts.map(({ request }) => request)),
     running: undefined,
   };
   const following = next.waiting.find((entry) => !isUnsent(entry));
   return following === undefined ? next : run(next, following.id);
+}
+
+/** Whether the turn's last message is the error: the agent says what the API said in a message of its own, too. */
+function saysSo(entries: readonly Entry[], error: string | undefined): boolean {
+  const last = entries.findLast(({ kind }) => kind !== 'notice');
+  if (error === undefined || last?.kind !== 'assistant') return false;
+  return last.parts.flatMap((part) => (part.kind === 'text' ? [part.text] : [])).join('').trim() === error.trim();
 }
 
 /** What the turn cost: the agent counts on through its turns, and from zero where its process was replaced. */

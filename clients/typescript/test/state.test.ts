@@ -113,6 +113,29 @@ describe('tools and prompts', () => {
     expect(assistant(whole).parts).toHaveLength(1);
   });
 
+  it('a call that an interrupt stopped is not failed, one that failed by itself before it is', () => {
+    const state = play([
+      event('tool_use', { tool_use_id: 'own', tool_name: 'Bash', tool_input: {}, executor: 'agent' }),
+      event('tool_result', { tool_use_id: 'own', content: 'exit 1', is_error: true }),
+      event('tool_use', { tool_use_id: 'cut', tool_name: 'Bash', tool_input: {}, executor: 'agent' }),
+      event('tool_result', { tool_use_id: 'cut', content: 'stopped', is_error: true, timestamp: 60_000 }),
+      event('interrupted', { outcome: 'interrupted', timestamp: 60_010 }),
+      event('result', { subtype: 'interrupted', is_error: false, timestamp: 60_020 }),
+    ]);
+    expect(state.tools['own']!.status).toBe('failed');
+    expect(state.tools['cut']!.status).toBe('cancelled');
+  });
+
+  it('knows an error that the last message has said already', () => {
+    const failed = (error: string, said: string) => play([
+      event('assistant_message_start', { id: 'a', model: 'm' }), text('a', said),
+      event('assistant_message_complete', { id: 'a' }),
+      event('result', { subtype: 'error', is_error: true, error }),
+    ]).entries.at(-1);
+    expect(failed('API Error: 400 no', 'API Error: 400 no')).toMatchObject({ kind: 'result', isSaid: true });
+    expect(failed('API Error: 400 no', 'I begin')).toMatchObject({ kind: 'result', isSaid: false });
+  });
+
   it.each([['allow', false, 'done'], ['allow', true, 'failed'], ['deny', true, 'denied']])(
     'ends as decision %s, is_error %s: %s',
     (decision, isError, status) => {

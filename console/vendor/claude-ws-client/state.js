@@ -3,7 +3,7 @@
 // It is idempotent over replays (an event up to `lastSeq` changes nothing) and takes what a gap leaves: a delta without
 // its start, a result without its call.
 import { emptyMessage, notice, updateAssistant, updateTool, updateUser, withEntries, withTool } from './state/edit.js';
-import { promptOf, resolved, settled, toolResult, toolUse, waitingTool } from './state/tools.js';
+import { promptOf, resolved, settled, stopped, toolResult, toolUse, waitingTool } from './state/tools.js';
 export { questionsOf } from './conversation.js';
 const NOTHING = {
     turns: 0, costUsd: 0, inputTokens: 0, outputTokens: 0, cacheReadTokens: 0, cacheWriteTokens: 0,
@@ -137,7 +137,7 @@ function event(state, message) {
                 running: message.status === 'idle' ? undefined : state.running,
             };
         case 'interrupted':
-            return notice(state, 'info', 'interrupted', message.outcome === 'agent_killed' ? 'Interrupted; the agent had to be stopped' : 'Interrupted', message);
+            return notice({ ...state, tools: stopped(state.tools, message.timestamp) }, 'info', 'interrupted', message.outcome === 'agent_killed' ? 'Interrupted; the agent had to be stopped' : 'Interrupted', message);
         case 'cancelled':
             return cancelled(state, message);
         case 'config_updated':
@@ -212,15 +212,25 @@ function result(state, message) {
     }
     if (id !== undefined)
         next = updateUser(leaveQueue(next, id, {}), id, { status: 'done' });
+    const tools = message.subtype === 'interrupted' ? stopped(next.tools, message.timestamp) : next.tools;
     next = {
         ...next,
-        entries: [...next.entries, { kind: 'result', id: message.id, result: message, costUsd: costOf(state, message) }],
+        entries: [...next.entries, {
+                kind: 'result', id: message.id, result: message, costUsd: costOf(state, message), isSaid: saysSo(next.entries, message.error),
+            }],
         // In a replay this may be the end of an earlier turn than the one whose prompts `session_info` showed.
-        tools: settled(next.tools, next.prompts.map(({ request }) => request)),
+        tools: settled(tools, next.prompts.map(({ request }) => request)),
         running: undefined,
     };
     const following = next.waiting.find((entry) => !isUnsent(entry));
     return following === undefined ? next : run(next, following.id);
+}
+/** Whether the turn's last message is the error: the agent says what the API said in a message of its own, too. */
+function saysSo(entries, error) {
+    const last = entries.findLast(({ kind }) => kind !== 'notice');
+    if (error === undefined || last?.kind !== 'assistant')
+        return false;
+    return last.parts.flatMap((part) => (part.kind === 'text' ? [part.text] : [])).join('').trim() === error.trim();
 }
 /** What the turn cost: the agent counts on through its turns, and from zero where its process was replaced. */
 function costOf(state, { total_cost_usd: cost }) {

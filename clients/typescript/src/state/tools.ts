@@ -83,6 +83,18 @@ export function resolved(state: ConversationState, message: PermissionResolved):
   }));
 }
 
+/** For so long before an interrupt is told, a call that failed was stopped by it, milliseconds. */
+const STOPPED_WITHIN_MS = 2_000;
+
+/** The agent tells a call that a person stopped as failed, just before it says that it was interrupted. */
+export function stopped(tools: ConversationState['tools'], at: number | undefined): ConversationState['tools'] {
+  if (at === undefined) return tools;
+  const ended = Object.values(tools).filter(({ status, endedAt }) =>
+    status === 'failed' && endedAt !== undefined && endedAt >= at - STOPPED_WITHIN_MS);
+  if (ended.length === 0) return tools;
+  return { ...tools, ...Object.fromEntries(ended.map((tool) => [tool.id, { ...tool, status: 'cancelled' as const }])) };
+}
+
 /** A turn is over: what has no result by now gets none, but for what somebody is still asked about. */
 export function settled(tools: ConversationState['tools'], asked: readonly PermissionRequest[]): ConversationState['tools'] {
   const open = Object.values(tools).filter(({ id, status }) =>

@@ -75,6 +75,17 @@ export function resolved(state, message) {
         permission: { id: message.permission_id, decision: message.decision, by: message.reason },
     }));
 }
+/** For so long before an interrupt is told, a call that failed was stopped by it, milliseconds. */
+const STOPPED_WITHIN_MS = 2_000;
+/** The agent tells a call that a person stopped as failed, just before it says that it was interrupted. */
+export function stopped(tools, at) {
+    if (at === undefined)
+        return tools;
+    const ended = Object.values(tools).filter(({ status, endedAt }) => status === 'failed' && endedAt !== undefined && endedAt >= at - STOPPED_WITHIN_MS);
+    if (ended.length === 0)
+        return tools;
+    return { ...tools, ...Object.fromEntries(ended.map((tool) => [tool.id, { ...tool, status: 'cancelled' }])) };
+}
 /** A turn is over: what has no result by now gets none, but for what somebody is still asked about. */
 export function settled(tools, asked) {
     const open = Object.values(tools).filter(({ id, status }) => (status === 'streaming' || status === 'running' || status === 'waiting')
