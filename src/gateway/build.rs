@@ -176,7 +176,7 @@ impl Home {
         }
         let store = SqliteStore::open(dir, max_unstored)?;
         let sessions = store.sessions().await?;
-        log::info!("store: {}, {}", path.display(), super::check::counted_sessions(sessions.len()));
+        log::info!("store: {}, {}", path.display(), super::check::counted_sessions(&sessions.len()));
         Ok(Self { instance, scratch_dir, store: Some(Arc::new(store)), sessions })
     }
 }

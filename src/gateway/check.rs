@@ -114,7 +114,7 @@ impl Findings {
             return self.warn("store", "none (--ephemeral): sessions end with the process");
         };
         match stored_sessions(path).await {
-            Ok(count) => self.good("store", format!("{}, {}", path.display(), counted_sessions(count))),
+            Ok(count) => self.good("store", format!("{}, {}", path.display(), counted_sessions(&count))),
             Err(problem) => self.bad("store", problem),
         }
     }
@@ -132,7 +132,7 @@ impl Findings {
             Ok(found) => {
                 self.good(
                     "store",
-                    format!("{}, {} of all gateways", options.address, counted_sessions(found.sessions)),
+                    format!("{}, {} of all gateways", options.address, counted_sessions(&found.sessions)),
                 );
                 for unwise in found.unwise {
                     self.warn("store", unwise);
@@ -211,8 +211,8 @@ async fn stored_sessions(path: &Path) -> Result<usize, String> {
 }
 
 /// `1 session`, `2 sessions`.
-pub(super) fn counted_sessions<N: PartialEq + From<u8> + fmt::Display>(count: N) -> String {
-    let ending = if count == N::from(1) { "" } else { "s" };
+pub(super) fn counted_sessions<N: PartialEq + From<u8> + fmt::Display>(count: &N) -> String {
+    let ending = if *count == N::from(1) { "" } else { "s" };
     format!("{count} session{ending}")
 }
 
