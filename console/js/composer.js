@@ -5,6 +5,10 @@ import { h, icon, List, setText } from './dom.js';
 const IMAGES = /^image\/(png|jpeg|gif|webp)$/;
 const MAX_IMAGE_BYTES = 4 << 20;
 
+/** Calls that may go on in the background. */
+const ASIDE = new Set(['Bash', 'Agent', 'Task']);
+const goesAside = ({ status, name, taskId }) => status === 'running' && ASIDE.has(name) && taskId === undefined;
+
 export class Composer {
   #app;
   #images = [];
@@ -15,6 +19,7 @@ export class Composer {
   #hint = h('p', { class: 'composer-hint' });
   #send;
   #stop;
+  #aside;
   #resume;
 
   constructor(app) {
@@ -25,12 +30,15 @@ export class Composer {
       type: 'button', class: 'round stop', 'aria-label': 'Stop', title: 'Stop (Esc)', hidden: true,
       onclick: () => app.run(() => app.session.interrupt()),
     }, icon('stop'));
+    this.#aside = h('button', {
+      type: 'button', class: 'link', hidden: true, title: 'The turn goes on without it (Ctrl + B)', onclick: () => this.#sendAside(),
+    }, 'Go on without the running tool');
     this.#resume = h('button', { type: 'button', class: 'resume', hidden: true, onclick: () => this.#goOn() }, icon('resume'), 'Go on with it');
     const file = h('input', { type: 'file', accept: 'image/png,image/jpeg,image/gif,image/webp', multiple: true, hidden: true, onchange: () => { void this.#add(file.files); file.value = ''; } });
     const attach = h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Attach an image', title: 'Attach an image', onclick: () => file.click() }, icon('clip'));
     this.form = h('form', { class: 'composer', onsubmit: (event) => { event.preventDefault(); this.#submit(); } },
       this.#previews, h('div', { class: 'composer-row' }, attach, file, this.#text, this.#stop, this.#send));
-    this.node = h('div', { class: 'column' }, this.#resume, this.#queue, this.form, this.#hint);
+    this.node = h('div', { class: 'column' }, this.#resume, this.#queue, this.form, h('div', { class: 'composer-foot' }, this.#hint, this.#aside));
     this.#listen();
   }
 
@@ -53,6 +61,7 @@ export class Composer {
     this.#queueList.update(state.waiting);
     this.#queue.hidden = state.waiting.length === 0;
     this.#stop.hidden = !running;
+    this.#aside.hidden = !running || !Object.values(state.tools).some(goesAside);
     const last = state.entries.findLast(({ kind }) => kind === 'result');
     const broken = !running && !state.ended && (last?.result.subtype === 'interrupted' || last?.result.subtype === 'error');
     this.#resume.hidden = !broken || state.entries.at(-1)?.kind === 'user';
@@ -67,6 +76,11 @@ export class Composer {
       if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       this.#submit();
+    });
+    document.addEventListener('keydown', (event) => {
+      if (event.key !== 'b' || !event.ctrlKey || event.shiftKey || event.altKey || event.metaKey || this.#aside.hidden) return;
+      event.preventDefault();
+      void this.#sendAside();
     });
     this.#text.addEventListener('input', () => { this.#fit(); this.#drawSend(); });
     this.#text.addEventListener('paste', (event) => {
@@ -100,6 +114,12 @@ export class Composer {
 
   async #goOn() {
     await this.#app.run(() => this.#app.session.resume().accepted);
+    this.focus();
+  }
+
+  async #sendAside() {
+    const { session } = this.#app;
+    await this.#app.run(() => session.background());
     this.focus();
   }
 

@@ -3,7 +3,7 @@ import { askModel, confirmEnd } from './dialogs.js';
 import { Menu } from './menu.js';
 import { nameOf } from './sidebar.js';
 
-const STATUS = { idle: 'Ready', thinking: 'Thinking', executing_tool: 'Running a tool', waiting_permission: 'Waits for you' };
+const STATUS = { idle: 'Ready', thinking: 'Thinking', executing_tool: 'Running a tool', waiting_permission: 'Waits for you', compacting: 'Compacting', starting: 'Starting' };
 const MODES = [
   ['manual', 'Ask first'], ['auto', 'Accept edits'], ['plan', 'Plan only'], ['bypass', 'Ask nothing'],
 ];

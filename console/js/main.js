@@ -5,6 +5,7 @@ import { h, icon } from './dom.js';
 import { Header } from './header.js';
 import { Prompts } from './prompts.js';
 import { Sidebar } from './sidebar.js';
+import { Tasks } from './tasks.js';
 import { applyTheme } from './theme.js';
 import { Timeline } from './timeline.js';
 
@@ -17,6 +18,7 @@ const sidebar = new Sidebar(app, () => newSession.show());
 const header = new Header(app, () => sidebar.toggle());
 const timeline = new Timeline(app);
 const prompts = new Prompts(app, () => composer.focus(), (text) => composer.write(text));
+const tasks = new Tasks(app);
 const composer = new Composer(app);
 
 const banner = h('div', { class: 'banner', role: 'status', hidden: true });
@@ -28,7 +30,7 @@ const welcome = h('section', { class: 'welcome' },
   h('p', {}, 'Start a Claude Code session on the gateway, or pick one from the list. It goes on when this page is closed.'),
   h('button', { type: 'button', class: 'primary', onclick: () => newSession.show() }, icon('plus'), 'New session'));
 
-const dock = h('div', { class: 'dock' }, prompts.node, composer.node);
+const dock = h('div', { class: 'dock' }, prompts.node, h('div', { class: 'column' }, tasks.node), composer.node);
 const main = h('main', {}, header.node, banner, timeline.node, dock, welcome);
 document.body.append(sidebar.node, main, toasts, speaker, tokenDialog.node, newSession.node);
 
@@ -67,6 +69,7 @@ function draw() {
   // First what waits for an answer.
   prompts.update(state, other);
   timeline.update(state, other);
+  tasks.update(state, other);
   composer.update(state);
   drawBanner();
   if (app.needsToken) tokenDialog.show();
@@ -107,6 +110,7 @@ function speak(state) {
   let text = spoken;
   if (state.prompts.length > 0) text = `${state.prompts.length === 1 ? 'A prompt waits' : `${state.prompts.length} prompts wait`} for your answer`;
   else if (state.status === 'thinking') text = 'Claude is thinking';
+  else if (state.status === 'compacting') text = 'The conversation is being compacted';
   else if (state.status === 'executing_tool') text = 'A tool is running';
   else if (last?.kind === 'result') text = last.result.subtype === 'success' ? 'The turn is done' : `The turn ended: ${last.result.subtype}`;
   if (text !== spoken) speaker.textContent = text;

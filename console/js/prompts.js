@@ -103,6 +103,7 @@ class PermissionCard {
       h('header', {}, icon('shield'),
         h('h2', {}, title(name)),
         context.risk_level === 'medium' ? undefined : h('span', { class: 'risk' }, context.risk_level === 'high' ? 'High risk' : 'Low risk')),
+      request.agent ? h('p', { class: 'why' }, `A subagent asks (${request.agent.type}): ${request.agent.description}`) : undefined,
       saysMore(context.description, request.tool_input) ? h('p', { class: 'why' }, context.description) : undefined,
       h('div', { class: 'prompt-input' }, inputNode(name, request.tool_input)),
       context.blocked_path ? h('p', { class: 'why' }, 'It asks because of ', h('code', {}, context.blocked_path)) : undefined,

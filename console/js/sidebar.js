@@ -1,7 +1,7 @@
 import { ago, h, icon, iconButton, List, money, setText } from './dom.js';
 import { currentTheme, toggleTheme } from './theme.js';
 
-const STATE = { idle: 'Idle', thinking: 'Thinking', executing_tool: 'Running a tool', waiting_permission: 'Waits for you' };
+const STATE = { idle: 'Idle', thinking: 'Thinking', executing_tool: 'Running a tool', waiting_permission: 'Waits for you', compacting: 'Compacting', starting: 'Starting' };
 
 /** What a session is called: its title, else the folder that it works in. */
 export function nameOf({ metadata, cwd, session_id: id }) {
@@ -64,11 +64,12 @@ export class Sidebar {
       live: true, // Which one is shown, and how long ago it was, change without the item.
       update: (session) => {
         id = session.session_id;
-        const { status, state, pending_permissions: prompts } = session;
+        const { status, state, pending_permissions: prompts, tasks = 0 } = session;
         setText(name, nameOf(session));
         const what = status === 'active' ? STATE[state] : status === 'dormant' ? 'Asleep' : 'Ended';
         const cost = session.total_cost_usd > 0 ? ` · ${money(session.total_cost_usd)}` : '';
-        setText(meta, `${what} · ${ago(session.last_active_at)}${cost}`);
+        const beside = tasks > 0 ? ` · ${tasks} ${tasks === 1 ? 'task' : 'tasks'}` : '';
+        setText(meta, `${what}${beside} · ${ago(session.last_active_at)}${cost}`);
         dot.dataset.state = status === 'active' ? state : status;
         setText(badge, prompts > 0 ? String(prompts) : '');
         badge.hidden = !prompts;

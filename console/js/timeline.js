@@ -5,6 +5,9 @@ import { duration, h, icon, List, money, setText } from './dom.js';
 import { Markdown } from './markdown.js';
 import { ToolCard } from './tool.js';
 
+/** In these the agent is at work and shows nothing of it yet. */
+const BUSY = new Set(['thinking', 'starting', 'compacting']);
+
 /** How near to the end counts as being there, pixels. */
 const NEAR = 80;
 
@@ -16,7 +19,7 @@ export class Timeline {
   #jump;
   #follows = true;
   #top = 0;
-  #tools = { now: {}, changed: true, entryList };
+  #tools = { now: {}, tasks: {}, changed: true, entryList };
 
   constructor(app) {
     this.#app = app;
@@ -47,14 +50,15 @@ export class Timeline {
     }
     if (!state) return;
     // A tool's card changes without the entry around it: every entry that holds one is looked at when any tool changed.
-    const toolsChanged = this.#tools.now !== state.tools;
+    const toolsChanged = this.#tools.now !== state.tools || this.#tools.tasks !== state.tasks;
     this.#tools.now = state.tools;
+    this.#tools.tasks = state.tasks;
     this.#tools.changed = toolsChanged;
     this.#list.update(state.entries);
     this.empty.hidden = state.entries.length > 0 || state.waiting.length > 0;
     const last = state.entries.at(-1);
     const streams = last?.kind === 'assistant' && last.streaming && last.parts.length > 0;
-    this.#busy.hidden = state.status !== 'thinking' || streams || state.ended !== undefined;
+    this.#busy.hidden = !BUSY.has(state.status) || streams || state.ended !== undefined;
     if (this.#follows) this.#toEnd();
   }
 
@@ -70,13 +74,14 @@ export class Timeline {
   }
 }
 
-/** A list of entries. `tools` has the tools by id in `now`, and this function for what subagents say in them. */
+/** A list of entries. `tools` has the tools by id in `now`, the tasks by id in `tasks`, and this function for what subagents say in them. */
 function entryList(parent, tools) {
   return new List(parent, (entry) => `${entry.kind}:${entry.id}`, (entry) => {
     switch (entry.kind) {
       case 'user': return new UserView();
       case 'assistant': return new AssistantView(tools);
       case 'result': return new ResultView();
+      case 'reset': return new ResetView();
       default: return new NoticeView();
     }
   });
@@ -169,6 +174,18 @@ class ResultView {
         h('strong', {}, CAUSES[result.error_code] ?? 'The turn failed'), result.error && !isSaid ? h('p', {}, result.error) : undefined,
         h('span', {}, figures)));
     } else this.node.replaceChildren(h('span', {}, `Interrupted after ${figures}`));
+  }
+}
+
+const RESETS = { clear: 'A new conversation', rewind: 'The conversation was taken back' };
+
+/** The model knows nothing of what stands above. */
+class ResetView {
+  #text = h('span', {});
+  node = h('div', { class: 'entry reset', role: 'note' }, this.#text);
+
+  update({ reason }) {
+    setText(this.#text, `${RESETS[reason] ?? RESETS.clear}: Claude knows nothing of what stands above`);
   }
 }
 

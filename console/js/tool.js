@@ -4,6 +4,7 @@ import { imageNode } from './content.js';
 import { duration, h, icon, setText } from './dom.js';
 import { Markdown } from './markdown.js';
 import { reveal, visible } from './reveal.js';
+import { progressOf, statusOf } from './tasks.js';
 
 const STATUS = {
   streaming: 'Writing', running: 'Running', waiting: 'Waits for you', done: 'Done', failed: 'Failed', denied: 'Denied',
@@ -100,6 +101,7 @@ function lines(kind, mark, text) {
 export class ToolCard {
   #tools;
   #tool;
+  #task;
   #input;
   #touched = false;
   #name = h('span', { class: 'tool-name' });
@@ -128,15 +130,20 @@ export class ToolCard {
     if (!tool) return;
     // What is inside may have changed although this call did not.
     if (tool.entries.length > 0) this.#innerList.update(tool.entries);
-    if (tool === this.#tool) return;
+    const task = this.#tools.tasks[tool.taskId];
+    if (tool === this.#tool && task === this.#task) return;
     this.#tool = tool;
+    this.#task = task;
     const { name, status, input, partialInput, executor } = tool;
     this.node.dataset.status = status;
     setText(this.#name, visible(toolName(name)));
     setText(this.#about, visible(input ? summary(name, input) : partialInput.slice(-120)));
     const took = tool.startedAt && tool.endedAt ? ` · ${duration(tool.endedAt - tool.startedAt)}` : '';
     const where = executor === 'client' ? 'in this browser · ' : '';
-    setText(this.#status, `${where}${STATUS[status]}${took}`);
+    // A call that goes on in the background has its result at once: what counts is how the task stands.
+    const beside = task?.background ? [statusOf(task), progressOf(task)].filter(Boolean).join(' · ') : undefined;
+    setText(this.#status, beside ?? `${where}${STATUS[status]}${took}`);
+    this.node.dataset.task = beside ? task.status : '';
     this.#drawInput(tool);
     this.#drawResult(tool);
     this.#inner.hidden = tool.entries.length === 0;

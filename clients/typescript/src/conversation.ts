@@ -2,8 +2,8 @@
 
 import type { ConnectionState } from './link.js';
 import type {
-  Content, ContentBlock, EndReason, ErrorCode, Executor, JsonObject, PermissionRequest, Resolution, ResolvedBy, Replay,
-  SessionConfig, SessionInfo, SessionStatus, TurnResult, Usage, WarningCode,
+  Content, ContentBlock, ConversationReset, EndReason, ErrorCode, Executor, JsonObject, PermissionRequest, Resolution, ResolvedBy, Replay,
+  SessionConfig, SessionInfo, SessionStatus, TaskUpdate, TurnResult, Usage, WarningCode,
 } from './protocol.js';
 
 export interface ConversationState {
@@ -26,6 +26,8 @@ export interface ConversationState {
   readonly entries: readonly Entry[];
   /** Every tool call, by its id. */
   readonly tools: Readonly<Record<string, Tool>>;
+  /** What the agent does beside turns, by the task's id: all that run, and the last ones that ended. */
+  readonly tasks: Readonly<Record<string, Task>>;
   /** Prompts that wait for an answer, in order; questions to the user among them. */
   readonly prompts: readonly Prompt[];
   /** User messages that wait: first those in the gateway's queue, then those on their way to it. */
@@ -47,7 +49,7 @@ export interface Totals {
   readonly cacheWriteTokens: number;
 }
 
-export type Entry = UserEntry | AssistantEntry | ResultEntry | NoticeEntry;
+export type Entry = UserEntry | AssistantEntry | ResultEntry | ResetEntry | NoticeEntry;
 
 export interface UserEntry {
   readonly kind: 'user';
@@ -88,12 +90,21 @@ export interface ResultEntry {
   readonly isSaid: boolean;
 }
 
+/** The conversation began anew: the model knows nothing of what stands above. */
+export interface ResetEntry {
+  readonly kind: 'reset';
+  readonly id: string;
+  readonly reason: ConversationReset['reason'];
+  readonly timestamp: number | undefined;
+}
+
 /** Something that happened beside the conversation. */
 export interface NoticeEntry {
   readonly kind: 'notice';
   readonly id: string;
   readonly level: 'info' | 'warning' | 'error';
-  readonly code: WarningCode | ErrorCode | 'interrupted' | 'session_ended';
+  /** `agent_turn`: the agent goes on by itself; what made it is in `origin` of the turn's result. */
+  readonly code: WarningCode | ErrorCode | 'interrupted' | 'session_ended' | 'agent_turn';
   readonly message: string;
   readonly timestamp: number | undefined;
 }
@@ -113,8 +124,31 @@ export interface Tool {
   readonly permission: { readonly id: string; readonly decision: Resolution | undefined; readonly by: ResolvedBy | undefined } | undefined;
   /** The tool call whose subagent made this one. */
   readonly parent: string | undefined;
+  /** The task that this call began, where it is one that goes on beside the turn. */
+  readonly taskId: string | undefined;
   /** What a subagent that this call started says. */
   readonly entries: readonly Entry[];
+  readonly startedAt: number | undefined;
+  readonly endedAt: number | undefined;
+}
+
+/** Work that the agent does beside turns. */
+export interface Task {
+  readonly id: string;
+  readonly kind: TaskUpdate['kind'];
+  readonly status: TaskUpdate['status'];
+  /** Whether the turn goes on without it. */
+  readonly background: boolean;
+  readonly description: string;
+  /** The tool call that began it. */
+  readonly toolUseId: string | undefined;
+  readonly agentType: string | undefined;
+  readonly progress: {
+    readonly toolUses: number; readonly totalTokens: number; readonly durationMs: number;
+    readonly lastTool: string | undefined; readonly summary: string | undefined;
+  } | undefined;
+  /** What came of it, at its end. */
+  readonly summary: string | undefined;
   readonly startedAt: number | undefined;
   readonly endedAt: number | undefined;
 }

@@ -35,7 +35,7 @@ export interface Usage {
 
 type WithoutIds<T> = T extends unknown ? Omit<T, 'id' | 'session_id'> : never;
 /** A client message without its `id` and `session_id`. */
-export type ClientPayload = WithoutIds<schema.ClientMessage>;
+export type ClientPayload = WithoutIds<schema.ClientMessage> | Asked;
 
 /** A client message, whole. This client gives every message an id. */
 export type ClientMessage = ClientPayload & { id: string; session_id?: string };
@@ -76,8 +76,38 @@ export type NewSession = schema.ServerNewSession & Common;
 export type ConfigResponse = schema.ServerConfigResponse & Common;
 export type Heartbeat = schema.ServerHeartbeat & Common;
 
+/** Work beside turns began, got on, or ended; also an entry of `session_info.tasks`. */
+export interface TaskUpdate {
+  task_id: string;
+  kind: 'shell' | 'agent' | 'schedule' | 'monitor' | 'other';
+  status: 'running' | 'completed' | 'failed' | 'stopped';
+  background: boolean;
+  description: string;
+  tool_use_id?: string;
+  agent_type?: string;
+  progress?: { tool_uses: number; total_tokens: number; duration_ms: number; last_tool?: string; summary?: string };
+  summary?: string;
+}
+/** Why the agent began a turn by itself. */
+export interface Origin { kind: 'task' | 'schedule' | 'monitor' | 'other'; task_id?: string; tool_use_id?: string }
+export interface ConversationReset { reason: 'clear' | 'rewind' }
+export interface TaskOutput { task_id: string; output: string; total_bytes: number; truncated: boolean }
+declare module './schema.js' {
+  interface ServerStatusUpdate { origin?: Origin }
+  interface ServerResult { origin?: Origin }
+  interface ServerSessionInfo { tasks?: TaskUpdate[] }
+  interface ServerToolResult { task_id?: string }
+  interface ServerInterrupted { tasks?: string[] }
+  interface ServerPermissionRequest { agent?: { task_id?: string; type: string; description: string } }
+  interface ClientInterrupt { tasks?: boolean }
+}
+type Event = { id: string; session_id: string; seq: number };
+type Upcoming = ({ type: 'task_update' } & Event & TaskUpdate) | ({ type: 'conversation_reset' } & Event & ConversationReset)
+  | ({ type: 'task_output' } & { id: string; session_id: string; seq?: undefined } & TaskOutput);
+type Asked = { type: 'task_stop'; task_id: string } | { type: 'task_output'; task_id: string } | { type: 'background'; tool_use_id?: string };
+
 /** Everything the server can say. Ignore types you do not know: the protocol grows. */
-export type ServerMessage = schema.ServerMessage & Common;
+export type ServerMessage = (schema.ServerMessage | Upcoming) & Common;
 
 /** A server message that stands in a session's log. */
 export type SessionEvent = ServerMessage & { seq: number };

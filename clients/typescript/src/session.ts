@@ -6,7 +6,7 @@ import { tell } from './listeners.js';
 import type { ConnectionState } from './link.js';
 import type {
   AgentRuleUpdate, ClientPayload, Content, ConfigUpdateFields, Decision, Interrupted, JsonObject, PermissionRequest,
-  PermissionResolved, RuleUpdate, ServerMessage, SessionConfig, SessionEvent, SessionInfo, TurnResult,
+  PermissionResolved, RuleUpdate, ServerMessage, SessionConfig, SessionEvent, SessionInfo, TaskOutput, TurnResult,
 } from './protocol.js';
 import { EventQueue } from './queue.js';
 import type { RequestOptions } from './requests.js';
@@ -172,9 +172,12 @@ export class Session {
     }));
   }
 
-  /** Stops the running turn. Not repeated after a reconnect: by then it might hit another turn. */
-  interrupt(reason?: string): Promise<Interrupted> {
-    return this.#request({ type: 'interrupt', ...(reason ? { reason } : {}) }, {
+  /**
+   * Stops the running turn; with `tasks` what the agent does in the background as well. Not repeated after a reconnect: by then
+   * it might hit another turn.
+   */
+  interrupt(reason?: string, options: { tasks?: boolean } = {}): Promise<Interrupted> {
+    return this.#request({ type: 'interrupt', ...(reason ? { reason } : {}), ...(options.tasks ? { tasks: true } : {}) }, {
       repeatable: false,
       match: (message) => (message.type === 'interrupted' ? message : undefined),
     }) as Promise<Interrupted>;
@@ -187,6 +190,36 @@ export class Session {
       match: (message) =>
         message.type === 'cancelled' && message.target_id === targetId
         || message.type === 'permission_resolved' && message.permission_id === targetId
+        || undefined,
+    });
+  }
+
+  // ---- work beside turns ------------------------------------------------------------------------------------------
+
+  /** Stops a task. Fails with code `unknown_request` where it does not run. */
+  async stopTask(taskId: string, options: RequestOptions = {}): Promise<void> {
+    await this.#request({ type: 'task_stop', task_id: taskId }, {
+      ...options, repeatable: true,
+      match: (message) => message.type === 'task_update' && message.task_id === taskId && message.status !== 'running' || undefined,
+    });
+  }
+
+  /** What a task has written so far: its last 8 KiB. */
+  taskOutput(taskId: string, options: RequestOptions = {}): Promise<TaskOutput> {
+    const id = uuid();
+    return this.#request({ type: 'task_output', task_id: taskId }, {
+      ...options, id, repeatable: true,
+      match: (message) => (message.type === 'task_output' && message.request_id === id ? message : undefined),
+    }) as Promise<TaskOutput>;
+  }
+
+  /** Lets the running tool (or all that run) go on in the background, so that the turn goes on without it. */
+  async background(toolUseId?: string, options: RequestOptions = {}): Promise<void> {
+    const id = uuid();
+    await this.#request({ type: 'background', ...(toolUseId === undefined ? {} : { tool_use_id: toolUseId }) }, {
+      ...options, id, repeatable: false,
+      match: (message) => message.request_id === id
+        || message.type === 'task_update' && message.background && (toolUseId === undefined || message.tool_use_id === toolUseId)
         || undefined,
     });
   }

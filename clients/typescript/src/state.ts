@@ -6,9 +6,10 @@
 import type { ConversationState, Entry, Part, Totals, UserEntry } from './conversation.js';
 import type { ConnectionState } from './link.js';
 import type {
-  AssistantMessageDelta, Cancelled, Content, ServerMessage, SessionInfo, TurnResult, Usage, UserMessageEvent,
+  AssistantMessageDelta, Cancelled, Content, Origin, ServerMessage, SessionInfo, TurnResult, Usage, UserMessageEvent,
 } from './protocol.js';
 import { emptyMessage, notice, updateAssistant, updateTool, updateUser, withEntries, withTool } from './state/edit.js';
+import { runningTasks, taskUpdate } from './state/tasks.js';
 import { promptOf, resolved, settled, stopped, toolResult, toolUse, waitingTool } from './state/tools.js';
 
 export type * from './conversation.js';
@@ -30,7 +31,7 @@ const NOTHING: Totals = {
 export function initialState(sessionId: string, connection: ConnectionState = { status: 'idle' }): ConversationState {
   return {
     sessionId, connection, info: undefined, config: {}, epoch: undefined, lastSeq: 0, replayUntil: 0, replay: undefined,
-    status: 'idle', statusMessage: undefined, entries: [], tools: {}, prompts: [], waiting: [], running: undefined,
+    status: 'idle', statusMessage: undefined, entries: [], tools: {}, tasks: {}, prompts: [], waiting: [], running: undefined,
     totals: NOTHING, agentCostUsd: undefined, ended: undefined,
   };
 }
@@ -91,6 +92,10 @@ function attached(state: ConversationState, info: SessionInfo): ConversationStat
   };
   // With a replay, these follow from the events.
   if (info.replay !== 'none' && info.last_seq > base.lastSeq) return now;
+  return queuedAndRunning(runningTasks(now, info.tasks ?? []), info);
+}
+
+function queuedAndRunning(now: ConversationState, info: SessionInfo): ConversationState {
   const queued = info.queued.map((id): UserEntry => now.waiting.find((entry) => entry.id === id)
     ?? { kind: 'user', id, content: '', status: 'queued', error: undefined, timestamp: undefined });
   return {
@@ -103,12 +108,12 @@ function attached(state: ConversationState, info: SessionInfo): ConversationStat
 
 /** Events are missing: what they would have finished is not open any more, as far as anybody can tell. */
 function torn(state: ConversationState, info: SessionInfo): ConversationState {
-  const whole = notice(state, 'warning', 'gap', 'A part of the conversation is no longer kept', info);
+  const whole = runningTasks(notice(state, 'warning', 'gap', 'A part of the conversation is no longer kept', info), info.tasks ?? []);
   return {
     ...whole,
+    tools: settled(whole.tools, info.pending_permissions, whole.tasks),
     entries: whole.entries.map((entry) => (entry.kind === 'assistant' && entry.streaming ? { ...entry, streaming: false } : entry)),
     waiting: whole.waiting.filter((entry) => isUnsent(entry) || info.queued.includes(entry.id)),
-    tools: settled(whole.tools, info.pending_permissions),
     running: undefined,
   };
 }
@@ -153,6 +158,10 @@ function event(state: ConversationState, message: ServerMessage): ConversationSt
         statusMessage: message.message,
         running: message.status === 'idle' ? undefined : state.running,
       };
+    case 'task_update':
+      return taskUpdate(state, message);
+    case 'conversation_reset':
+      return { ...state, entries: [...state.entries, { kind: 'reset', id: message.id, reason: message.reason, timestamp: message.timestamp }] };
     case 'interrupted':
       return notice({ ...state, tools: stopped(state.tools, message.timestamp) }, 'info', 'interrupted',
         message.outcome === 'agent_killed' ? 'Interrupted; the agent had to be stopped' : 'Interrupted', message);
@@ -183,7 +192,21 @@ function begun(state: ConversationState, message: ServerMessage): ConversationSt
   if (id !== undefined && state.waiting.some((entry) => entry.id === id && !isUnsent(entry))) return run(state, id);
   // A turn without a message of its own: a `resume`, or one that the agent began itself.
   const works = message.type === 'assistant_message_start' || (message.type === 'status_update' && message.status !== 'idle');
-  return works && state.running === undefined ? { ...state, running: id ?? '' } : state;
+  if (!works || state.running !== undefined) return state;
+  const now = { ...state, running: id ?? '' };
+  return message.type === 'status_update' && message.origin !== undefined ? byItself(now, message, message.origin) : now;
+}
+
+const WHY = {
+  task: 'a task in the background has ended', schedule: 'the time of a schedule has come', monitor: 'a monitor has seen something',
+  other: 'nobody has said anything',
+};
+
+/** Says why the agent goes on by itself. */
+function byItself(state: ConversationState, message: ServerMessage, { kind, task_id: id }: Origin): ConversationState {
+  const task = id === undefined ? undefined : state.tasks[id];
+  return notice(state, 'info', 'agent_turn',
+    `Claude goes on by itself: ${WHY[kind] ?? WHY.other}${task ? ` (${task.description})` : ''}`, message);
 }
 
 function run(state: ConversationState, id: string): ConversationState {
@@ -239,7 +262,7 @@ function result(state: ConversationState, message: TurnResult): ConversationStat
       kind: 'result', id: message.id, result: message, costUsd: costOf(state, message), isSaid: saysSo(next.entries, message.error),
     }],
     // In a replay this may be the end of an earlier turn than the one whose prompts `session_info` showed.
-    tools: settled(tools, next.prompts.map(({ request }) => request)),
+    tools: settled(tools, next.prompts.map(({ request }) => request), next.tasks),
     running: undefined,
   };
   const following = next.waiting.find((entry) => !isUnsent(entry));

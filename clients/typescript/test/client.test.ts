@@ -171,6 +171,32 @@ describe('a conversation', () => {
   });
 });
 
+describe('work beside turns', () => {
+  it('sends a tool to the background, reads what it has written, stops it once', async () => {
+    gateway.script = () => [...answer('begun'), { wait: 'never' }];
+    const session = await connect().start();
+    await expect(session.background()).rejects.toMatchObject({ code: 'unknown_request' });
+    const { accepted } = session.send('1');
+    await accepted;
+    await until(session, ({ running }) => running !== undefined);
+    await session.background();
+    await until(session, ({ tasks }) => tasks['task-1']?.status === 'running');
+    expect(await session.taskOutput('task-1')).toMatchObject({ output: 'so far', truncated: false });
+    await session.stopTask('task-1');
+    expect(session.state.tasks['task-1']!.status).toBe('stopped');
+    await expect(session.stopTask('task-1')).rejects.toMatchObject({ code: 'unknown_request' });
+    await expect(session.taskOutput('task-1')).rejects.toMatchObject({ code: 'unknown_request' });
+  });
+
+  it('interrupts with all that goes on beside', async () => {
+    const session = await connect().start();
+    await session.interrupt('enough', { tasks: true });
+    expect(gateway.of('interrupt')).toMatchObject([{ reason: 'enough', tasks: true }]);
+    await session.interrupt();
+    expect(gateway.of('interrupt')[1]).not.toHaveProperty('tasks');
+  });
+});
+
 describe('prompts and tools', () => {
   it('allows with edited input', async () => {
     gateway.script = toolTurn;

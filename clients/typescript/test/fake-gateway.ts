@@ -19,7 +19,12 @@ interface FakeSession {
   interrupt: (() => void) | undefined;
   attached: Set<WebSocket>;
   turns: number;
+  tasks: Set<string>;
   config: Message;
+}
+
+function taskFields(id: string, status: string) {
+  return { task_id: id, kind: 'shell', status, background: true, description: 'a task' };
 }
 
 export class FakeGateway {
@@ -185,6 +190,7 @@ export class FakeGateway {
         return;
       }
       case 'interrupt':
+        if (message.tasks) session.tasks.clear();
         if (!session.running) return reply('interrupted', { outcome: 'nothing_running' });
         event('interrupted', { outcome: 'interrupted' });
         session.interrupt?.();
@@ -197,6 +203,19 @@ export class FakeGateway {
         this.#result(session, message.target_id, 'cancelled');
         return;
       }
+      case 'task_stop': {
+        if (!session.tasks.delete(message.task_id)) return refuse('unknown_request');
+        event('task_update', taskFields(message.task_id, 'stopped'));
+        return;
+      }
+      case 'task_output':
+        if (!session.tasks.has(message.task_id)) return refuse('unknown_request');
+        return reply('task_output', { task_id: message.task_id, output: 'so far', total_bytes: 6, truncated: false });
+      case 'background':
+        if (!session.running) return refuse('unknown_request');
+        session.tasks.add('task-1');
+        event('task_update', taskFields('task-1', 'running'));
+        return;
       case 'resume':
         return reply('warning', { code: 'nothing_to_resume', message: 'nothing' });
       case 'config_update':
@@ -213,7 +232,7 @@ export class FakeGateway {
   #create(id: string, config: Message): FakeSession {
     const session: FakeSession = {
       id, epoch: `e${(this.#counter += 1)}`, log: [], seen: new Set(), queue: [], running: undefined, prompts: new Map(),
-      clientTools: new Map(), interrupt: undefined, attached: new Set(), turns: 0, config: { ...config },
+      clientTools: new Map(), interrupt: undefined, attached: new Set(), turns: 0, tasks: new Set(), config: { ...config },
     };
     this.sessions.set(id, session);
     return session;
@@ -225,6 +244,7 @@ export class FakeGateway {
       permission_mode: 'manual', metadata: {}, num_turns: session.turns, total_cost_usd: session.turns * 0.5, created_at: 1,
       epoch: session.epoch, first_seq: session.log[0]?.seq ?? 1, last_seq: session.log.at(-1)?.seq ?? 0, replay: 'none',
       pending_permissions: [...session.prompts.values()].map(({ request }) => request),
+      tasks: [...session.tasks].map((task) => taskFields(task, 'running')),
       queued: session.queue.map(({ id }) => id), agent: { state: 'running' },
       server: { name: 'fake', version: '0', protocol: 1, heartbeat_ms: this.heartbeatMs, max_message_bytes: this.maxMessageBytes },
       ...fields,

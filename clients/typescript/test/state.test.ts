@@ -278,3 +278,72 @@ describe('attaching again', () => {
     expect(play([{ ...reply, request_id: 'q' } as ServerMessage]).entries).toHaveLength(0);
   });
 });
+
+describe('what the agent does beside turns', () => {
+  const task = (fields: object = {}) => event('task_update', {
+    task_id: 'k', kind: 'shell', status: 'running', background: true, description: 'npm run dev', tool_use_id: 't', ...fields,
+  });
+  const call = (id = 't', more: object = {}) => event('tool_use', { tool_use_id: id, tool_name: 'Bash', tool_input: {}, executor: 'agent', ...more });
+
+  it('knows a task from its beginning to its end, and which call began it', () => {
+    const running = play([
+      call(), task(), event('tool_result', { tool_use_id: 't', content: 'runs', is_error: false, task_id: 'k' }),
+      event('result', { subtype: 'success', is_error: false }),
+      task({ progress: { tool_uses: 2, total_tokens: 300, duration_ms: 1500, last_tool: 'Read' } }),
+    ]);
+    expect(running.tools['t']).toMatchObject({ status: 'done', taskId: 'k' });
+    expect(running.tasks['k']).toMatchObject({
+      status: 'running', background: true, description: 'npm run dev', toolUseId: 't',
+      progress: { toolUses: 2, totalTokens: 300, durationMs: 1500, lastTool: 'Read' },
+    });
+    const over = play([task({ status: 'completed', summary: 'exit 0' })], running);
+    expect(over.tasks['k']).toMatchObject({ status: 'completed', summary: 'exit 0', progress: { toolUses: 2 } });
+    expect(over.tasks['k']!.endedAt).toBeGreaterThan(over.tasks['k']!.startedAt!);
+  });
+
+  it('a call of a task outlives the turn and ends with the task', () => {
+    const outlives = play([
+      call('t'), task({ kind: 'agent' }), event('tool_result', { tool_use_id: 't', content: 'launched', is_error: false }),
+      call('inner', { parent_tool_use_id: 't' }), call('deep', { parent_tool_use_id: 'inner' }), call('other'),
+      event('result', { subtype: 'success', is_error: false }),
+    ]);
+    expect([outlives.tools['inner']!.status, outlives.tools['deep']!.status]).toEqual(['running', 'running']);
+    expect(outlives.tools['other']!.status).toBe('cancelled');
+    const over = play([call('next'), task({ kind: 'agent', status: 'stopped' })], outlives);
+    expect([over.tools['inner']!.status, over.tools['deep']!.status, over.tools['next']!.status]).toEqual(['cancelled', 'cancelled', 'running']);
+  });
+
+  it('session_info says which tasks run: others have ended unseen', () => {
+    const known = play([task(), task({ task_id: 'gone' })]);
+    const state = play([info({ last_seq: known.lastSeq, tasks: [{ task_id: 'k', kind: 'shell', status: 'running', background: true, description: 'x' }] })], known);
+    expect([state.tasks['k']!.status, state.tasks['gone']!.status]).toEqual(['running', 'stopped']);
+    expect(state.tasks['k']!.toolUseId).toBe('t');
+    // With a replay to come, the events say it.
+    const before = play([info({ last_seq: known.lastSeq + 5, replay: 'ok', tasks: [] })], known);
+    expect(before.tasks['k']!.status).toBe('running');
+  });
+
+  it('forgets the oldest of many that have ended, never one that runs', () => {
+    const first = task();
+    const many = Array.from({ length: 150 }, (_, at) => task({ task_id: `e${at}`, status: 'completed' }));
+    const state = play([first, ...many]);
+    expect(Object.keys(state.tasks)).toHaveLength(101);
+    expect(state.tasks['k']).toBeDefined();
+    expect(state.tasks['e49']).toBeUndefined();
+  });
+
+  it('says why the agent goes on by itself', () => {
+    const state = play([
+      task(), task({ status: 'completed' }),
+      event('status_update', { status: 'thinking', origin: { kind: 'task', task_id: 'k' } }),
+      event('status_update', { status: 'executing_tool', origin: { kind: 'task', task_id: 'k' } }),
+    ]);
+    expect(state.running).toBe('');
+    expect(state.entries).toMatchObject([{ kind: 'notice', code: 'agent_turn', message: expect.stringContaining('npm run dev') as string }]);
+  });
+
+  it('marks where the conversation began anew', () => {
+    const state = play([event('conversation_reset', { reason: 'clear' })]);
+    expect(state.entries).toMatchObject([{ kind: 'reset', reason: 'clear' }]);
+  });
+});

@@ -106,9 +106,12 @@ export class Session {
             },
         }));
     }
-    /** Stops the running turn. Not repeated after a reconnect: by then it might hit another turn. */
-    interrupt(reason) {
-        return this.#request({ type: 'interrupt', ...(reason ? { reason } : {}) }, {
+    /**
+     * Stops the running turn; with `tasks` what the agent does in the background as well. Not repeated after a reconnect: by then
+     * it might hit another turn.
+     */
+    interrupt(reason, options = {}) {
+        return this.#request({ type: 'interrupt', ...(reason ? { reason } : {}), ...(options.tasks ? { tasks: true } : {}) }, {
             repeatable: false,
             match: (message) => (message.type === 'interrupted' ? message : undefined),
         });
@@ -119,6 +122,32 @@ export class Session {
             ...options, repeatable: true,
             match: (message) => message.type === 'cancelled' && message.target_id === targetId
                 || message.type === 'permission_resolved' && message.permission_id === targetId
+                || undefined,
+        });
+    }
+    // ---- work beside turns ------------------------------------------------------------------------------------------
+    /** Stops a task. Fails with code `unknown_request` where it does not run. */
+    async stopTask(taskId, options = {}) {
+        await this.#request({ type: 'task_stop', task_id: taskId }, {
+            ...options, repeatable: true,
+            match: (message) => message.type === 'task_update' && message.task_id === taskId && message.status !== 'running' || undefined,
+        });
+    }
+    /** What a task has written so far: its last 8 KiB. */
+    taskOutput(taskId, options = {}) {
+        const id = uuid();
+        return this.#request({ type: 'task_output', task_id: taskId }, {
+            ...options, id, repeatable: true,
+            match: (message) => (message.type === 'task_output' && message.request_id === id ? message : undefined),
+        });
+    }
+    /** Lets the running tool (or all that run) go on in the background, so that the turn goes on without it. */
+    async background(toolUseId, options = {}) {
+        const id = uuid();
+        await this.#request({ type: 'background', ...(toolUseId === undefined ? {} : { tool_use_id: toolUseId }) }, {
+            ...options, id, repeatable: false,
+            match: (message) => message.request_id === id
+                || message.type === 'task_update' && message.background && (toolUseId === undefined || message.tool_use_id === toolUseId)
                 || undefined,
         });
     }

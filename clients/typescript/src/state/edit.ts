@@ -65,6 +65,6 @@ export function withTool(parts: readonly Part[], toolUseId: string): readonly Pa
 export function emptyTool(id: string): Tool {
   return {
     id, name: '', executor: 'agent', status: 'streaming', input: undefined, partialInput: '', result: undefined,
-    permission: undefined, parent: undefined, entries: [], startedAt: undefined, endedAt: undefined,
+    permission: undefined, parent: undefined, taskId: undefined, entries: [], startedAt: undefined, endedAt: undefined,
   };
 }

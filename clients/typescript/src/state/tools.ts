@@ -1,7 +1,7 @@
 // Tool calls and the prompts before them: from the first delta to the result, or the end without one.
 
 import { questionsOf } from '../conversation.js';
-import type { ConversationState, Entry, Prompt } from '../conversation.js';
+import type { ConversationState, Entry, Prompt, Tool } from '../conversation.js';
 import type { PermissionRequest, PermissionResolved, ToolResult, ToolUse } from '../protocol.js';
 import { emptyTool, updateAssistant, updateTool, withEntries, withTool } from './edit.js';
 
@@ -46,6 +46,7 @@ function adopted(state: ConversationState, message: ToolResult): ConversationSta
 export function toolResult(state: ConversationState, message: ToolResult): ConversationState {
   return updateTool(adopted(state, message), message.tool_use_id, (tool) => ({
     ...tool,
+    taskId: message.task_id ?? tool.taskId,
     status: !message.is_error ? 'done' : tool.permission?.decision === 'deny' ? 'denied' : 'failed',
     result: { content: message.content, isError: message.is_error, blocks: message.blocks },
     endedAt: message.timestamp,
@@ -95,11 +96,29 @@ export function stopped(tools: ConversationState['tools'], at: number | undefine
   return { ...tools, ...Object.fromEntries(ended.map((tool) => [tool.id, { ...tool, status: 'cancelled' as const }])) };
 }
 
-/** A turn is over: what has no result by now gets none, but for what somebody is still asked about. */
-export function settled(tools: ConversationState['tools'], asked: readonly PermissionRequest[]): ConversationState['tools'] {
-  const open = Object.values(tools).filter(({ id, status }) =>
-    (status === 'streaming' || status === 'running' || status === 'waiting')
-    && !asked.some((request) => request.tool_use_id === id));
+/** Whether the call itself, or one whose subagent made it, is such a one. */
+function stemsFrom(tools: ConversationState['tools'], tool: Tool, is: (id: string) => boolean): boolean {
+  const seen = new Set<string>();
+  for (let at: Tool | undefined = tool; at !== undefined && !seen.has(at.id); at = at.parent === undefined ? undefined : tools[at.parent]) {
+    if (is(at.id)) return true;
+    seen.add(at.id);
+  }
+  return false;
+}
+
+/**
+ * A turn is over, or the task that call `within` began: what has no result by now gets none, but for what somebody is still
+ * asked about, and what belongs to a task that goes on.
+ */
+export function settled(
+  tools: ConversationState['tools'], asked: readonly PermissionRequest[], tasks: ConversationState['tasks'], within?: string,
+): ConversationState['tools'] {
+  const calls = new Set(Object.values(tasks).flatMap(({ status, toolUseId }) => (status === 'running' && toolUseId ? [toolUseId] : [])));
+  const open = Object.values(tools).filter((tool) =>
+    (tool.status === 'streaming' || tool.status === 'running' || tool.status === 'waiting')
+    && !asked.some((request) => request.tool_use_id === tool.id)
+    && !stemsFrom(tools, tool, (id) => calls.has(id))
+    && (within === undefined || stemsFrom(tools, tool, (id) => id === within)));
   if (open.length === 0) return tools;
   return { ...tools, ...Object.fromEntries(open.map((tool) => [tool.id, { ...tool, status: 'cancelled' as const }])) };
 }

@@ -50,6 +50,6 @@ export function withTool(parts, toolUseId) {
 export function emptyTool(id) {
     return {
         id, name: '', executor: 'agent', status: 'streaming', input: undefined, partialInput: '', result: undefined,
-        permission: undefined, parent: undefined, entries: [], startedAt: undefined, endedAt: undefined,
+        permission: undefined, parent: undefined, taskId: undefined, entries: [], startedAt: undefined, endedAt: undefined,
     };
 }
