@@ -11,6 +11,9 @@ const PAUSE_MS = 1000;
 /** A `y` that another key follows within this time begins a word. */
 const WORD_MS = 300;
 
+/** Edits of files are not asked about for the rest of the session. */
+const ACCEPT_EDITS = [{ type: 'setMode', mode: 'acceptEdits', destination: 'session' }];
+
 export class Prompts {
   #app;
   #list;
@@ -93,12 +96,20 @@ class PermissionCard {
     this.#request = request;
     const { context, tool_name: name } = request;
     const answer = (action) => answering(this.node, app, action);
+    const isPlan = name === 'ExitPlanMode';
     const allow = h('button', { type: 'button', class: 'primary', onclick: () => answer(() => session.allow(request.id)) },
-      'Allow', h('kbd', {}, 'Y'));
-    const deny = h('button', { type: 'button', onclick: () => this.#toggle('deny', deny, () => this.#denyPane(answer, session)) },
-      'Deny …', h('kbd', {}, 'N'));
+      isPlan ? 'Go ahead' : 'Allow', h('kbd', {}, 'Y'));
+    // As Claude Code offers it: the plan's edits are not asked about one by one.
+    const withEdits = h('button', {
+      type: 'button', onclick: () => answer(() => session.respond(request.id, 'allow', { updatedPermissions: ACCEPT_EDITS })),
+    }, 'Go ahead, accept edits');
+    const deny = h('button', { type: 'button', onclick: () => this.#toggle('deny', deny, () => this.#denyPane(answer, session, isPlan)) },
+      isPlan ? 'Keep planning …' : 'Deny …', h('kbd', {}, 'N'));
     const always = h('button', { type: 'button', onclick: () => this.#toggle('always', always, () => this.#alwaysPane(answer, session)) }, 'Always …');
-    const edit = h('button', { type: 'button', onclick: () => this.#toggle('edit', edit, () => this.#editPane(answer, session)) }, 'Edit …');
+    const hasPlan = isPlan && typeof request.tool_input.plan === 'string';
+    const edit = h('button', {
+      type: 'button', onclick: () => this.#toggle('edit', edit, () => (hasPlan ? this.#planPane(answer, session) : this.#editPane(answer, session))),
+    }, hasPlan ? 'Edit the plan …' : 'Edit …');
     this.node = h('article', { class: 'prompt', tabindex: '-1', 'data-risk': context.risk_level, 'aria-label': visible(`Allow ${toolName(name)}?`) },
       h('header', {}, icon('shield'),
         h('h2', {}, title(name)),
@@ -109,8 +120,8 @@ class PermissionCard {
       context.blocked_path ? h('p', { class: 'why' }, 'It asks because of ', h('code', {}, context.blocked_path)) : undefined,
       context.reason ? h('p', { class: 'why' }, context.reason) : undefined,
       // The end of a plan is asked about every time: always is for what its suggestions say, where there are any.
-      h('div', { class: 'buttons' }, allow, deny,
-        name !== 'ExitPlanMode' || applied(context.suggestions).length > 0 ? always : undefined, edit),
+      h('div', { class: 'buttons' }, allow, isPlan ? withEdits : undefined, deny,
+        !isPlan || applied(context.suggestions).length > 0 ? always : undefined, edit),
       this.#pane);
     this.node.addEventListener('keydown', (event) => {
       if (event.target.matches('textarea, input, select') || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -147,15 +158,18 @@ class PermissionCard {
     this.#pane.querySelector('textarea, input, button')?.focus();
   }
 
-  #denyPane(answer, session) {
-    const reason = h('textarea', { rows: 2, 'aria-label': 'Reason', placeholder: 'Why not? Claude reads this (optional)' });
+  #denyPane(answer, session, isPlan) {
+    const reason = h('textarea', {
+      rows: 2, 'aria-label': 'Reason',
+      placeholder: isPlan ? 'What should the plan say? Claude reads this and goes on planning' : 'Why not? Claude reads this (optional)',
+    });
     const stop = h('input', { type: 'checkbox' });
     const send = () => answer(() => session.respond(this.#request.id, 'deny', {
       ...(reason.value.trim() ? { explanation: reason.value.trim() } : {}), ...(stop.checked ? { interrupt: true } : {}),
     }));
     submitOnEnter(reason, send);
     return [reason, h('div', { class: 'buttons' },
-      h('button', { type: 'button', class: 'danger', onclick: send }, 'Deny'),
+      h('button', { type: 'button', class: isPlan ? 'primary' : 'danger', onclick: send }, isPlan ? 'Keep planning' : 'Deny'),
       h('label', { class: 'check' }, stop, 'and stop the turn'))];
   }
 
@@ -170,6 +184,15 @@ class PermissionCard {
         type: 'button', class: 'primary', onclick: () => answer(() => session.allowAlways(this.#request.id)),
       }, 'Always allow')),
     ];
+  }
+
+  /** The plan as text: what stands in it is what Claude follows. */
+  #planPane(answer, session) {
+    const before = this.#request.tool_input.plan;
+    const text = h('textarea', { rows: Math.min(16, before.split('\n').length + 2), 'aria-label': 'The plan', value: before });
+    const act = () => answer(() => (text.value === before
+      ? session.allow(this.#request.id) : session.allow(this.#request.id, { ...this.#request.tool_input, plan: text.value })));
+    return [text, h('div', { class: 'buttons' }, h('button', { type: 'button', class: 'primary', onclick: act }, 'Go ahead with this plan'))];
   }
 
   #editPane(answer, session) {

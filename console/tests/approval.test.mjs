@@ -215,6 +215,29 @@ describe('an answer is meant', () => {
     assert.deepEqual(await calls(), [['a allow', 'msg-7'], ['a allow', 'msg-9'], ['a allow', 'msg-11', { command: 'ls -l' }]]);
   });
 
+  test('a plan is shown as it will be read, gone ahead with in two ways, edited, or planned further with words', async () => {
+    const plan = '# The plan\n\n1. one\n2. two\n';
+    await show([['a', 'msg-1', 'ExitPlanMode', { plan }]]);
+    await card().getByRole('heading', { name: 'The plan' }).waitFor();
+    assert.equal(await card().locator('ol li').count(), 2);
+    await chat.button('Go ahead, accept edits').click();
+    await show([['a', 'msg-2', 'ExitPlanMode', { plan, other: 1 }]]);
+    await chat.button('Edit the plan …').click();
+    await chat.page.getByLabel('The plan').fill('# Another');
+    await chat.button('Go ahead with this plan').click();
+    await show([['a', 'msg-3', 'ExitPlanMode', { plan }]]);
+    await card().getByRole('button', { name: /^Keep planning …/ }).click();
+    await chat.page.getByLabel('Reason').fill('Without step 2');
+    await chat.button('Keep planning').click();
+    await show([['a', 'msg-4', 'ExitPlanMode', { plan }]]);
+    await card().getByRole('button', { name: /^Go ahead( Y)?$/ }).click();
+    const edits = { updatedPermissions: [{ type: 'setMode', mode: 'acceptEdits', destination: 'session' }] };
+    assert.deepEqual(await calls(), [
+      ['a respond', 'msg-1', 'allow', edits], ['a allow', 'msg-2', { plan: '# Another', other: 1 }],
+      ['a respond', 'msg-3', 'deny', { explanation: 'Without step 2' }], ['a allow', 'msg-4'],
+    ]);
+  });
+
   test('always promises no more than the gateway keeps: a plan is asked about every time', async () => {
     await show([['a', 'msg-7', 'ExitPlanMode', { plan: 'p' }]]);
     assert.equal(await chat.button('Always …').count(), 0);

@@ -214,6 +214,19 @@ describe('prompts', () => {
     await chat.page.locator('.prose', { hasText: 'Blue' }).waitFor();
   });
 
+  test('goes ahead with a plan, with edits accepted', async () => {
+    const chat = await visit();
+    await chat.start();
+    await chat.page.getByLabel('Permission mode').selectOption('plan');
+    await chat.say('plan');
+    await chat.page.getByRole('heading', { name: 'Go ahead with this plan?' }).waitFor();
+    await chat.prompt().locator('.prose').filter({ hasText: /\S/ }).waitFor();
+    await chat.shot('plan');
+    await chat.button('Go ahead, accept edits').click();
+    await chat.turnEnds(1);
+    await chat.page.waitForFunction(() => document.querySelector('[aria-label="Permission mode"]').value === 'auto');
+  });
+
   test('stays open over a reload, and is closed when another page answers', async () => {
     const chat = await visit();
     await chat.start();
