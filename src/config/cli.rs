@@ -202,6 +202,15 @@ struct TimeArgs {
     /// How long an agent without a turn stays up
     #[arg(long, env = "CLAUDE_WS_AGENT_IDLE", default_value = "10min", value_parser = time, value_name = "TIME")]
     agent_idle: Duration,
+    /// How long a background task keeps its agent up without a sign of life
+    #[arg(long, env = "CLAUDE_WS_TASK_LIMIT", default_value = "1h", value_parser = time, value_name = "TIME")]
+    task_limit: Duration,
+    /// The same for what the agent has scheduled
+    #[arg(long, env = "CLAUDE_WS_SCHEDULE_LIMIT", default_value = "24h", value_parser = time, value_name = "TIME")]
+    schedule_limit: Duration,
+    /// How long a session waits for a slot before one whose agent has nothing but background tasks gives its own
+    #[arg(long, env = "CLAUDE_WS_SLOT_PATIENCE", default_value = "30s", value_parser = time, value_name = "TIME")]
+    slot_patience: Duration,
     /// How long a warm agent may wait to be taken; then a new one takes its place
     #[arg(long, env = "CLAUDE_WS_WARM_AGENT_AGE", default_value = "30min", value_parser = time, value_name = "TIME")]
     warm_agent_age: Duration,
@@ -313,6 +322,9 @@ impl TimeArgs {
             heartbeat: self.heartbeat,
             session_grace: self.session_grace,
             agent_idle: self.agent_idle,
+            task_limit: self.task_limit,
+            schedule_limit: self.schedule_limit,
+            slot_patience: self.slot_patience,
             warm_agent_age: self.warm_agent_age,
             retention: self.retention,
             permission_timeout: self.permission_timeout,

@@ -150,6 +150,12 @@ pub struct Times {
     pub warm_agent_age: Duration,
     /// How long an agent without a turn stays up.
     pub agent_idle: Duration,
+    /// How long a background task keeps its agent up without a sign of life.
+    pub task_limit: Duration,
+    /// The same for what the agent has scheduled.
+    pub schedule_limit: Duration,
+    /// How long a session waits for a slot before one whose agent has nothing but background tasks gives its own.
+    pub slot_patience: Duration,
     /// How long dormant and ended sessions are kept.
     pub retention: Duration,
     /// How long a prompt stays open; none: for ever. Then it is denied.
@@ -243,6 +249,9 @@ impl Default for Times {
             heartbeat: Duration::from_secs(15),
             session_grace: Duration::from_mins(10),
             agent_idle: Duration::from_mins(10),
+            task_limit: Duration::from_hours(1),
+            schedule_limit: Duration::from_hours(24),
+            slot_patience: Duration::from_secs(30),
             warm_agent_age: Duration::from_mins(30),
             retention: Duration::from_hours(7 * 24),
             permission_timeout: None,

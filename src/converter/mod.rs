@@ -9,6 +9,7 @@ mod notice;
 mod owned;
 mod sdk;
 mod stream;
+mod tasks;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -18,10 +19,11 @@ mod turn;
 use std::borrow::Cow;
 
 use crate::agent::wire::{self, BadLine, Message};
-use crate::protocol::{AgentEvent, EventSink, Json, ServerMessage};
+use crate::protocol::{AgentEvent, EventSink, Json, ServerMessage, Subagent};
 
 pub use input::{SdkInput, agent_mode, protocol_to_sdk_input, user_content, user_content_within};
 pub use sdk::sdk_to_protocol;
+pub use tasks::{Schedule, TaskNews, TaskStart};
 pub use tools::CLIENT_TOOL_PREFIX;
 pub use turn::turn_result;
 
@@ -65,8 +67,8 @@ pub enum Outcome<'a> {
     Init(Box<wire::Init<'a>>),
     /// The agent's permission mode, by its own name: it has changed within a turn.
     Mode(Cow<'a, str>),
-    /// A task in the background is done, which the agent will want to talk about.
-    TaskDone,
+    /// What happened to tasks.
+    Tasks(Vec<TaskNews>),
     /// The model is asked: it hears now of what has happened.
     Requesting {
         /// As in [`Mode`](Self::Mode), where the line says that too.
@@ -148,6 +150,11 @@ impl Converter {
         self.interrupted = true;
     }
 
+    /// The subagent of that id, and the call that began it.
+    pub fn agent(&self, agent_id: &str) -> Option<(&str, Option<Subagent<'_>>)> {
+        self.tools.agent(agent_id)
+    }
+
     /// Kinds of messages that came and are not known here, for metrics; at most a few of them since the last call.
     pub fn take_unknown(&mut self) -> Vec<String> {
         std::mem::take(&mut self.unknown)
@@ -179,17 +186,20 @@ impl Converter {
             }
             Message::User(user) => {
                 self.streams.user_spoke(user.parent_tool_use_id.as_deref(), cut_off, sink);
-                self.tool_results(&user, sink)
+                let (told, news) = self.tool_results(&user, sink);
+                outcome = (!news.is_empty()).then_some(Outcome::Tasks(news));
+                told
             }
             Message::System(system) => {
-                self.tools.system(&system);
-                outcome = notice::outcome(&system);
-                if system.subtype.text().is_some_and(|subtype| subtype == "task_notification") {
+                let subtype = system.subtype.text().unwrap_or_default();
+                let news = self.tools.news(&system);
+                let told = news.is_some() || notice::system(&system, sink);
+                outcome =
+                    news.map_or_else(|| notice::outcome(&system), |news| Some(Outcome::Tasks(vec![news])));
+                if subtype == "task_notification" {
                     self.streams.subagent_done(&system.tool_use_id.text().unwrap_or_default(), cut_off, sink);
                 }
-                let told = notice::system(&system, sink);
-                let subtype = system.subtype.text().unwrap_or_default();
-                if !told && !notice::is_passed_over(&subtype) {
+                if !told && !subtype.starts_with("task_") && !notice::is_passed_over(&subtype) {
                     self.unknown(format!("system/{subtype}"));
                 }
                 told
@@ -218,9 +228,14 @@ impl Converter {
         outcome.unwrap_or(Outcome::Converted)
     }
 
-    fn tool_results(&mut self, user: &wire::UserMessage<'_>, sink: &mut impl EventSink) -> bool {
+    fn tool_results(
+        &mut self,
+        user: &wire::UserMessage<'_>,
+        sink: &mut impl EventSink,
+    ) -> (bool, Vec<TaskNews>) {
+        let mut news = Vec::new();
         if user.is_replay {
-            return false;
+            return (false, news);
         }
         let mut all = !user.body.content.is_empty();
         for block in &user.body.content {
@@ -228,12 +243,13 @@ impl Converter {
                 // The result of a subagent's start ends the subagent, unless it goes on in the background: then its next
                 // line opens a message of its own.
                 self.streams.subagent_done(block.tool_use_id.get(), self.cut_off(), sink);
-                self.tools.result(block, user.parent_tool_use_id.as_deref(), sink);
+                let parent = user.parent_tool_use_id.as_deref();
+                news.extend(self.tools.result(block, user.tool_use_result, parent, sink));
             } else {
                 all = false;
             }
         }
-        all
+        (all, news)
     }
 
     fn turn_over(&mut self, result: &wire::ResultMessage<'_>, sink: &mut impl EventSink) {

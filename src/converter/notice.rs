@@ -9,7 +9,8 @@ use crate::protocol::{EventSink, ServerMessage, Warning, WarningCode};
 
 /// Subtypes of `system` that have no form in the protocol and are passed over: their news comes in other messages too, or nobody
 /// waits for it. Others that are not told here are counted as unknown.
-const PASSED_OVER: [&str; 15] = [
+const PASSED_OVER: [&str; 12] = [
+    "background_tasks_changed",
     "elicitation_complete",
     "files_persisted",
     "hook_progress",
@@ -20,10 +21,6 @@ const PASSED_OVER: [&str; 15] = [
     "notification",
     "session_state_changed",
     "status",
-    "task_notification",
-    "task_progress",
-    "task_started",
-    "task_updated",
     "thinking_tokens",
 ];
 
@@ -37,7 +34,6 @@ pub(super) fn outcome<'a>(message: &SystemMessage<'a>) -> Option<Outcome<'a>> {
     let subtype = message.subtype.text().unwrap_or_default();
     let status = message.status.text().unwrap_or_default();
     match (&*subtype, &*status) {
-        ("task_notification", "completed" | "failed") => Some(Outcome::TaskDone),
         ("status", "requesting") => Some(Outcome::Requesting { mode: message.permission_mode.text() }),
         ("status", _) => message.permission_mode.text().map(Outcome::Mode),
         _ => None,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::protocol::{
     AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageStart, Delta, Json,
-    ServerMessage, Text, ToolResult, ToolUse, TurnResult, Warning,
+    ServerMessage, Subagent, Text, ToolResult, ToolUse, TurnResult, Warning,
 };
 
 fn own(text: &str) -> Cow<'static, str> {
@@ -37,6 +37,7 @@ pub(super) fn into_owned(message: &ServerMessage<'_>) -> Option<ServerMessage<'s
             tool_name: own(&tool.tool_name),
             tool_input: tool.tool_input.clone().into_owned(),
             parent_tool_use_id: maybe(tool.parent_tool_use_id.as_ref()),
+            agent: tool.agent.clone().map(Subagent::into_owned),
             executor: tool.executor,
         }),
         M::ToolResult(result) => M::ToolResult(ToolResult {
@@ -45,6 +46,7 @@ pub(super) fn into_owned(message: &ServerMessage<'_>) -> Option<ServerMessage<'s
             is_error: result.is_error,
             blocks: result.blocks.clone().map(Json::into_owned),
             parent_tool_use_id: maybe(result.parent_tool_use_id.as_ref()),
+            task_id: maybe(result.task_id.as_ref()),
         }),
         M::Result(result) => M::Result(Box::new(turn(result))),
         M::Warning(warning) => M::Warning(Warning { code: warning.code, message: own(&warning.message) }),
@@ -84,5 +86,6 @@ fn turn(result: &TurnResult<'_>) -> TurnResult<'static> {
         usage: result.usage.clone().map(Json::into_owned),
         stop_reason: maybe(result.stop_reason.as_ref()),
         permission_denials: result.permission_denials.clone().map(Json::into_owned),
+        origin: result.origin.clone(),
     }
 }

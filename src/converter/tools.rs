@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use super::tasks::{Launches, TaskNews};
 use crate::agent::wire::{Block, ControlRequest, Span, SystemMessage, blocks};
-use crate::protocol::{EventSink, Executor, Json, ServerMessage, Text, ToolResult, ToolUse};
+use crate::protocol::{EventSink, Executor, Json, ServerMessage, Subagent, Text, ToolResult, ToolUse};
 
 /// The agent's names of tools that the front end runs begin with this.
 pub const CLIENT_TOOL_PREFIX: &str = "mcp__client__";
@@ -25,8 +26,7 @@ enum Call {
 #[derive(Debug, Default)]
 pub(super) struct Tools {
     calls: HashMap<Box<str>, Call>,
-    /// The tool call that started each subagent, by the subagent's id; at most [`MOST_REMEMBERED`].
-    subagents: HashMap<Box<str>, Box<str>>,
+    launches: Launches,
 }
 
 impl Tools {
@@ -55,17 +55,39 @@ impl Tools {
         self.calls.shrink_to(16);
     }
 
-    /// A subagent's own messages name the call that started it (`parent_tool_use_id`); its questions only name itself.
-    pub(super) fn system(&mut self, message: &SystemMessage<'_>) {
-        if message.subtype.text().is_none_or(|subtype| subtype != "task_started") {
-            return;
-        }
-        if let (Some(task), Some(call)) = (message.task_id.text(), message.tool_use_id.text()) {
-            if self.subagents.len() >= MOST_REMEMBERED {
-                self.subagents.clear();
-            }
-            self.subagents.insert(task.into(), call.into());
-        }
+    /// What a `system` message tells of a task.
+    pub(super) fn news(&mut self, message: &SystemMessage<'_>) -> Option<TaskNews> {
+        self.launches.news(message)
+    }
+
+    /// The subagent of that id, and the call that began it.
+    pub(super) fn agent(&self, agent_id: &str) -> Option<(&str, Option<Subagent<'_>>)> {
+        let call = self.launches.call_of(agent_id)?;
+        Some((call, self.launches.agent_of(call)))
+    }
+
+    /// Emits a `tool_use`.
+    pub(super) fn tell_use(
+        &mut self,
+        tool_use_id: &str,
+        tool_name: &str,
+        input: Span<'_>,
+        parent: Option<&str>,
+        sink: &mut impl EventSink,
+    ) {
+        self.launches.called(tool_use_id, tool_name, input, parent);
+        sink.event(&ServerMessage::ToolUse(ToolUse {
+            tool_use_id: tool_use_id.into(),
+            tool_name: tool_name.into(),
+            tool_input: tool_input(input),
+            parent_tool_use_id: parent.map(Cow::Borrowed),
+            agent: parent.and_then(|parent| self.launches.agent_of(parent)),
+            executor: if tool_name.starts_with(CLIENT_TOOL_PREFIX) {
+                Executor::Client
+            } else {
+                Executor::Agent
+            },
+        }));
     }
 
     /// A prompt never comes before its `tool_use`, even if the agent asks first.
@@ -74,15 +96,23 @@ impl Tools {
         let Some(tool_use_id) = request.tool_use_id.text() else { return };
         if self.first_use(&tool_use_id) {
             let subagent = request.agent_id.text();
-            let parent = subagent.and_then(|subagent| self.subagents.get(&*subagent)).map(|call| &**call);
+            let parent = subagent.and_then(|subagent| self.launches.call_of(&subagent)).map(str::to_owned);
             let tool_name = request.tool_name.text().unwrap_or_default();
-            tool_use(&tool_use_id, &tool_name, Span(request.input.get()), parent, sink);
+            self.tell_use(&tool_use_id, &tool_name, Span(request.input.get()), parent.as_deref(), sink);
         }
     }
 
-    /// Emits a `tool_result`.
-    pub(super) fn result(&mut self, block: &Block<'_>, parent: Option<&str>, sink: &mut impl EventSink) {
+    /// Emits a `tool_result`; gives what it tells of a task. `own`: what the tool gave, in a form of its own.
+    pub(super) fn result(
+        &mut self,
+        block: &Block<'_>,
+        own: Span<'_>,
+        parent: Option<&str>,
+        sink: &mut impl EventSink,
+    ) -> Option<TaskNews> {
         let tool_use_id = block.tool_use_id.get();
+        let is_error = block.is_error.flag().unwrap_or(false);
+        let (news, goes_on) = self.launches.returned(tool_use_id, is_error, own);
         match self.calls.get_mut(tool_use_id) {
             Some(call) => *call = Call::Done,
             None => self.remember(tool_use_id, Call::Done),
@@ -91,28 +121,13 @@ impl Tools {
         sink.event(&ServerMessage::ToolResult(ToolResult {
             tool_use_id: tool_use_id.into(),
             content,
-            is_error: block.is_error.flag().unwrap_or(false),
+            is_error,
             blocks,
             parent_tool_use_id: parent.map(Cow::Borrowed),
+            task_id: goes_on.map(Cow::Owned),
         }));
+        news
     }
-}
-
-/// Emits a `tool_use`.
-pub(super) fn tool_use(
-    tool_use_id: &str,
-    tool_name: &str,
-    input: Span<'_>,
-    parent: Option<&str>,
-    sink: &mut impl EventSink,
-) {
-    sink.event(&ServerMessage::ToolUse(ToolUse {
-        tool_use_id: tool_use_id.into(),
-        tool_name: tool_name.into(),
-        tool_input: tool_input(input),
-        parent_tool_use_id: parent.map(Cow::Borrowed),
-        executor: if tool_name.starts_with(CLIENT_TOOL_PREFIX) { Executor::Client } else { Executor::Agent },
-    }));
 }
 
 /// A call's input; always an object.

@@ -40,6 +40,8 @@ pub fn turn_result<'a>(line: &ResultMessage<'a>) -> TurnResult<'a> {
         usage: line.usage.object().map(Json::borrowed),
         stop_reason: line.stop_reason.text(),
         permission_denials: line.permission_denials.array().map(Json::borrowed),
+        // Only the session knows.
+        origin: None,
     }
 }
 

@@ -88,6 +88,8 @@ pub enum WarningCode {
     Gap,
     /// Events are delivered but cannot be stored.
     StoreUnavailable,
+    /// Tasks ended because their agent's process had to.
+    TasksStopped,
     /// Anything else that the agent says to people.
     AgentNotice,
 }

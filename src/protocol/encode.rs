@@ -12,7 +12,9 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 mod text;
 
-use super::{AssistantMessageDelta, Delta, Executor, Json, MessageId, ServerMessage, ToolResult, ToolUse};
+use super::{
+    AssistantMessageDelta, Delta, Executor, Json, MessageId, ServerMessage, Subagent, ToolResult, ToolUse,
+};
 use text::{Output, repair_surrogates, text_size, write_number, write_string, write_text};
 
 /// First chunk of an encoder, bytes; each further one is twice as large, up to [`LAST_CHUNK`].
@@ -196,6 +198,9 @@ impl Encoder {
             Executor::Agent => br#","executor":"agent""#.as_slice(),
             Executor::Client => br#","executor":"client""#,
         });
+        if let Some(agent) = &tool.agent {
+            self.agent(agent);
+        }
         self.end(parent);
         body
     }
@@ -213,8 +218,20 @@ impl Encoder {
             self.buffer.put_slice(br#","blocks":"#);
             self.buffer.put_slice(blocks.as_bytes());
         }
+        if let Some(task) = &result.task_id {
+            self.field(br#","task_id":"#, task);
+        }
         self.end(parent);
         body
+    }
+
+    fn agent(&mut self, agent: &Subagent<'_>) {
+        self.field(br#","agent":{"type":"#, &agent.kind);
+        self.field(br#","description":"#, &agent.description);
+        if let Some(task) = &agent.task_id {
+            self.field(br#","task_id":"#, task);
+        }
+        self.buffer.put_u8(b'}');
     }
 
     fn whole(&mut self, header: &Header<'_>, message: &ServerMessage<'_>) -> usize {

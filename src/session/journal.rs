@@ -1,6 +1,6 @@
 //! The session's pen: numbers events, encodes each once, and holds them until the task appends them to the log.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::plans::Plans;
 use super::record::OpenMessage;
@@ -20,14 +20,27 @@ pub struct Journal {
     /// The client message that the running turn stems from.
     turn: Option<String>,
     entries: Vec<Entry>,
-    /// Calls whose `tool_use` was seen and whose `tool_result` was not, and who runs them.
-    running_tools: HashMap<String, Executor>,
+    /// Calls whose `tool_use` was seen and whose `tool_result` was not.
+    running_tools: HashMap<String, Running>,
+    /// The calls that began subagents which are no part of the turn: what these say stems from no message.
+    beside: HashSet<String>,
     plans: Plans,
     /// Messages of the model that have begun and not ended, at most one of each subagent.
     open: Vec<OpenMessage>,
     tally: Tally,
     stems: Stems,
 }
+
+/// A call that has no result yet.
+#[derive(Debug)]
+struct Running {
+    executor: Executor,
+    /// The call that began the subagent which made it.
+    parent: Option<String>,
+}
+
+/// Subagents that are remembered to be no part of the turn; more than an agent runs.
+const MOST_BESIDE: usize = 1024;
 
 /// Which client messages the events stem from, while somebody wants to know.
 #[derive(Debug, Default)]
@@ -85,6 +98,7 @@ impl Journal {
             entries: Vec::new(),
             running_tools: HashMap::new(),
             plans: Plans::default(),
+            beside: HashSet::new(),
             open: Vec::new(),
             tally: Tally::default(),
             stems: Stems::default(),
@@ -113,6 +127,11 @@ impl Journal {
         id
     }
 
+    /// Emits one event of the running turn.
+    pub fn event_of_turn(&mut self, message: &ServerMessage<'_>) {
+        self.event(message);
+    }
+
     /// Events that wait for the log.
     pub fn entries(&mut self) -> &mut Vec<Entry> {
         &mut self.entries
@@ -133,14 +152,47 @@ impl Journal {
         &self.open
     }
 
-    /// Whether a tool is running.
+    /// Whether a tool of the turn is running.
     pub fn tool_is_running(&self) -> bool {
-        !self.running_tools.is_empty()
+        self.running_tools.values().any(|tool| !self.is_beside(tool.parent.as_deref()))
+    }
+
+    /// Whether that tool of the turn is running.
+    pub fn runs(&self, tool_use_id: &str) -> bool {
+        self.running_tools.get(tool_use_id).is_some_and(|tool| !self.is_beside(tool.parent.as_deref()))
     }
 
     /// Whether clients were told of this call as theirs, and no result of it was seen.
     pub fn client_runs(&self, tool_use_id: &str) -> bool {
-        self.running_tools.get(tool_use_id) == Some(&Executor::Client)
+        self.running_tools.get(tool_use_id).is_some_and(|tool| tool.executor == Executor::Client)
+    }
+
+    /// From now on the subagent that this call began is no part of the turn.
+    pub fn goes_beside(&mut self, tool_use_id: &str) {
+        if self.beside.len() >= MOST_BESIDE {
+            self.beside.clear();
+        }
+        self.beside.insert(tool_use_id.to_owned());
+    }
+
+    /// Whether the subagent that this call began is no part of the turn. (The main thread is, always.)
+    pub fn is_beside(&self, parent: Option<&str>) -> bool {
+        parent.is_some_and(|parent| self.beside.contains(parent))
+    }
+
+    /// Whether the call was made by a subagent that is no part of the turn.
+    pub fn is_made_beside(&self, tool_use_id: &str) -> bool {
+        self.running_tools.get(tool_use_id).is_some_and(|tool| self.is_beside(tool.parent.as_deref()))
+    }
+
+    /// Whether the call was made by the subagent that `parent` began.
+    pub fn is_made_by(&self, tool_use_id: &str, parent: &str) -> bool {
+        self.running_tools.get(tool_use_id).is_some_and(|tool| tool.parent.as_deref() == Some(parent))
+    }
+
+    /// The subagent that `parent` began is gone: none of its tools reports any more.
+    pub fn forget_tools_of(&mut self, parent: &str) {
+        self.running_tools.retain(|_, tool| tool.parent.as_deref() != Some(parent));
     }
 
     /// The plans of calls that were told and have no result.
@@ -158,10 +210,18 @@ impl Journal {
         self.tally.has_notes()
     }
 
-    /// Forgets running tools: the turn is over, none of them reports any more.
+    /// Forgets the running tools of the turn: it is over, none of them reports any more.
     pub fn forget_tools(&mut self) {
+        let beside = &self.beside;
+        self.running_tools
+            .retain(|_, tool| tool.parent.as_deref().is_some_and(|parent| beside.contains(parent)));
+    }
+
+    /// Forgets all of them, and what is no part of the turn: the agent is gone.
+    pub fn forget_agent(&mut self) {
         self.running_tools.clear();
         self.plans = Plans::default();
+        self.beside.clear();
     }
 
     /// Gives back memory that is kept for events to come.
@@ -182,7 +242,9 @@ impl Journal {
         match message {
             ServerMessage::ToolUse(call) => {
                 self.plans.called(call);
-                self.running_tools.insert(call.tool_use_id.to_string(), call.executor);
+                let parent = call.parent_tool_use_id.as_deref().map(str::to_owned);
+                let running = Running { executor: call.executor, parent };
+                self.running_tools.insert(call.tool_use_id.to_string(), running);
             }
             ServerMessage::ToolResult(result) => {
                 self.plans.done(&result.tool_use_id);
@@ -208,7 +270,21 @@ impl EventSink for Journal {
 
     fn emit(&mut self, id: MessageId, message: &ServerMessage<'_>) {
         let turn = self.turn.take();
-        self.append(id, turn.as_deref(), message);
+        let stem = turn.as_deref().filter(|_| !self.is_beside(parent_of(message)));
+        self.append(id, stem, message);
         self.turn = turn;
+    }
+}
+
+/// The call that began the subagent which says this.
+fn parent_of<'m>(message: &'m ServerMessage<'_>) -> Option<&'m str> {
+    match message {
+        ServerMessage::AssistantMessageStart(start) => start.parent_tool_use_id.as_deref(),
+        ServerMessage::AssistantMessageDelta(delta) => delta.parent_tool_use_id.as_deref(),
+        ServerMessage::AssistantMessageComplete(complete) => complete.parent_tool_use_id.as_deref(),
+        ServerMessage::ToolUse(call) => call.parent_tool_use_id.as_deref(),
+        ServerMessage::ToolResult(result) => result.parent_tool_use_id.as_deref(),
+        ServerMessage::PermissionRequest(request) => request.parent_tool_use_id.as_deref(),
+        _ => None,
     }
 }

@@ -65,6 +65,7 @@ mod tests {
             tool_name: tool.into(),
             tool_input: Json::of(input).unwrap(),
             parent_tool_use_id: None,
+            agent: None,
             executor: Executor::Agent,
         }
     }

@@ -99,6 +99,7 @@ impl Record {
             total_cost_usd: self.cost_usd,
             metadata: self.config.metadata.clone(),
             pending_permissions: 0,
+            tasks: 0,
         }
     }
 }

@@ -125,6 +125,7 @@ export type ServerMessage =
   | ServerSessionInfo
   | ServerSessionList
   | ServerStatusUpdate
+  | ServerTaskUpdate
   | ServerToolResult
   | ServerToolUse
   | ServerUserMessage
@@ -224,6 +225,10 @@ export type ResolvedBy = 'client' | 'interrupt' | 'session_ended' | 'timeout' | 
 export type TurnErrorCode =
   'max_turns' | 'max_budget' | 'api_error' | 'agent_exited' | 'agent_unavailable' | 'execution';
 /**
+ * Why the agent began a turn by itself.
+ */
+export type OriginKind = 'task' | 'schedule' | 'monitor' | 'other';
+/**
  * How a turn ended.
  */
 export type ResultSubtype = 'success' | 'error' | 'interrupted' | 'cancelled';
@@ -248,6 +253,14 @@ export type SessionStatus = 'idle' | 'thinking' | 'executing_tool' | 'waiting_pe
  */
 export type Liveness = 'active' | 'dormant' | 'ended';
 /**
+ * What kind of work it is.
+ */
+export type TaskKind = 'shell' | 'agent' | 'schedule' | 'monitor' | 'other';
+/**
+ * Where it stands.
+ */
+export type TaskStatus = 'running' | 'completed' | 'failed' | 'stopped';
+/**
  * Who runs a tool.
  */
 export type Executor = 'agent' | 'client';
@@ -266,6 +279,7 @@ export type WarningCode =
   | 'agent_line_skipped'
   | 'gap'
   | 'store_unavailable'
+  | 'tasks_stopped'
   | 'agent_notice';
 
 /**
@@ -1292,6 +1306,10 @@ export interface ServerNewSession {
  */
 export interface ServerPermissionRequest {
   /**
+   * The subagent that asks, where it is one.
+   */
+  agent?: Subagent;
+  /**
    * What a person needs to decide.
    */
   context: PermissionContext;
@@ -1299,6 +1317,10 @@ export interface ServerPermissionRequest {
    * Opaque, unique within the session.
    */
   id: string;
+  /**
+   * Set on prompts of a subagent: the tool use that started it.
+   */
+  parent_tool_use_id?: string;
   /**
    * The client message that this answers or stems from.
    */
@@ -1330,6 +1352,23 @@ export interface ServerPermissionRequest {
    */
   tool_use_id: string;
   type: 'permission_request';
+}
+/**
+ * `agent` of a tool call or a prompt: the subagent that it comes from.
+ */
+export interface Subagent {
+  /**
+   * What it was started for, in words.
+   */
+  description: string;
+  /**
+   * Its task, once that is known.
+   */
+  task_id?: string;
+  /**
+   * Its type (`general-purpose`, …).
+   */
+  type: string;
 }
 /**
  * What a person needs to decide.
@@ -1427,6 +1466,10 @@ export interface ServerResult {
    */
   num_turns: number;
   /**
+   * Of a turn that the agent began itself: why.
+   */
+  origin?: Origin;
+  /**
    * Tool calls that were denied, as the agent lists them.
    */
   permission_denials?: {
@@ -1471,6 +1514,23 @@ export interface ServerResult {
   usage?: {
     [k: string]: unknown;
   };
+}
+/**
+ * `origin` of a `result` or `status_update`: what a turn comes from that no client's message began.
+ */
+export interface Origin {
+  /**
+   * What it was.
+   */
+  kind: OriginKind;
+  /**
+   * The task, where it is known which.
+   */
+  task_id?: string;
+  /**
+   * The call that began that task.
+   */
+  tool_use_id?: string;
 }
 /**
  * `session_ended` event.
@@ -1589,6 +1649,10 @@ export interface ServerSessionInfo {
    */
   status: Liveness;
   /**
+   * Tasks that are running, oldest first.
+   */
+  tasks: TaskUpdate[];
+  /**
    * Unix milliseconds.
    */
   timestamp?: number;
@@ -1647,6 +1711,72 @@ export interface ServerInfo {
    * Version of the gateway.
    */
   version: string;
+}
+/**
+ * `task_update` event, and an entry of `session_info.tasks`.
+ */
+export interface TaskUpdate {
+  /**
+   * Of a subagent: its type.
+   */
+  agent_type?: string;
+  /**
+   * Whether the turn goes on without it.
+   */
+  background: boolean;
+  /**
+   * What it does, in words; cut at 1,000 characters.
+   */
+  description: string;
+  /**
+   * What kind of work it is.
+   */
+  kind: TaskKind;
+  /**
+   * How far it has come, where that is known. At most once a second.
+   */
+  progress?: TaskProgress;
+  /**
+   * Where it stands.
+   */
+  status: TaskStatus;
+  /**
+   * At the end: what came of it; cut at 8,000 characters.
+   */
+  summary?: string;
+  /**
+   * The task.
+   */
+  task_id: string;
+  /**
+   * The call that began it.
+   */
+  tool_use_id?: string;
+}
+/**
+ * How far it has come.
+ */
+export interface TaskProgress {
+  /**
+   * Time that it has run, milliseconds.
+   */
+  duration_ms: number;
+  /**
+   * The tool that it called last.
+   */
+  last_tool?: string;
+  /**
+   * What it is doing, in words.
+   */
+  summary?: string;
+  /**
+   * Tools that it has called.
+   */
+  tool_uses: number;
+  /**
+   * Tokens that it has used.
+   */
+  total_tokens: number;
 }
 /**
  * `session_list` reply.
@@ -1717,6 +1847,10 @@ export interface SessionSummary {
    */
   status: Liveness;
   /**
+   * Number of running tasks.
+   */
+  tasks: number;
+  /**
    * Cost so far, US dollars.
    */
   total_cost_usd: number;
@@ -1733,6 +1867,10 @@ export interface ServerStatusUpdate {
    * More about it, for people.
    */
   message?: string;
+  /**
+   * In a turn that the agent began itself: why.
+   */
+  origin?: Origin;
   /**
    * The client message that this answers or stems from.
    */
@@ -1754,6 +1892,68 @@ export interface ServerStatusUpdate {
    */
   timestamp: number;
   type: 'status_update';
+}
+/**
+ * `task_update` event, and an entry of `session_info.tasks`.
+ */
+export interface ServerTaskUpdate {
+  /**
+   * Of a subagent: its type.
+   */
+  agent_type?: string;
+  /**
+   * Whether the turn goes on without it.
+   */
+  background: boolean;
+  /**
+   * What it does, in words; cut at 1,000 characters.
+   */
+  description: string;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * What kind of work it is.
+   */
+  kind: TaskKind;
+  /**
+   * How far it has come, where that is known. At most once a second.
+   */
+  progress?: TaskProgress;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Where it stands.
+   */
+  status: TaskStatus;
+  /**
+   * At the end: what came of it; cut at 8,000 characters.
+   */
+  summary?: string;
+  /**
+   * The task.
+   */
+  task_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  /**
+   * The call that began it.
+   */
+  tool_use_id?: string;
+  type: 'task_update';
 }
 /**
  * `tool_result` event.
@@ -1792,6 +1992,10 @@ export interface ServerToolResult {
    */
   session_id: string;
   /**
+   * The task that goes on in the background where the call left off.
+   */
+  task_id?: string;
+  /**
    * Unix milliseconds.
    */
   timestamp: number;
@@ -1805,6 +2009,10 @@ export interface ServerToolResult {
  * `tool_use` event.
  */
 export interface ServerToolUse {
+  /**
+   * The subagent that calls, where it is one.
+   */
+  agent?: Subagent;
   /**
    * Who runs it.
    */

@@ -72,6 +72,8 @@ pub struct UserMessage<'a> {
     pub is_replay: bool,
     /// Made by the agent itself.
     pub is_synthetic: bool,
+    /// What the tool gave, in a form of its own.
+    pub tool_use_result: Span<'a>,
 }
 
 scanned! {

@@ -25,7 +25,9 @@ pub use conversation::{AssistantMessage, Block, BlockDelta, Body, Event, StreamE
 pub use lenient::{List, Raw, Str};
 pub use outcome::ResultMessage;
 pub use scan::Span;
-pub use system::{Init, RateLimit, RateLimitInfo, SystemMessage, ToolProgress};
+pub use system::{
+    Init, RateLimit, RateLimitInfo, SystemMessage, TaskInput, TaskResult, TaskUsage, ToolProgress,
+};
 
 use scan::scanned;
 
@@ -90,6 +92,7 @@ scanned! {
         is_replay: Span<'a> = "isReplay",
         is_synthetic: Span<'a> = "isSynthetic",
         aborted: Span<'a> = "aborted",
+        tool_use_result: Span<'a> = "tool_use_result",
     }
 }
 
@@ -143,6 +146,7 @@ impl<'a> Line<'a> {
                 parent_tool_use_id: self.parent_tool_use_id.0,
                 is_replay: self.is_replay.flag().unwrap_or(false),
                 is_synthetic: self.is_synthetic.flag().unwrap_or(false),
+                tool_use_result: self.tool_use_result,
             }),
             _ => rare(kind, self.subtype.get(), text)
                 .unwrap_or_else(|| Message::Unknown { kind: kind.to_owned() }),

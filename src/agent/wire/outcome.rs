@@ -1,5 +1,7 @@
 //! `result`: how a turn ended.
 
+use std::borrow::Cow;
+
 use super::lenient::{List, Raw, lenient};
 
 lenient! {
@@ -50,6 +52,7 @@ lenient! {
     /// `origin`.
     Origin {
         kind: Raw<'a> = "kind",
+        run_id: Raw<'a> = "runId",
     }
 }
 
@@ -59,6 +62,11 @@ impl ResultMessage<'_> {
         self.origin
             .to::<Origin<'_>>()
             .is_some_and(|origin| origin.kind.text().is_some_and(|kind| kind == "task-notification"))
+    }
+
+    /// The run of a task that the turn is about, where the agent says it (newer versions only; not of a monitor's news).
+    pub fn task_run(&self) -> Option<Cow<'_, str>> {
+        self.origin.to::<Origin<'_>>()?.run_id.text()
     }
 
     /// Whether the turn was cut off from outside (interrupt, or a deny that interrupts).

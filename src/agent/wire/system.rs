@@ -51,6 +51,26 @@ lenient! {
         tool_use_id: Raw<'a> = "tool_use_id",
         /// Tasks: the task's id; a subagent calls itself `agent_id` by it.
         task_id: Raw<'a> = "task_id",
+        /// Tasks: the id of this run of it; a turn over its end names that.
+        run_id: Raw<'a> = "run_id",
+        /// `task_started`: `local_bash`, `local_agent`, …
+        task_type: Raw<'a> = "task_type",
+        /// `task_started` of a subagent: its type.
+        subagent_type: Raw<'a> = "subagent_type",
+        /// Tasks: what they do, in words.
+        description: Raw<'a> = "description",
+        /// `task_started`: whether the turn goes on without it (newer versions only).
+        is_backgrounded: Raw<'a> = "is_backgrounded",
+        /// `task_updated`: what changed.
+        patch: TaskPatch<'a> = "patch",
+        /// Tasks: what came of them, or what they are at.
+        summary: Raw<'a> = "summary",
+        /// `task_notification`: where what came of it stands.
+        output_file: Raw<'a> = "output_file",
+        /// Tasks: what they have used.
+        usage: TaskUsage<'a> = "usage",
+        /// `task_progress`: the tool that was called last.
+        last_tool_name: Raw<'a> = "last_tool_name",
         /// `permission_denied`: why.
         decision_reason: Raw<'a> = "decision_reason",
         /// `permission_denied`: why, where it is called that.
@@ -59,6 +79,72 @@ lenient! {
         status: Raw<'a> = "status",
         /// `status`: the agent's permission mode, where it has changed.
         permission_mode: Raw<'a> = "permissionMode",
+    }
+}
+
+lenient! {
+    /// `patch` of a `task_updated`.
+    pub TaskPatch {
+        /// `completed`, `failed`, `killed`, …
+        status: Raw<'a> = "status",
+        /// Whether the turn goes on without it.
+        is_backgrounded: Raw<'a> = "is_backgrounded",
+    }
+}
+
+lenient! {
+    /// `usage` of a task.
+    pub TaskUsage {
+        /// Tokens.
+        total_tokens: Raw<'a> = "total_tokens",
+        /// Calls of tools.
+        tool_uses: Raw<'a> = "tool_uses",
+        /// Milliseconds.
+        duration_ms: Raw<'a> = "duration_ms",
+    }
+}
+
+lenient! {
+    /// The input of a call that may begin a task: the fields of all such tools.
+    pub TaskInput {
+        /// What for, in words.
+        description: Raw<'a> = "description",
+        /// `Agent`: the type of subagent.
+        subagent_type: Raw<'a> = "subagent_type",
+        /// `Agent`, `Bash`: whether the turn goes on without it.
+        run_in_background: Raw<'a> = "run_in_background",
+        /// `CronCreate`, `ScheduleWakeup`: what the agent will tell itself.
+        prompt: Raw<'a> = "prompt",
+        /// `ScheduleWakeup`: why.
+        reason: Raw<'a> = "reason",
+        /// `CronDelete`: the schedule.
+        id: Raw<'a> = "id",
+    }
+}
+
+lenient! {
+    /// `tool_use_result` of a `user` line: the fields that tell of a task.
+    pub TaskResult {
+        /// `Bash`: the task that goes on.
+        background_task_id: Raw<'a> = "backgroundTaskId",
+        /// `Agent`: the task that was begun, or has ended.
+        agent_id: Raw<'a> = "agentId",
+        /// `Agent`: `async_launched` where it goes on.
+        status: Raw<'a> = "status",
+        /// `Monitor`: the task that was begun.
+        task_id: Raw<'a> = "taskId",
+        /// `CronCreate`: the schedule.
+        id: Raw<'a> = "id",
+        /// `CronCreate`: its times, in words.
+        human_schedule: Raw<'a> = "humanSchedule",
+        /// `CronCreate`: whether it fires more than once.
+        recurring: Raw<'a> = "recurring",
+        /// `CronCreate`: when it fires next, Unix milliseconds (newer versions only).
+        next_fire_at: Raw<'a> = "nextFireAt",
+        /// `ScheduleWakeup`: when it fires, Unix milliseconds; 0: never.
+        scheduled_for: Raw<'a> = "scheduledFor",
+        /// `CronList`: the schedules that there are.
+        jobs: Raw<'a> = "jobs",
     }
 }
 

@@ -344,7 +344,7 @@ impl Stream {
             tool_input: tools::tool_input(block.input),
         };
         emit(id, self.parent.as_deref(), delta, sink);
-        tools::tool_use(tool_use_id, tool_name, block.input, self.parent.as_deref(), sink);
+        tools.tell_use(tool_use_id, tool_name, block.input, self.parent.as_deref(), sink);
     }
 
     /// `input_json_delta`.

@@ -45,6 +45,7 @@ fn at_rest(context: &Context<'_>, summary: &SessionSummary, kept: Option<AtRest>
         replay: Replay::None,
         pending_permissions: Vec::new(),
         queued: Vec::new(),
+        tasks: Vec::new(),
         agent: AgentInfo { state: AgentInfo::default().state, ..record.agent },
         server: context.dispatch.registry.shared().server.clone(),
     };

@@ -54,6 +54,11 @@ fn with_message(kind: usize, texts: &[(String, bool)], check: impl FnOnce(Server
             tool_name: word(1),
             tool_input: json(),
             parent_tool_use_id: parent(),
+            agent: texts[0].1.then(|| Subagent {
+                task_id: texts[1].1.then(|| word(1)),
+                kind: word(2),
+                description: word(3),
+            }),
             executor: Executor::Agent,
         }),
         7 => ServerMessage::ToolResult(ToolResult {
@@ -62,6 +67,7 @@ fn with_message(kind: usize, texts: &[(String, bool)], check: impl FnOnce(Server
             is_error: true,
             blocks: Some(json()),
             parent_tool_use_id: parent(),
+            task_id: texts[0].1.then(|| word(2)),
         }),
         8 => ServerMessage::Result(Box::new(TurnResult {
             subtype: ResultSubtype::Error,
@@ -76,6 +82,7 @@ fn with_message(kind: usize, texts: &[(String, bool)], check: impl FnOnce(Server
             usage: Some(json()),
             stop_reason: None,
             permission_denials: None,
+            origin: None,
         })),
         9 => ServerMessage::Warning(Warning { code: WarningCode::ApiRetry, message: word(0) }),
         10 => ServerMessage::AgentEvent(AgentEvent { event: json() }),

@@ -74,6 +74,7 @@ fn server_message(kind: &str, text: &str) -> Result<Option<ServerMessage<'static
         "interrupted" => read(text, ServerMessage::Interrupted),
         "cancelled" => read(text, ServerMessage::Cancelled),
         "config_updated" => read(text, ServerMessage::ConfigUpdated),
+        "task_update" => read(text, ServerMessage::TaskUpdate),
         "result" => read(text, ServerMessage::Result),
         "warning" => read(text, ServerMessage::Warning),
         "error" => read(text, ServerMessage::Error),

@@ -9,8 +9,8 @@ use crate::protocol::{
     AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageStart, Cancel, Cancelled,
     ClientToolResult, ConfigMessage, ConfigUpdate, Empty, ErrorMessage, Interrupt, Interrupted, NewSession,
     NewSessionReply, PermissionRequest, PermissionResolved, PermissionResponse, PermissionUpdate, Position,
-    SessionEnd, SessionEnded, SessionInfo, SessionList, StartOptions, StatusUpdate, ToolResult, ToolUse,
-    TurnResult, UserMessage, UserMessageEvent, Warning,
+    SessionEnd, SessionEnded, SessionInfo, SessionList, StartOptions, StatusUpdate, TaskUpdate, ToolResult,
+    ToolUse, TurnResult, UserMessage, UserMessageEvent, Warning,
 };
 
 /// Schemas by name: the messages, and the types that they refer to.
@@ -85,6 +85,7 @@ pub(super) fn server() -> Schemas {
     maker.server::<Interrupted>("interrupted", Either);
     maker.server::<Cancelled<'_>>("cancelled", Event);
     maker.server::<ConfigMessage>("config_updated", Event);
+    maker.server::<TaskUpdate>("task_update", Event);
     maker.server::<TurnResult<'_>>("result", Event);
     maker.server::<Warning<'_>>("warning", Either);
     maker.server::<ErrorMessage<'_>>("error", Either);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Decision, Json, shape};
+use super::{Decision, Json, Subagent, shape};
 
 /// How dangerous a tool call is held to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +48,12 @@ pub struct PermissionRequest<'a> {
     pub tool_input: Json<'a>,
     /// The call.
     pub tool_use_id: Cow<'a, str>,
+    /// Set on prompts of a subagent: the tool use that started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_tool_use_id: Option<Cow<'a, str>>,
+    /// The subagent that asks, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Subagent<'a>>,
     /// What a person needs to decide.
     pub context: PermissionContext<'a>,
 }

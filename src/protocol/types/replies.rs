@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Json, PermissionMode, SessionStatus};
+use super::{Json, PermissionMode, SessionStatus, TaskUpdate};
 
 /// Whether a session lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -122,6 +122,9 @@ pub struct SessionInfo<'a> {
     pub pending_permissions: Vec<Json<'a>>,
     /// Ids of queued user messages, in order.
     pub queued: Vec<Cow<'a, str>>,
+    /// Tasks that are running, oldest first.
+    #[serde(default)]
+    pub tasks: Vec<TaskUpdate>,
     /// The agent.
     pub agent: AgentInfo,
     /// The server.
@@ -158,6 +161,9 @@ pub struct SessionSummary {
     pub metadata: BTreeMap<String, String>,
     /// Number of open prompts.
     pub pending_permissions: u64,
+    /// Number of running tasks.
+    #[serde(default)]
+    pub tasks: u64,
 }
 
 /// `new_session` reply.

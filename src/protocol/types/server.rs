@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::{
     AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageStart, Cancelled,
     ConfigMessage, ErrorMessage, Interrupted, NewSessionReply, PermissionRequest, PermissionResolved,
-    SessionEnded, SessionInfo, SessionList, StatusUpdate, ToolResult, ToolUse, TurnResult, UserMessageEvent,
-    Warning,
+    SessionEnded, SessionInfo, SessionList, StatusUpdate, TaskUpdate, ToolResult, ToolUse, TurnResult,
+    UserMessageEvent, Warning,
 };
 
 /// The common fields around a server message.
@@ -62,6 +62,8 @@ pub enum ServerMessage<'a> {
     Cancelled(Cancelled<'a>),
     /// Event: the configuration as it now is.
     ConfigUpdated(ConfigMessage),
+    /// Event: work beside turns began, got on, or ended.
+    TaskUpdate(TaskUpdate),
     /// Event: a turn ended.
     Result(Box<TurnResult<'a>>),
     /// Event or reply: something to know.
@@ -99,6 +101,7 @@ impl ServerMessage<'_> {
         "interrupted",
         "cancelled",
         "config_updated",
+        "task_update",
         "result",
         "warning",
         "error",
@@ -126,6 +129,7 @@ impl ServerMessage<'_> {
             Self::Interrupted(_) => "interrupted",
             Self::Cancelled(_) => "cancelled",
             Self::ConfigUpdated(_) => "config_updated",
+            Self::TaskUpdate(_) => "task_update",
             Self::Result(_) => "result",
             Self::Warning(_) => "warning",
             Self::Error(_) => "error",

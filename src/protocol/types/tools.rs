@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Json, Text, shape};
+use super::{Json, Subagent, Text, shape};
 
 /// Who runs a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +30,9 @@ pub struct ToolUse<'a> {
     /// Set on calls of a subagent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_tool_use_id: Option<Cow<'a, str>>,
+    /// The subagent that calls, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Subagent<'a>>,
     /// Who runs it.
     pub executor: Executor,
 }
@@ -50,4 +53,7 @@ pub struct ToolResult<'a> {
     /// Set on results of a subagent's calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_tool_use_id: Option<Cow<'a, str>>,
+    /// The task that goes on in the background where the call left off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_id: Option<Cow<'a, str>>,
 }

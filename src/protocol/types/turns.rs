@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Json, Text, shape};
+use super::{Json, Origin, Text, shape};
 
 /// `user_message` event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +41,9 @@ pub struct StatusUpdate<'a> {
     /// More about it, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<Cow<'a, str>>,
+    /// In a turn that the agent began itself: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// What an interrupt came to.
@@ -137,4 +140,7 @@ pub struct TurnResult<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Vec<shape::AnyObject>>")]
     pub permission_denials: Option<Json<'a>>,
+    /// Of a turn that the agent began itself: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }

@@ -34,8 +34,21 @@ pub(super) struct AgentLife {
     pub(super) lines_sent: u64,
     /// A task in the background is done, and the model has not been asked anything since.
     pub(super) has_news: bool,
+    /// What it repeats of tasks of the process before it.
+    pub(super) echoes: Echoes,
     /// The agent's own id of the last `result` line.
     last_result: String,
+}
+
+/// Turns that say nothing but that tasks of the process before were stopped.
+#[derive(Debug, Default)]
+pub(super) struct Echoes {
+    /// The process has not asked the model anything yet.
+    pub(super) is_fresh: bool,
+    /// So many such turns may come.
+    pub(super) expected: u32,
+    /// The turn that has begun may be one.
+    pub(super) is_in_one: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +86,7 @@ impl AgentLife {
             idle_since: None,
             lines_sent: 0,
             has_news: false,
+            echoes: Echoes::default(),
             last_result: String::new(),
         }
     }
@@ -125,15 +139,19 @@ impl SessionState {
         if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return true;
         }
-        match self.converter.line(line, &mut self.journal) {
+        let outcome = self.converter.line(line, &mut self.journal);
+        if !matches!(outcome, Ok(Outcome::Streamed | Outcome::Tasks(_))) {
+            self.flush_tasks();
+        }
+        match outcome {
             Ok(Outcome::Streamed) => {
                 self.goes_on_though_stopped(false);
                 return !self.effects.is_empty() || self.journal.has_notes();
             }
             Ok(Outcome::Converted) => self.goes_on_though_stopped(false),
-            Ok(Outcome::TaskDone) => self.agent.has_news = true,
+            Ok(Outcome::Tasks(news)) => self.task_news(news),
             Ok(Outcome::Requesting { mode }) => {
-                self.agent.has_news = false;
+                self.model_is_asked();
                 self.goes_on_though_stopped(false);
                 if let Some(mode) = mode {
                     self.sync_config(&mode);
@@ -157,7 +175,13 @@ impl SessionState {
 
     /// `system`/`init` comes at the start of every turn.
     fn turn_init(&mut self, init: &wire::Init<'_>) {
-        self.turn_began();
+        let echoes = &mut self.agent.echoes;
+        if echoes.expected > 0 {
+            echoes.expected -= 1;
+            echoes.is_in_one = true;
+        } else {
+            self.turn_began();
+        }
         self.goes_on_though_stopped(true);
         let model = init.model.text().map(Into::into);
         let changed = self.info.update(init) || (model != self.model_in_use);
@@ -166,6 +190,17 @@ impl SessionState {
         if changed {
             self.effects.push(Effect::Announce);
         }
+    }
+
+    /// The model hears now of everything that has happened.
+    fn model_is_asked(&mut self) {
+        let echoes = std::mem::take(&mut self.agent.echoes);
+        if echoes.is_in_one {
+            // It was a turn after all.
+            self.turn_began();
+        }
+        self.agent.has_news = false;
+        self.tasks.news_is_told();
     }
 
     fn control_request(&mut self, request: &wire::ControlRequest<'_>) {
@@ -276,8 +311,9 @@ impl SessionState {
         let stopping = self.turn.as_ref().is_some_and(|turn| turn.is_stopping());
         self.converter.close_open(Some("interrupted"), &mut self.journal);
         self.close_prompts(if stopping { ResolvedBy::Interrupt } else { ResolvedBy::Agent });
+        self.tasks_go("the agent's process ended");
         self.client_tools.forget_calls();
-        self.journal.forget_tools();
+        self.journal.forget_agent();
         self.agent.idle_since = None;
         self.cost.process_ended(exit.code.is_some());
         if exit.code.is_none() {
@@ -286,6 +322,7 @@ impl SessionState {
         }
         self.asked.clear();
         self.agent.has_news = false;
+        self.agent.echoes = Echoes::default();
         self.settings_lost();
     }
 

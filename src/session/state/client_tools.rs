@@ -214,10 +214,28 @@ impl SessionState {
 
     /// The turn is over. What still waits is answered all the same: unanswered, the agent would hold it for ever.
     pub(super) fn drop_client_calls(&mut self) {
-        self.client_tools.answered.clear();
-        for call in std::mem::take(&mut self.client_tools.calls) {
-            let text = "the turn is over".to_owned();
-            self.rpc_error(&call.agent_id, &call.rpc_id, INTERNAL_ERROR, text);
+        let journal = &self.journal;
+        self.client_tools.answered.retain(|tool_use_id, _| journal.is_made_beside(tool_use_id));
+        let is_meant = |call: &mut Call| !journal.is_made_beside(&call.tool_use_id);
+        let calls: Vec<_> = self.client_tools.calls.extract_if(.., is_meant).collect();
+        self.drop_calls(calls, "the turn is over");
+    }
+
+    /// The subagent that `parent` began is gone.
+    pub(super) fn drop_client_calls_of(&mut self, parent: &str) {
+        let journal = &self.journal;
+        let is_meant = |tool_use_id: &str| journal.is_made_by(tool_use_id, parent);
+        self.client_tools.answered.retain(|tool_use_id, _| !is_meant(tool_use_id));
+        let calls: Vec<_> =
+            self.client_tools.calls.extract_if(.., |call| is_meant(&call.tool_use_id)).collect();
+        self.drop_calls(calls, "the subagent is gone");
+    }
+
+    fn drop_calls(&mut self, calls: Vec<Call>, why: &str) {
+        for call in calls {
+            if self.agent.has_process() {
+                self.rpc_error(&call.agent_id, &call.rpc_id, INTERNAL_ERROR, why.to_owned());
+            }
         }
     }
 

@@ -49,6 +49,7 @@ impl SessionState {
             },
             pending_permissions: self.prompts.frames().cloned().collect(),
             queued: self.queue.iter().map(|queued| queued.id.as_str().into()).collect(),
+            tasks: self.tasks.running().cloned().collect(),
             agent: AgentInfo { state: self.agent.state(), ..self.info.clone() },
             server: server.clone(),
         }
@@ -67,6 +68,7 @@ impl SessionState {
             total_cost_usd: self.cost.total(),
             metadata: self.config.metadata.clone(),
             pending_permissions: self.prompts.len() as u64,
+            tasks: self.tasks.len() as u64,
         }
     }
 
@@ -163,6 +165,7 @@ impl SessionState {
         summary.num_turns = self.num_turns;
         summary.total_cost_usd = self.cost.total();
         summary.pending_permissions = self.prompts.len() as u64;
+        summary.tasks = self.tasks.len() as u64;
     }
 }
 

@@ -17,10 +17,13 @@
 //! | `rules` | permission rules of the session |
 //! | `settings` | `config_update` |
 //! | `client_tools` | tools that the front end runs |
+//! | `tasks` | work beside turns: what runs, and how long it may keep the agent |
+//! | `beside` | what of that is told, and whose prompts and calls are whose |
 //! | `cost` | what the session has cost |
 //! | `info` | what `session_info` and `session_list` show |
 
 mod agent;
+mod beside;
 mod client_tools;
 mod cost;
 mod deliver;
@@ -34,6 +37,7 @@ mod rules;
 mod settings;
 mod start;
 mod stops;
+mod tasks;
 mod turns;
 
 #[cfg(test)]
@@ -62,6 +66,8 @@ use prompts::Prompts;
 pub use resume::{LeftMessage, Leftover};
 pub use rules::RuleBook;
 use settings::Settings;
+pub use tasks::Sleeper;
+use tasks::Tasks;
 pub use turns::{Broken, TurnInput};
 use turns::{Queued, Turn};
 
@@ -91,6 +97,7 @@ pub struct SessionState {
     model_in_use: Option<String>,
     prompts: Prompts,
     client_tools: ClientTools,
+    tasks: Tasks,
     settings: Settings,
     /// What each control request of ours that is not answered yet was for.
     asked: HashMap<String, Asked>,
@@ -174,6 +181,7 @@ impl SessionState {
             info: record.agent,
             model_in_use: None,
             prompts: Prompts::new(record.always),
+            tasks: Tasks::default(),
             settings: Settings::default(),
             asked: HashMap::new(),
             next_control: 0,
@@ -293,6 +301,7 @@ impl SessionState {
             self.agent_deadline(),
             self.prompts.deadline(),
             self.client_tools.deadline(),
+            self.tasks.deadline(),
             self.grace_deadline(),
         ]
         .into_iter()
@@ -305,6 +314,7 @@ impl SessionState {
         self.agent_tick();
         self.prompt_tick();
         self.client_tool_tick();
+        self.task_tick();
         self.grace_tick();
     }
 
@@ -390,7 +400,8 @@ impl SessionState {
 
     fn set_status(&mut self, status: SessionStatus, message: Option<String>) {
         self.status = status;
-        let update = StatusUpdate { status, message: message.map(Into::into) };
+        let origin = self.turn.as_ref().and_then(|turn| turn.origin.clone());
+        let update = StatusUpdate { status, message: message.map(Into::into), origin };
         self.journal.event(&ServerMessage::StatusUpdate(update));
     }
 

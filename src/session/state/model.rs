@@ -300,6 +300,12 @@ pub struct SessionLimits {
     pub interrupt_timeout: Duration,
     /// How long an agent stays up without a turn (`--agent-idle`).
     pub agent_idle: Duration,
+    /// How long a task keeps its agent up without a sign of life (`--task-limit`).
+    pub task_limit: Duration,
+    /// The same for a schedule (`--schedule-limit`).
+    pub schedule_limit: Duration,
+    /// How long a session waits for a slot before one whose agent has nothing but tasks gives its own (`--slot-patience`).
+    pub slot_patience: Duration,
     /// How long a session without connections stays up (`--session-grace`).
     pub session_grace: Duration,
     /// How long a dormant session is kept where there is no store (`--retention`); a store keeps its own time.
@@ -332,6 +338,9 @@ impl Default for SessionLimits {
             start_timeout: Duration::from_mins(1),
             interrupt_timeout: Duration::from_secs(10),
             agent_idle: Duration::from_mins(10),
+            task_limit: Duration::from_hours(1),
+            schedule_limit: Duration::from_hours(24),
+            slot_patience: Duration::from_secs(30),
             session_grace: Duration::from_mins(10),
             retention: Duration::from_hours(168),
             allow_bypass: false,

@@ -14,6 +14,7 @@ use crate::protocol::{
     PermissionRequest, PermissionResolved, PermissionResponse, Resolution, ResolvedBy, RiskLevel, RuleUpdate,
     ServerMessage,
 };
+use crate::session::journal::Journal;
 use crate::session::plans::EXIT_PLAN_MODE;
 use crate::session::record::fingerprint;
 
@@ -133,8 +134,10 @@ impl SessionState {
         let input =
             ask.input.object().map_or_else(Json::empty_object, |raw| Json::borrowed(raw).into_owned());
         let tool_name = ask.tool_name.text().unwrap_or_default();
-        let input = self.journal.plans().complete(&ask.tool_use_id.text().unwrap_or_default(), input);
-        if self.turn.as_ref().is_some_and(|turn| turn.is_stopping() && !turn.is_pending()) {
+        let tool_use_id = ask.tool_use_id.text().unwrap_or_default();
+        let input = self.journal.plans().complete(&tool_use_id, input);
+        let is_beside = self.journal.is_made_beside(&tool_use_id);
+        if !is_beside && self.turn.as_ref().is_some_and(|turn| turn.is_stopping() && !turn.is_pending()) {
             // It has missed the interrupt, or not come to it. Whoever wanted the turn to stop has answered this, too.
             self.tell(control::deny(agent_id, STOPPED, true));
         } else if self.client_tools.owns(&tool_name) {
@@ -154,17 +157,22 @@ impl SessionState {
 
     fn open_prompt(
         &mut self,
-        agent_id: &str,
+        request_id: &str,
         tool_name: &str,
         ask: &wire::CanUseTool<'_>,
         input: Json<'static>,
     ) {
         let suggestions: Vec<Json<'static>> =
             ask.permission_suggestions.0.iter().filter_map(|one| one.object()).map(own).collect();
+        let agent_id = ask.agent_id.text();
+        let agent = agent_id.as_deref().and_then(|agent_id| self.converter.agent(agent_id));
+        let (parent, agent) = agent.map_or((None, None), |(call, agent)| (Some(call), agent));
         let request = PermissionRequest {
             tool_name: tool_name.into(),
             tool_input: input.clone(),
             tool_use_id: ask.tool_use_id.text().unwrap_or_default(),
+            parent_tool_use_id: parent.map(Into::into),
+            agent,
             context: PermissionContext {
                 description: description(tool_name, ask),
                 risk_level: risk(tool_name, &input),
@@ -178,7 +186,7 @@ impl SessionState {
         let frame = self.journal.last_frame().unwrap_or("{}").to_owned();
         self.prompts.open.push(Prompt {
             id,
-            agent_id: agent_id.to_owned(),
+            agent_id: request_id.to_owned(),
             tool_name: tool_name.to_owned(),
             tool_input: input,
             tool_use_id,
@@ -226,7 +234,9 @@ impl SessionState {
                 Verdict::Allow { input: answer.updated_input, updates }
             }
         };
-        let stops_turn = matches!(verdict, Verdict::Deny { interrupt: true, .. });
+        // A subagent's in the background ends with it, whatever turn is running.
+        let stops_turn = matches!(verdict, Verdict::Deny { interrupt: true, .. })
+            && !self.journal.is_made_beside(&prompt.tool_use_id);
         // Most answers change nothing but the call.
         let before = verdict.updates_rules().then(|| (self.config.clone(), self.rules.clone()));
         self.answer(&prompt, verdict);
@@ -306,7 +316,23 @@ impl SessionState {
 
     /// Nobody will answer any more.
     pub(super) fn close_prompts(&mut self, by: ResolvedBy) {
-        for prompt in std::mem::take(&mut self.prompts.open) {
+        self.close_prompts_where(by, |_, _| true);
+    }
+
+    /// The turn is over, and with it what it asked.
+    pub(super) fn close_prompts_of_turn(&mut self, by: ResolvedBy) {
+        self.close_prompts_where(by, |journal, prompt| !journal.is_made_beside(&prompt.tool_use_id));
+    }
+
+    /// The subagent that `call` began is gone, and with it what it asked.
+    pub(super) fn close_prompts_of(&mut self, call: &str, by: ResolvedBy) {
+        self.close_prompts_where(by, |journal, prompt| journal.is_made_by(&prompt.tool_use_id, call));
+    }
+
+    fn close_prompts_where(&mut self, by: ResolvedBy, is_meant: impl Fn(&Journal, &Prompt) -> bool) {
+        let journal = &self.journal;
+        let closed: Vec<_> = self.prompts.open.extract_if(.., |prompt| is_meant(journal, prompt)).collect();
+        for prompt in closed {
             // One that the agent has not taken back itself would leave it waiting: a subagent's in the background, say.
             if self.agent.is_ready() {
                 self.answer(&prompt, Verdict::Deny { message: TURN_OVER.to_owned(), interrupt: false });

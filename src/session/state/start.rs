@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::agent::{AgentPhase, describe};
+use super::agent::{AgentPhase, Echoes, describe};
 use super::{Asked, Effect, LaunchPlan, Life, SessionState, SlotOutcome, error};
 use crate::agent::{Exit, control};
 use crate::converter::Converter;
@@ -104,6 +104,7 @@ impl SessionState {
     fn spawn(&mut self) {
         self.agent.phase = AgentPhase::Spawning;
         self.agent.lines_sent = 0;
+        self.agent.echoes = Echoes { is_fresh: self.agent.conversation_started, ..Echoes::default() };
         self.journal.tally().agent_launched(self.now.unix_ms);
         self.cost.process_starts(self.agent.conversation_started);
         self.converter = Converter::new(super::converter_options(&self.config));

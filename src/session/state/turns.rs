@@ -11,8 +11,8 @@ use super::{Asker, Effect, Life, SessionState, Standing, error, warning};
 use crate::agent::{Exit, wire};
 use crate::converter::{self, turn_result};
 use crate::protocol::{
-    ErrorCode, InterruptOutcome, Json, ResolvedBy, ResultSubtype, ServerMessage, TurnErrorCode, TurnResult,
-    UserMessage, UserMessageEvent, WarningCode,
+    ErrorCode, InterruptOutcome, Json, Origin, ResolvedBy, ResultSubtype, ServerMessage, TurnErrorCode,
+    TurnResult, UserMessage, UserMessageEvent, WarningCode,
 };
 
 /// A user message that waits for its turn.
@@ -84,6 +84,8 @@ pub(super) struct Turn {
     pub(super) returned: u32,
     /// Whether the agent has first begun a turn of its own, whose events do not stem from this one.
     pub(super) behind: bool,
+    /// Why the agent began it itself, or the one that is before it.
+    pub(super) origin: Option<Origin>,
 }
 
 #[derive(Debug)]
@@ -201,6 +203,7 @@ impl SessionState {
             recorded: false,
             returned: 0,
             behind: false,
+            origin: None,
         }));
         self.broken = None;
         self.busy();
@@ -213,6 +216,8 @@ impl SessionState {
         // for). It does not say so before the turn's `result`. Where this guess is wrong, events lack a `request_id`, but not the
         // `result`; and if the agent dies before that, the message is taken for begun (`take_back`).
         let has_news = std::mem::take(&mut self.agent.has_news);
+        let sent = self.turn.as_ref().is_some_and(|turn| matches!(turn.phase, Phase::Sent { .. }));
+        let is_own = self.turn.is_none() || (sent && has_news);
         match &mut self.turn {
             None => self.begin_turn(None, Phase::Running),
             Some(turn) if matches!(turn.phase, Phase::Sent { .. }) => {
@@ -226,12 +231,19 @@ impl SessionState {
             }
             Some(_) => {}
         }
+        if is_own {
+            let origin = self.own_turn_begins(has_news);
+            if let Some(turn) = &mut self.turn {
+                turn.origin = Some(origin);
+            }
+        }
     }
 
     /// What comes now stems from the message that the agent was sent.
     pub(super) fn own_turn_over(&mut self) {
         if let Some(turn) = self.turn.as_mut().filter(|turn| turn.behind) {
             turn.behind = false;
+            turn.origin = None;
             self.journal.set_turn(turn.id.clone());
         }
     }
@@ -245,6 +257,13 @@ impl SessionState {
         if let Some(cost) = line.total_cost_usd.number() {
             self.cost.process_says(cost, self.info.version.as_deref());
         }
+        if std::mem::take(&mut self.agent.echoes.is_in_one)
+            && line.is_of_a_task()
+            && line.num_turns.count() == Some(0)
+        {
+            log::debug!("session {}: the agent said again that tasks were stopped", self.id);
+            return;
+        }
         match &self.turn {
             // What the agent has not been told it cannot have done (a failed `--resume` gives a result, for one).
             Some(turn) if turn.is_pending() => {
@@ -253,6 +272,7 @@ impl SessionState {
             // It had begun by itself just before it got our message.
             Some(turn) if turn.id.is_some() && line.is_of_a_task() => {
                 let mut result = turn_result(line);
+                result.origin = Some(self.origin_at_end(turn, line));
                 if turn.is_stopping() && line.was_aborted() {
                     interrupt_result(&mut result);
                 }
@@ -274,6 +294,8 @@ impl SessionState {
             self.converter.close_open(Some("interrupted"), &mut self.journal);
         }
         let mut result = turn_result(line);
+        result.origin =
+            self.turn.as_ref().filter(|turn| turn.id.is_none()).map(|turn| self.origin_at_end(turn, line));
         let by_itself = !result.is_error && !line.was_aborted();
         if !by_itself {
             // Whatever ended meanwhile, nobody knows whether the agent will come back to it.
@@ -292,11 +314,19 @@ impl SessionState {
         if result.duration_ms == 0 {
             result.duration_ms = millis_between(turn.since, self.now.instant);
         }
+        if turn.id.is_none() && result.origin.is_none() {
+            result.origin.clone_from(&turn.origin);
+        }
         if result.subtype != ResultSubtype::Success {
-            self.close_prompts(if outcome.is_some() { ResolvedBy::Interrupt } else { ResolvedBy::Agent });
+            self.close_prompts_of_turn(if outcome.is_some() {
+                ResolvedBy::Interrupt
+            } else {
+                ResolvedBy::Agent
+            });
         }
         self.drop_client_calls();
         self.journal.forget_tools();
+        self.tasks.turn_over(self.now.instant);
         let mut stop = turn.stop;
         if outcome.is_some()
             && let Some(stop) = stop.take()
@@ -402,6 +432,7 @@ pub(super) fn blank_result(subtype: ResultSubtype) -> TurnResult<'static> {
         usage: None,
         stop_reason: None,
         permission_denials: None,
+        origin: None,
     }
 }
 

@@ -15,5 +15,6 @@ mod rules;
 mod stitch;
 mod stops;
 mod store;
+mod tasks;
 mod turns;
 mod world;
