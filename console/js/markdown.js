@@ -3,7 +3,9 @@
 
 import DOMPurify from '../vendor/dompurify/purify.js';
 import { Marked } from '../vendor/marked/marked.js';
-import { h, icon } from './dom.js';
+import { copyButton } from './copy.js';
+import { h } from './dom.js';
+import { highlight } from './highlight.js';
 
 const SAFE_LINK = /^(?:https?:|mailto:)/i;
 
@@ -96,19 +98,27 @@ function block(token) {
   return holder;
 }
 
-/** Code with its language and a way to copy it. */
+const WRAP = 'claude-ws.wrap';
+/** Whether long lines of code are wrapped, everywhere on the page. */
+function wrapAll(on) {
+  document.documentElement.toggleAttribute('data-wrap', on);
+}
+wrapAll(localStorage.getItem(WRAP) === 'on');
+
+/** Code with its language, coloured, and ways to wrap and to copy it. */
 export function codeBlock(text, language = '') {
-  const copy = h('button', { type: 'button', class: 'copy', 'aria-label': 'Copy code', title: 'Copy' }, icon('copy'));
-  copy.addEventListener('click', async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      return; // Not on a secure origin.
-    }
-    copy.replaceChildren(icon('check'));
-    setTimeout(() => copy.replaceChildren(icon('copy')), 1500);
-  });
+  const [name] = language.split(/\s/);
+  const code = h('code', {});
+  highlight(code, text, name);
+  const wrap = h('button', {
+    type: 'button', class: 'wrap', title: 'Wrap long lines, here and elsewhere',
+    onclick: () => {
+      const on = !document.documentElement.hasAttribute('data-wrap');
+      wrapAll(on);
+      localStorage.setItem(WRAP, on ? 'on' : 'off');
+    },
+  }, 'Wrap');
   return h('div', { class: 'code' },
-    h('div', { class: 'code-head' }, h('span', {}, language.split(/\s/)[0] || 'text'), copy),
-    h('pre', { tabindex: '0' }, h('code', {}, text)));
+    h('div', { class: 'code-head' }, h('span', {}, name || 'text'), wrap, copyButton('Copy code', () => text)),
+    h('pre', { tabindex: '0' }, code));
 }

@@ -1,6 +1,7 @@
 // The conversation: entries of the reducer's state, each with a view that changes as little as it can.
 
 import { contentNodes } from './content.js';
+import { copyButton } from './copy.js';
 import { duration, h, icon, List, money, setText } from './dom.js';
 import { Markdown } from './markdown.js';
 import { ToolCard } from './tool.js';
@@ -87,11 +88,17 @@ function entryList(parent, tools) {
   });
 }
 
+/** The words of a user message. */
+function textOf(content) {
+  return typeof content === 'string' ? content : content.flatMap(({ text }) => (typeof text === 'string' ? [text] : [])).join('\n');
+}
+
 class UserView {
   #note = h('span', { class: 'note' });
   #bubble = h('div', { class: 'bubble' });
   #content;
-  node = h('article', { class: 'entry user', 'aria-label': 'You' }, this.#bubble, this.#note);
+  #copy = copyButton('Copy message', () => textOf(this.#content));
+  node = h('article', { class: 'entry user', 'aria-label': 'You' }, this.#bubble, h('div', { class: 'under' }, this.#note, this.#copy));
 
   update({ content, status, error }) {
     if (this.#content !== content) {
@@ -107,11 +114,14 @@ class UserView {
 class AssistantView {
   #parts;
   #tools;
-  node = h('article', { class: 'entry assistant', 'aria-label': 'Claude' });
+  #text = '';
+  #body = h('div', { class: 'parts' });
+  #copy = copyButton('Copy message', () => this.#text);
+  node = h('article', { class: 'entry assistant', 'aria-label': 'Claude' }, this.#body, h('div', { class: 'under' }, this.#copy));
 
   constructor(tools) {
     this.#tools = tools;
-    this.#parts = new List(this.node, ({ key }) => key, ({ part }) => {
+    this.#parts = new List(this.#body, ({ key }) => key, ({ part }) => {
       if (part.kind === 'text') return new TextView();
       if (part.kind === 'thinking') return new ThinkingView();
       return new ToolCard(this.#tools);
@@ -125,6 +135,8 @@ class AssistantView {
 
   update({ parts, streaming }) {
     this.node.classList.toggle('streaming', streaming);
+    this.#text = parts.flatMap((part) => (part.kind === 'text' ? [part.text] : [])).join('\n\n');
+    this.#copy.hidden = streaming || this.#text === '';
     this.#parts.update(parts.map((part, at) => ({
       key: part.kind === 'tool' ? part.toolUseId : `${part.kind}${at}`, part, open: streaming && at === parts.length - 1,
     })));

@@ -1,7 +1,9 @@
 // A tool call as a card: what it is about to do, live while it is written; what came of it; what a subagent says inside.
 
 import { imageNode } from './content.js';
+import { copyButton } from './copy.js';
 import { duration, h, icon, setText } from './dom.js';
+import { highlight } from './highlight.js';
 import { Markdown } from './markdown.js';
 import { reveal, visible } from './reveal.js';
 import { progressOf, statusOf } from './tasks.js';
@@ -43,7 +45,7 @@ const FORMS = {
   Bash: {
     needs: ['command'], also: ['description'],
     draw: ({ command, description }) => [
-      description ? h('p', { class: 'lead', 'data-field': 'description' }, description) : undefined, source('command', command, 'command')],
+      description ? h('p', { class: 'lead', 'data-field': 'description' }, description) : undefined, copied('Copy command', source('command', command, 'command', 'bash'), command)],
   },
   Agent: { needs: ['prompt'], draw: ({ prompt }) => [source('prompt', prompt)] },
   Task: { needs: ['prompt'], draw: ({ prompt }) => [source('prompt', prompt)] },
@@ -54,7 +56,7 @@ const FORMS = {
       h('span', { 'data-field': 'old_string' }, lines('removed', '−', before)),
       h('span', { 'data-field': 'new_string' }, lines('added', '+', after)))],
   },
-  Write: { needs: ['file_path', 'content'], draw: ({ file_path: file, content }) => [path(file), source('content', content)] },
+  Write: { needs: ['file_path', 'content'], draw: ({ file_path: file, content }) => [path(file), source('content', content, '', ending(file))] },
   Read: { needs: ['file_path'], draw: ({ file_path: file }) => [path(file)] },
 };
 
@@ -79,9 +81,19 @@ function fieldNodes([key, value]) {
   ];
 }
 
-function source(key, text, kind = '') {
-  return h('pre', { class: `source ${kind}`.trim(), tabindex: '0', 'data-field': key }, text);
+function source(key, text, kind = '', language = '') {
+  const node = h('pre', { class: `source ${kind}`.trim(), tabindex: '0', 'data-field': key });
+  // Colours that come later must not take away the marks of characters that are not shown.
+  highlight(node, text, language, () => reveal(node));
+  return node;
 }
+
+/** The text, and a button to copy it. */
+function copied(label, node, text) {
+  return h('div', { class: 'copied' }, node, copyButton(label, () => text));
+}
+
+const ending = (file) => /\.(\w+)$/.exec(file)?.[1] ?? file.split('/').at(-1);
 
 function planNode(text) {
   const plan = new Markdown();
@@ -174,7 +186,8 @@ export class ToolCard {
     const pictures = (result.blocks ?? []).map(imageNode).filter(Boolean);
     this.#resultBox.replaceChildren(
       h('p', { class: 'lead' }, result.isError ? { denied: 'Denied', cancelled: 'Stopped' }[status] ?? 'Error' : 'Result'),
-      result.content || pictures.length === 0 ? h('pre', { class: 'source', tabindex: '0' }, result.content || '(nothing)') : '',
+      result.content || pictures.length === 0
+        ? copied('Copy result', h('pre', { class: 'source', tabindex: '0' }, result.content || '(nothing)'), result.content) : '',
       ...pictures);
     this.#resultBox.classList.toggle('is-error', result.isError && status !== 'cancelled');
   }

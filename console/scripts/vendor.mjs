@@ -24,6 +24,12 @@ files.set('marked/LICENSE', await module('marked/LICENSE.md').catch(() => module
 files.set('dompurify/purify.js', await module('dompurify/dist/purify.es.mjs'));
 files.set('dompurify/LICENSE', await module('dompurify/LICENSE'));
 
+const { GRAMMARS } = await import('../js/grammars.js');
+const highlight = (path) => module(`@highlightjs/cdn-assets/${path}`);
+files.set('highlight/core.js', await highlight('es/core.min.js'));
+files.set('highlight/LICENSE', await highlight('LICENSE'));
+for (const name of Object.keys(GRAMMARS)) files.set(`highlight/languages/${name}.js`, await highlight(`es/languages/${name}.min.js`));
+
 const vendor = new URL('vendor/', root);
 if (process.argv.includes('--check')) {
   const present = (await readdir(vendor, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());

@@ -1,0 +1,84 @@
+// What is read: coloured code, wrapping, copying.
+
+import assert from 'node:assert/strict';
+import { after, afterEach, before, test } from 'node:test';
+import { fakeSession } from './fake.mjs';
+import { openPage, serve, startBrowser, startGateway } from './support.mjs';
+
+let gateway;
+let browser;
+let front;
+let chat;
+
+before(async () => {
+  [gateway, browser] = await Promise.all([startGateway(), startBrowser()]);
+  front = process.env.CONSOLE_FROM_DISK ? await serve(gateway.address) : { url: gateway.url, close() {} };
+});
+after(async () => {
+  await browser?.close();
+  await front?.close();
+  await gateway?.stop();
+});
+afterEach(() => chat.close());
+
+/** The page, after a turn in which this was said. */
+async function said(text, more = []) {
+  chat = await openPage(browser, 'about:blank', { permissions: ['clipboard-read', 'clipboard-write'] });
+  await fakeSession(chat.page, [
+    { type: 'user_message', content: 'a question', request_id: 'u1' },
+    { type: 'assistant_message_start', model: 'm', request_id: 'u1', id: 'a1' },
+    { type: 'assistant_message_delta', id: 'a1', delta: { delta_type: 'text', text }, request_id: 'u1' },
+    { type: 'assistant_message_complete', id: 'a1', stop_reason: 'end_turn', request_id: 'u1' },
+    ...more,
+    { type: 'result', subtype: 'success', duration_ms: 5, duration_api_ms: 5, num_turns: 1, is_error: false, request_id: 'u1' },
+    { type: 'status_update', status: 'idle' },
+  ]);
+  await chat.page.goto(`${front.url}#fake`);
+  await chat.turnEnds(1);
+}
+
+const clipboard = () => chat.page.evaluate(() => navigator.clipboard.readText());
+
+test('code is coloured in a language that is known, whatever stands in it', async () => {
+  const rust = 'fn main() {\n    // <b>&amp;</b>\n    let x = "a<script>";\n}';
+  await said(`\`\`\`rust\n${rust}\n\`\`\`\n\n\`\`\`html\n<p class="x">a</p><script>let y = 1;</script>\n\`\`\`\n\n\`\`\`nolanguage\nfn main\n\`\`\``);
+  const block = chat.page.locator('.code').first();
+  await block.locator('.hl-keyword', { hasText: 'fn' }).waitFor();
+  await block.locator('.hl-comment').waitFor();
+  assert.equal(await block.locator('code').textContent(), rust);
+  await chat.page.locator('.code').nth(1).locator('.hl-language .hl-keyword', { hasText: 'let' }).waitFor();
+  assert.equal(await chat.page.locator('.code').nth(2).locator('span[class^=hl]').count(), 0);
+  assert.equal(await chat.page.locator('.entries script, .entries b').count(), 0);
+  // Only what was needed has come.
+  const loaded = await chat.page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => name.split('/').at(-1)));
+  assert.ok(loaded.includes('rust.js') && !loaded.includes('python.js'), loaded.join());
+});
+
+test('long lines wrap on request, here and after a reload', async () => {
+  await said(`\`\`\`\n${'long '.repeat(200)}\n\`\`\``);
+  const scrolls = () => chat.page.locator('.code pre').evaluate(({ scrollWidth, clientWidth }) => scrollWidth > clientWidth);
+  assert.equal(await scrolls(), true);
+  await chat.button('Wrap').click();
+  assert.equal(await scrolls(), false);
+  await chat.page.reload();
+  await chat.turnEnds(1);
+  assert.equal(await scrolls(), false);
+});
+
+test('messages, code, commands and results can be copied', async () => {
+  await said('Take **this**:\n\n```sh\nls -l\n```', [
+    { type: 'tool_use', tool_use_id: 't1', tool_name: 'Bash', tool_input: { command: 'ls /srv' }, executor: 'agent', request_id: 'u1' },
+    { type: 'tool_result', tool_use_id: 't1', content: 'shop\n', is_error: false, request_id: 'u1' },
+  ]);
+  await chat.page.locator('.user').getByRole('button', { name: 'Copy message' }).click();
+  assert.equal(await clipboard(), 'a question');
+  await chat.page.locator('.assistant > .under').getByRole('button', { name: 'Copy message' }).click();
+  assert.equal(await clipboard(), 'Take **this**:\n\n```sh\nls -l\n```');
+  await chat.button('Copy code').click();
+  assert.equal(await clipboard(), 'ls -l');
+  await chat.page.locator('.tool > summary').click();
+  await chat.button('Copy command').click();
+  assert.equal(await clipboard(), 'ls /srv');
+  await chat.button('Copy result').click();
+  assert.equal(await clipboard(), 'shop\n');
+});
