@@ -1,9 +1,8 @@
-// Where messages are written: text, pasted or dropped images, the queue, stop and resume.
+// Where messages are written: text and what goes with it, the queue, stop and resume.
 
+import { ACCEPT, acceptDrops, Attachments } from './attachments.js';
 import { h, icon, List, setText } from './dom.js';
-
-const IMAGES = /^image\/(png|jpeg|gif|webp)$/;
-const MAX_IMAGE_BYTES = 4 << 20;
+import { History } from './history.js';
 
 /** Calls that may go on in the background. */
 const ASIDE = new Set(['Bash', 'Agent', 'Task']);
@@ -11,10 +10,10 @@ const goesAside = ({ status, name, taskId }) => status === 'running' && ASIDE.ha
 
 export class Composer {
   #app;
-  #images = [];
+  #attachments;
+  #history;
   #queue = h('ul', { class: 'queue', 'aria-label': 'Waiting messages' });
   #queueList;
-  #previews = h('div', { class: 'previews' });
   #text = h('textarea', { rows: 1, 'data-yields': true, placeholder: 'Message Claude', 'aria-label': 'Message', enterkeyhint: 'send' });
   #hint = h('p', { class: 'composer-hint' });
   #send;
@@ -24,6 +23,8 @@ export class Composer {
 
   constructor(app) {
     this.#app = app;
+    this.#attachments = new Attachments(app, () => this.#drawSend());
+    this.#history = new History(() => this.#said());
     this.#queueList = new List(this.#queue, ({ id }) => id, (entry) => this.#queued(entry));
     this.#send = h('button', { type: 'submit', class: 'round primary', 'aria-label': 'Send', title: 'Send (Enter)' }, icon('send'));
     this.#stop = h('button', {
@@ -34,10 +35,10 @@ export class Composer {
       type: 'button', class: 'link', hidden: true, title: 'The turn goes on without it (Ctrl + B)', onclick: () => this.#sendAside(),
     }, 'Go on without the running tool');
     this.#resume = h('button', { type: 'button', class: 'resume', hidden: true, onclick: () => this.#goOn() }, icon('resume'), 'Go on with it');
-    const file = h('input', { type: 'file', accept: 'image/png,image/jpeg,image/gif,image/webp', multiple: true, hidden: true, onchange: () => { void this.#add(file.files); file.value = ''; } });
-    const attach = h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Attach an image', title: 'Attach an image', onclick: () => file.click() }, icon('clip'));
+    const file = h('input', { type: 'file', accept: ACCEPT, multiple: true, hidden: true, 'aria-label': 'Files', onchange: () => { void this.#attachments.add([...file.files]); file.value = ''; } });
+    const attach = h('button', { type: 'button', class: 'icon-button', 'aria-label': 'Attach files', title: 'Attach images, PDFs or text files', onclick: () => file.click() }, icon('clip'));
     this.form = h('form', { class: 'composer', onsubmit: (event) => { event.preventDefault(); this.#submit(); } },
-      this.#previews, h('div', { class: 'composer-row' }, attach, file, this.#text, this.#stop, this.#send));
+      this.#attachments.node, h('div', { class: 'composer-row' }, attach, file, this.#text, this.#stop, this.#send));
     this.node = h('div', { class: 'column' }, this.#resume, this.#queue, this.form, h('div', { class: 'composer-foot' }, this.#hint, this.#aside));
     this.#listen();
   }
@@ -73,6 +74,7 @@ export class Composer {
 
   #listen() {
     this.#text.addEventListener('keydown', (event) => {
+      this.#browse(event);
       if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       this.#submit();
@@ -82,32 +84,61 @@ export class Composer {
       event.preventDefault();
       void this.#sendAside();
     });
-    this.#text.addEventListener('input', () => { this.#fit(); this.#drawSend(); });
+    this.#text.addEventListener('input', () => { this.#history.close(); this.#fit(); this.#drawSend(); });
     this.#text.addEventListener('paste', (event) => {
-      const files = [...event.clipboardData.files].filter(({ type }) => IMAGES.test(type));
-      if (files.length === 0) return;
+      const files = [...event.clipboardData.files];
+      // What is copied in a word processor comes as text and as a picture of it.
+      if (files.length === 0 || event.clipboardData.types.includes('text/plain')) return;
       event.preventDefault();
-      void this.#add(files);
+      void this.#attachments.add(files);
     });
-    this.form.addEventListener('dragover', (event) => event.preventDefault());
-    this.form.addEventListener('drop', (event) => {
-      event.preventDefault();
-      void this.#add(event.dataTransfer.files);
+  }
+
+  /** Files may be dropped anywhere on `area` while a session is shown. */
+  acceptDrops(area) {
+    acceptDrops(area, (files) => {
+      if (this.#app.session && !this.form.inert) void this.#attachments.add([...files]);
     });
+  }
+
+  /** What the user has said in this session, oldest first; the same twice in a row counts once. */
+  #said() {
+    const { entries = [], waiting = [] } = this.#app.state ?? {};
+    const texts = [...entries, ...waiting].flatMap(({ kind, content }) => (kind === 'user' && typeof content === 'string' ? [content] : []));
+    return texts.filter((text, at) => text !== texts[at - 1]);
+  }
+
+  /** Up and down bring back what was said before, where they would not move the caret. */
+  #browse(event) {
+    const { value, selectionStart, selectionEnd } = this.#text;
+    if (event.shiftKey || event.ctrlKey || event.altKey || event.metaKey || event.isComposing || selectionStart !== selectionEnd) return;
+    const up = event.key === 'ArrowUp';
+    if (!up && (event.key !== 'ArrowDown' || !this.#history.isOpen)) return;
+    // At the edge of the text only; a text that was brought back is left at once.
+    if (up ? value.slice(0, selectionStart).includes('\n') : value.slice(selectionStart).includes('\n')) return;
+    if (up && !this.#history.isOpen && value !== '' && selectionStart > 0) return;
+    const text = up ? this.#history.back(value) : this.#history.on();
+    if (text === undefined) return;
+    event.preventDefault();
+    this.#text.value = text;
+    // Upwards the caret stands in the first line, so that the next key goes on.
+    const caret = up ? text.split('\n', 1)[0].length : text.length;
+    this.#text.setSelectionRange(caret, caret);
+    this.#fit();
+    this.#drawSend();
   }
 
   #submit() {
     const text = this.#text.value.trim();
     const { session } = this.#app;
-    if (!session || session.state.ended || (!text && this.#images.length === 0)) return;
-    const blocks = this.#images.map(({ type, data }) => ({ type: 'image', source: { type: 'base64', media_type: type, data } }));
+    if (!session || session.state.ended || (!text && this.#attachments.isEmpty)) return;
+    const blocks = this.#attachments.take();
     // A string that looks like blocks is sent as a block, so that it stays the text that was typed.
     const plain = blocks.length === 0 && !text.startsWith('[');
     const turn = session.send(plain ? text : [...blocks, ...(text ? [{ type: 'text', text }] : [])]);
     turn.accepted.catch(() => {}); // The reducer shows the refusal at the message.
     this.#text.value = '';
-    this.#images = [];
-    this.#previews.replaceChildren();
+    this.#history.close();
     this.#fit();
     this.#drawSend();
   }
@@ -139,35 +170,8 @@ export class Composer {
     };
   }
 
-  async #add(files) {
-    for (const file of files) {
-      if (!IMAGES.test(file.type)) continue;
-      if (file.size > MAX_IMAGE_BYTES) {
-        this.#app.report(new Error(`${file.name} is larger than ${MAX_IMAGE_BYTES >> 20} MB`));
-        continue;
-      }
-      const url = await new Promise((resolve) => {
-        const reader = new FileReader();
-        reader.onload = () => resolve(reader.result);
-        reader.readAsDataURL(file);
-      });
-      const image = { type: file.type, data: url.slice(url.indexOf(',') + 1) };
-      this.#images.push(image);
-      const preview = h('button', {
-        type: 'button', class: 'preview', 'aria-label': `Remove ${file.name}`, title: 'Remove',
-        onclick: () => {
-          this.#images = this.#images.filter((other) => other !== image);
-          preview.remove();
-          this.#drawSend();
-        },
-      }, h('img', { src: url, alt: file.name }), icon('close'));
-      this.#previews.append(preview);
-      this.#drawSend();
-    }
-  }
-
   #drawSend() {
-    this.#send.disabled = this.#text.value.trim() === '' && this.#images.length === 0;
+    this.#send.disabled = this.#text.value.trim() === '' && this.#attachments.isEmpty;
   }
 
   /** As tall as the text, up to a bound that the style sheet sets. */

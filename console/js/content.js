@@ -8,8 +8,12 @@ export function contentNodes(content) {
   return content.flatMap((block) => {
     if (block.type === 'text') return [h('span', {}, String(block.text))];
     const image = imageNode(block);
-    return [image ?? h('span', { class: 'block-kind' }, block.type)];
+    return [image ?? h('span', { class: 'block-kind' }, block.type === 'document' ? fileName(block) : block.type)];
   });
+}
+
+function fileName({ title, source }) {
+  return typeof title === 'string' && title !== '' ? title : source?.media_type ?? 'document';
 }
 
 /** An image block as a picture; other forms and kinds are not shown. */

@@ -32,6 +32,7 @@ const welcome = h('section', { class: 'welcome' },
 
 const dock = h('div', { class: 'dock' }, prompts.node, h('div', { class: 'column' }, tasks.node), composer.node);
 const main = h('main', {}, header.node, banner, timeline.node, dock, welcome);
+composer.acceptDrops(main);
 document.body.append(sidebar.node, main, toasts, speaker, tokenDialog.node, newSession.node);
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
