@@ -4,14 +4,14 @@ use std::net::IpAddr;
 
 use hyper::{
     HeaderMap, StatusCode, Version,
-    header::{AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_PROTOCOL, WWW_AUTHENTICATE},
+    header::{AUTHORIZATION, HOST, HeaderValue, ORIGIN, SEC_WEBSOCKET_PROTOCOL, WWW_AUTHENTICATE},
     http::request::Parts,
 };
 
 use super::{Settings, answer::Problem, handshake::offered, refusals::quoted, tokens::Pass};
 
 /// Before the token in a subprotocol's name, for browsers, which cannot set headers.
-const SUBPROTOCOL: &str = "bearer.";
+pub(super) const SUBPROTOCOL: &str = "bearer.";
 
 /// What a server knows of the socket that a request came through.
 #[derive(Debug, Clone, Copy)]
@@ -84,17 +84,30 @@ pub(super) fn rebinding(settings: &Settings, peer: Peer, host: Option<&str>) -> 
 pub(super) fn origin(settings: &Settings, headers: &HeaderMap, host: Option<&str>) -> Result<(), Problem> {
     let mut lines = headers.get_all(ORIGIN).iter();
     let Some(origin) = lines.next() else { return Ok(()) };
-    let told = if lines.next().is_some() {
-        "it has several Origin headers".to_owned()
+    let (text, told) = if lines.next().is_some() {
+        ("there are several Origin headers".to_owned(), "it has several Origin headers".to_owned())
     } else if origin.to_str().is_ok_and(|origin| settings.origins.allows(origin, host)) {
         return Ok(());
     } else if origin == "null" {
-        "its page has no Origin of its own (a file, or a frame that is sandboxed): serve it over HTTP"
-            .to_owned()
+        let told = "its page has no Origin of its own (a file, or a frame that is sandboxed): serve it over HTTP";
+        (compared(origin, host), told.to_owned())
     } else {
-        let origin = quoted(origin.as_bytes());
-        format!("pages of the Origin {origin} may not connect; --allow-origin {origin} would let them in")
+        let name = quoted(origin.as_bytes());
+        let told = format!("pages of the Origin {name} may not connect; --allow-origin {name} would let them in");
+        (compared(origin, host), told)
     };
-    let text = "this Origin is not allowed (see --allow-origin)";
     Err(Problem::new(StatusCode::FORBIDDEN, "forbidden_origin", text).telling(told))
+}
+
+/// What was compared, so that whoever set up a proxy sees what it made of the headers. Does not tell which origins are allowed.
+fn compared(origin: &HeaderValue, host: Option<&str>) -> String {
+    let origin = quoted(origin.as_bytes());
+    let host = match host {
+        Some(host) => {
+            let host = quoted(host.as_bytes());
+            format!("is not that of the request's Host {host} (does a proxy rewrite it?)")
+        }
+        None => "cannot be compared with a Host, as the request has none".to_owned(),
+    };
+    format!("the Origin {origin} {host}, and no --allow-origin names it")
 }

@@ -1,16 +1,16 @@
 //! The WebSocket handshake (RFC 6455, section 4.2).
 
 use hyper::{
-    HeaderMap, Method, Response, StatusCode, Version,
+    HeaderMap, Method, StatusCode, Version,
     header::{
-        CONNECTION, CONTENT_LENGTH, GetAll, HeaderName, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
+        CONNECTION, CONTENT_LENGTH, GetAll, HeaderName, HeaderValue, SEC_WEBSOCKET_KEY,
         SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
     },
     http::request::Parts,
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::answer::{Body, Problem};
+use super::{answer::Problem, doors::SUBPROTOCOL};
 
 /// The subprotocol, chosen where a client offers it.
 const PROTOCOL: &str = "claude-ws.v1";
@@ -18,7 +18,7 @@ const PROTOCOL: &str = "claude-ws.v1";
 /// A handshake that can be answered with 101.
 #[derive(Debug)]
 pub(super) struct Handshake {
-    accept: HeaderValue,
+    accept: String,
     chosen: bool,
 }
 
@@ -60,26 +60,29 @@ pub(super) fn check(request: &Parts) -> Result<Handshake, Problem> {
     let Some(key) = only(headers, &SEC_WEBSOCKET_KEY).filter(|key| is_key(key)) else {
         return bad("Sec-WebSocket-Key is missing or not 16 bytes in base64");
     };
-    let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key)) else {
-        return bad("Sec-WebSocket-Key is not usable");
-    };
-    let chosen = offered(headers.get_all(SEC_WEBSOCKET_PROTOCOL)).any(|protocol| protocol == PROTOCOL);
+    let accept = derive_accept_key(key);
+    let protocols = || offered(headers.get_all(SEC_WEBSOCKET_PROTOCOL));
+    let chosen = protocols().any(|protocol| protocol == PROTOCOL);
+    // A token is not chosen, and browsers give up a connection of which no subprotocol was: without saying why.
+    if !chosen && protocols().any(|protocol| protocol.starts_with(SUBPROTOCOL)) {
+        return bad(
+            "the token's subprotocol must not stand alone: offer `claude-ws.v1` beside it, which is chosen",
+        );
+    }
     Ok(Handshake { accept, chosen })
 }
 
 impl Handshake {
-    /// The 101. Never names another subprotocol than ours, so never a token.
-    pub(super) fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(Body::default());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept);
-        if self.chosen {
-            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
-        }
-        response
+    /// The 101, to its last byte. Never names another subprotocol than ours, so never a token; and never says `close`, which the
+    /// request may have (an upgraded connection ends as its own protocol has it).
+    pub(super) fn head(&self) -> String {
+        let chosen =
+            if self.chosen { format!("sec-websocket-protocol: {PROTOCOL}\r\n") } else { String::new() };
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-accept: {}\r\n{chosen}\r\n",
+            self.accept
+        )
     }
 }
 

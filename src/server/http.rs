@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     future::pending,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -17,17 +17,17 @@ use hyper::{
     header::{CONNECTION, HeaderValue},
     server::conn::http1,
     service::service_fn,
-    upgrade::OnUpgrade,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt, sync::Notify, time::timeout};
 
 use super::{
     Application, Body, Socket,
     admission::Place,
     answer::dress,
     doors::Peer,
+    handshake::Handshake,
     router::{Admitted, Answer, Site, answer},
 };
 use crate::connection::Gauge;
@@ -40,8 +40,11 @@ pub(super) fn next_id() -> u64 {
     NEXT.fetch_add(1, Relaxed)
 }
 
-/// What an answered upgrade leaves for the time after the last HTTP byte.
-type Pending<A> = Arc<Mutex<Option<(OnUpgrade, Box<Admitted<A>>)>>>;
+/// An upgrade that is to be answered.
+struct Upgrade<A: Application> {
+    handshake: Handshake,
+    admitted: Box<Admitted<A>>,
+}
 
 /// Serves a socket to its end.
 pub(super) async fn serve_socket<A: Application>(
@@ -51,11 +54,14 @@ pub(super) async fn serve_socket<A: Application>(
     place: Place,
 ) {
     let _open = Gauge::new(&site.settings.stats, |stats| &stats.sockets);
-    let waiting = Pending::<A>::default();
     // Boxed: the state of HTTP is freed when a connection begins, which may then live for days.
-    Box::pin(http(Arc::clone(&site), socket, peer, place.full, Arc::clone(&waiting))).await;
-    let Some((upgrade, admitted)) = waiting.lock().take() else { return };
-    let Some((socket, early)) = upgraded(upgrade).await else { return };
+    let left = Box::pin(http(Arc::clone(&site), socket, peer, place.full)).await;
+    let Some((upgrade, mut socket, early)) = left else { return };
+    let Upgrade { handshake, admitted } = upgrade;
+    let answered = timeout(site.settings.answer_timeout, socket.write_all(handshake.head().as_bytes())).await;
+    if !matches!(answered, Ok(Ok(()))) {
+        return;
+    }
     let Admitted { connection, pass, place: _address } = *admitted;
     let outbox = connection.outbox().clone();
     let revoked = async {
@@ -70,27 +76,38 @@ pub(super) async fn serve_socket<A: Application>(
     drop(place);
 }
 
-/// The socket under an upgrade, and what was read beyond the request.
-async fn upgraded(upgrade: OnUpgrade) -> Option<(Socket, Bytes)> {
-    // hyper is done with the socket, so this waits for nothing.
-    let parts = upgrade.await.ok()?.downcast::<TokioIo<Socket>>().ok()?;
-    Some((parts.io.into_inner(), parts.read_buf))
-}
-
-/// Runs HTTP until the socket closes, is upgraded, or the server closes.
+/// Runs HTTP until the socket closes, the server closes, or an upgrade is to be answered: then gives that, the socket, and what was read
+/// beyond the request.
+///
+/// The 101 is not hyper's: to a request with `Connection: close, Upgrade` it answers with both, and there are clients that take the
+/// `close` at its word.
 async fn http<A: Application>(
     site: Arc<Site<A>>,
     socket: Socket,
     peer: Peer,
     full: bool,
-    pending: Pending<A>,
-) {
+) -> Option<(Upgrade<A>, Socket, Bytes)> {
     let settings = &site.settings;
     let exchanges = AtomicU64::new(0);
+    let upgrade = Mutex::new(None);
+    let upgrades = Notify::new();
     let service = service_fn(|request| {
         exchanges.fetch_add(1, Relaxed);
-        let response = respond(&site, peer, full, request, &pending);
-        async move { Ok::<_, Infallible>(response) }
+        let response = match respond(&site, peer, full, request) {
+            Responded::Plain(response) => Some(response),
+            Responded::Upgrade(asked) => {
+                *upgrade.lock() = Some(asked);
+                upgrades.notify_one();
+                None
+            }
+        };
+        async move {
+            match response {
+                Some(response) => Ok::<_, Infallible>(response),
+                // HTTP ends here.
+                None => pending().await,
+            }
+        }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -98,7 +115,7 @@ async fn http<A: Application>(
         .header_read_timeout(settings.header_timeout)
         .max_buf_size(settings.max_header_bytes.max(8192))
         .max_header_size(settings.max_header_bytes.max(8192));
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), service).with_upgrades());
+    let mut connection = builder.serve_connection(TokioIo::new(socket), service);
     let mut closing = pin!(site.shutdown.closing.cancelled());
     let mut stopping = false;
     let mut last = 0;
@@ -107,42 +124,57 @@ async fn http<A: Application>(
         let limit = settings.header_timeout + settings.answer_timeout;
         let step = async {
             tokio::select! {
-                done = connection.as_mut() => Some(done),
-                () = closing.as_mut(), if !stopping => None,
+                done = &mut connection => Step::Done(done),
+                () = upgrades.notified() => Step::Upgrade,
+                () = closing.as_mut(), if !stopping => Step::Stop,
             }
         };
         match timeout(limit, step).await {
-            Ok(Some(done)) => {
+            Ok(Step::Done(done)) => {
                 if let Err(error) = done {
                     log::debug!("HTTP connection ended: {error}");
                 }
-                return;
+                return None;
             }
-            Ok(None) => {
+            Ok(Step::Upgrade) => {
+                let parts = connection.into_parts();
+                return Some((upgrade.lock().take()?, parts.io.into_inner(), parts.read_buf));
+            }
+            Ok(Step::Stop) => {
                 stopping = true;
-                connection.as_mut().graceful_shutdown();
+                Pin::new(&mut connection).graceful_shutdown();
             }
-            Err(_) if exchanges.load(Relaxed) == last => return,
+            Err(_) if exchanges.load(Relaxed) == last => return None,
             Err(_) => last = exchanges.load(Relaxed),
         }
     }
 }
 
-/// Answers, and leaves an upgrade behind.
+/// What happens first.
+enum Step {
+    Done(hyper::Result<()>),
+    Upgrade,
+    Stop,
+}
+
+/// How a request is dealt with.
+enum Responded<A: Application> {
+    Plain(Response<Body>),
+    Upgrade(Upgrade<A>),
+}
+
+/// Answers, but for an upgrade.
 fn respond<A: Application>(
     site: &Site<A>,
     peer: Peer,
     full: bool,
-    mut request: Request<Incoming>,
-    pending: &Pending<A>,
-) -> Response<Body> {
-    let upgrade = hyper::upgrade::on(&mut request);
+    request: Request<Incoming>,
+) -> Responded<A> {
     let has_body = !request.body().is_end_stream();
     let (parts, _) = request.into_parts();
     let (mut response, last) = match answer(site, peer, full, &parts) {
         Ok(Answer::Upgrade(handshake, admitted)) => {
-            *pending.lock() = Some((upgrade, admitted));
-            return handshake.into_response();
+            return Responded::Upgrade(Upgrade { handshake, admitted });
         }
         Ok(Answer::Plain(response)) => (response, false),
         Err(problem) => {
@@ -161,5 +193,5 @@ fn respond<A: Application>(
     if last || has_body {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+    Responded::Plain(response)
 }

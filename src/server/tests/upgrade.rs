@@ -31,6 +31,38 @@ async fn frames_right_behind_the_request_are_not_lost() {
     server.stop().await;
 }
 
+/// It repeated `close`, and Tcl's library took that at its word and waited for ever.
+#[tokio::test]
+async fn a_request_that_wants_close_and_upgrade_is_upgraded_without_a_close() {
+    let server = server(Settings::default()).await;
+    for connection in ["close, Upgrade", "Upgrade, Close", "upgrade\r\nConnection: close"] {
+        let mut stream = server.connect().await;
+        let handshake = HANDSHAKE.replace("keep-alive, Upgrade", connection);
+        let request = format!("GET /ws HTTP/1.1\r\nHost: localhost\r\n{handshake}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answered = read_answer(&mut stream, true).await.unwrap();
+        assert_eq!((answered.status, answered.header("connection")), (101, Some("upgrade")), "{connection}");
+        assert!(!answered.head.to_lowercase().contains("close"), "{}", answered.head);
+        echo(&mut stream).await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_asked_for_something_before_is_upgraded() {
+    let server = server(Settings::default()).await;
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    assert_eq!(read_answer(&mut stream, true).await.unwrap().status, 200);
+    stream
+        .write_all(format!("GET /ws HTTP/1.1\r\nHost: localhost\r\n{HANDSHAKE}\r\n").as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(read_answer(&mut stream, true).await.unwrap().status, 101);
+    echo(&mut stream).await;
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_bad_handshake_is_told_what_is_wrong() {
     let server = server(Settings::default()).await;
@@ -95,12 +127,23 @@ async fn tokens_come_in_a_header_or_as_a_subprotocol() {
         ("Sec-WebSocket-Protocol: claude-ws.v1, bearer.nope\r\n", 401),
         ("Sec-WebSocket-Protocol: bearer.t1, bearer.t1\r\n", 401),
         ("Sec-WebSocket-Protocol: claude-ws.v1, t1\r\n", 401),
-        ("Authorization: Basic dDE=\r\nSec-WebSocket-Protocol: bearer.t1\r\n", 101),
+        ("Authorization: Basic dDE=\r\nSec-WebSocket-Protocol: bearer.t1, claude-ws.v1\r\n", 101),
+        // Alone it is not chosen, and the browser hangs up without a word.
+        ("Sec-WebSocket-Protocol: bearer.t1\r\n", 400),
+        ("Authorization: Bearer t1\r\nSec-WebSocket-Protocol: bearer.t1, chat\r\n", 400),
+        ("Sec-WebSocket-Protocol: bearer.nope\r\n", 401),
         ("Authorization: Bearer nope\r\nSec-WebSocket-Protocol: bearer.t1\r\n", 401),
     ] {
         let (_, answered) = server.upgrade(lines).await;
         assert_eq!(answered.status, status, "{lines:?}");
         assert!(!answered.head.contains("t1") && !answered.head.contains("t2"), "{}", answered.head);
+        if status == 400 {
+            assert!(
+                answered.body.contains("claude-ws.v1") && !answered.body.contains("t1"),
+                "{}",
+                answered.body
+            );
+        }
         let chosen = answered.header("sec-websocket-protocol");
         let offered = status == 101 && lines.contains("claude-ws.v1");
         assert_eq!(chosen, offered.then_some("claude-ws.v1"), "{lines:?}");
@@ -143,6 +186,12 @@ async fn foreign_pages_stay_outside() {
             assert_eq!(answered.code(), "forbidden_origin");
         }
     }
+    let (_, answered) = server.upgrade("Origin: https://evil.example\r\n").await;
+    let host = server.address.to_string();
+    for what in ["https://evil.example", &host, "--allow-origin"] {
+        assert!(answered.body.contains(what), "{}", answered.body);
+    }
+    assert!(!answered.body.contains("good.example"), "{}", answered.body);
     server.stop().await;
 }
 
