@@ -66,6 +66,10 @@ impl Service for Echo {
         None
     }
 
+    fn announce(&self, _: usize) -> Option<Utf8Bytes> {
+        None
+    }
+
     fn gap(&self, _: &str, _: u64) -> Option<Utf8Bytes> {
         None
     }

@@ -22,6 +22,8 @@ pub(super) async fn finish<IO>(socket: Socket<IO>, end: End, settings: &Settings
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
+    // What was to be written had its time.
+    socket.cut();
     match end {
         End::PeerGone | End::Stalled => return,
         End::PeerClosed(_) => {

@@ -52,6 +52,8 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Reader<'_, S, IO> {
                 Event::End(end) => return end,
                 // While closing, frames are read only to find the peer's close frame among them.
                 _ if self.outbox.is_closing() => continue,
+                // Asked for, so it does not count against the peer's rate.
+                Event::Answer => continue,
                 Event::Control => None,
                 Event::Text(text) => Some(Data::Text(text)),
                 Event::Binary(bytes) => Some(Data::Binary(bytes)),

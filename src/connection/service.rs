@@ -135,6 +135,10 @@ pub trait Service: Send + Sync + 'static {
     /// What the server says every [`Settings::heartbeat`], besides the ping.
     fn heartbeat(&self) -> Option<Utf8Bytes>;
 
+    /// What the server says before a message of so many bytes, which is a large one: a client that sees whole messages only is to
+    /// know why none comes.
+    fn announce(&self, bytes: usize) -> Option<Utf8Bytes>;
+
     /// A cursor fell out of what its log keeps and goes on at `first_seq`: the notice for the peer, before those events.
     fn gap(&self, session: &str, first_seq: u64) -> Option<Utf8Bytes>;
 }

@@ -8,7 +8,7 @@ use std::{
     future::poll_fn,
     io::{self, Read, Write},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
@@ -30,14 +30,20 @@ use crate::protocol::codes::CloseCode;
 const READ_BUFFER: usize = 4096;
 /// Received messages of this size, and as much queued at once, leave buffers behind that are worth freeing.
 const LARGE: usize = 16 << 10;
+/// How much of a large message is written before it is the turn of other tasks: about a tenth of a millisecond.
+const TURN: usize = 256 << 10;
+/// Bytes of pongs that may wait for a socket that takes nothing; while there are more, nothing is read.
+const MAX_PONGS: usize = 16 << 10;
 
 /// What the peer did.
 #[derive(Debug)]
 pub(super) enum Event {
     Text(Utf8Bytes),
     Binary(Bytes),
-    /// A ping (its pong is on the way) or a pong.
+    /// A ping (its pong is on the way), or a pong that answers none of ours.
     Control,
+    /// A pong for a ping of ours.
+    Answer,
     /// There will be no more.
     End(End),
 }
@@ -51,6 +57,8 @@ pub(super) struct Broken;
 pub(super) struct Times {
     /// When the peer was last heard.
     pub(super) heard: Instant,
+    /// When a socket that was full last took something.
+    pub(super) moved: Instant,
     /// Since when the socket takes nothing, while there is something to write.
     pub(super) blocked: Option<Instant>,
 }
@@ -66,10 +74,16 @@ struct Inner<IO> {
     wire: Wire<IO>,
     state: WebSocketContext,
     config: WebSocketConfig,
-    /// The last write found the socket full, or a large frame is on its way: flush before the next message.
+    /// The last write found the socket full, or a large message is on its way: flush before the next message.
     full: bool,
-    /// A frame that goes out past `state`, which must not write meanwhile.
+    /// A message that goes out past `state`, which must not write while a fragment of it is under way.
     large: Option<Large>,
+    /// Bytes of pongs that were not seen to be out.
+    pongs: usize,
+    /// Woken when the pongs are out: the reader, where it waits for that.
+    too_many_pongs: Option<Waker>,
+    /// Pings of ours that no pong has come for.
+    pings: usize,
     /// All that was read has been handed out.
     drained: bool,
     /// Large messages have passed since the state was fresh.
@@ -91,6 +105,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
             config,
             full: false,
             large: None,
+            pongs: 0,
+            too_many_pongs: None,
+            pings: 0,
             drained: false,
             bloated: false,
             unflushed: 0,
@@ -103,7 +120,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
         poll_fn(|cx| self.inner.lock().poll_next(cx)).await
     }
 
-    /// Queues a message; waits only while the socket is full and there is a buffer's worth to write, or a large frame.
+    /// Queues a message; waits only while the socket is full and there is a buffer's worth to write, or a large message. Pings and
+    /// closes go out between the fragments of that; after a close, the rest of it does not.
     pub(super) async fn feed(&self, message: Message) -> Result<(), Broken> {
         let mut message = Some(message);
         poll_fn(|cx| self.inner.lock().poll_feed(&mut message, cx)).await
@@ -135,9 +153,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
         poll_fn(|cx| self.inner.lock().poll_flush(cx)).await
     }
 
+    /// Gives up the large message that is on its way, at the end of its fragment: the connection ends.
+    pub(super) fn cut(&self) {
+        self.inner.lock().cut();
+    }
+
     pub(super) fn times(&self) -> Times {
-        let inner = self.inner.lock();
-        Times { heard: inner.wire.heard, blocked: inner.wire.blocked }
+        let wire = &self.inner.lock().wire;
+        Times { heard: wire.heard, moved: wire.moved, blocked: wire.blocked }
     }
 
     /// Frees what large messages left behind, if nothing is being read or written.
@@ -169,6 +192,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if self.pongs > MAX_PONGS {
+            let flushed = self.poll_flush(cx);
+            if flushed.is_pending() && self.pongs > MAX_PONGS {
+                // The writer may be the next to hear that there is room.
+                self.too_many_pongs = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+        }
         // tungstenite fills its read buffer with zeros at every look, so it is asked only when there is something to see: bytes,
         // or room in the socket for a pong that waits.
         if self.drained && self.wire.blocked.is_none() {
@@ -177,7 +208,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
                 Err(_) => return Poll::Ready(Event::End(End::PeerGone)),
             }
         }
-        let held = self.large.is_some();
+        let held = self.large.as_ref().is_some_and(Large::is_amid);
         let result = self.state.read(&mut Blocking { wire: &mut self.wire, cx, held });
         self.drained = false;
         Poll::Ready(match result {
@@ -194,7 +225,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
                 Event::Binary(bytes)
             }
             Ok(Message::Close(frame)) => Event::End(End::PeerClosed(frame.map(|frame| frame.code.into()))),
-            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Event::Control,
+            Ok(Message::Ping(payload)) => {
+                // Its header has two bytes.
+                self.pongs += 2 + payload.len();
+                Event::Control
+            }
+            Ok(Message::Pong(_)) if self.pings > 0 => {
+                self.pings -= 1;
+                Event::Answer
+            }
+            Ok(Message::Pong(_) | Message::Frame(_)) => Event::Control,
             Err(error) => Event::End(self.end(&error)),
         })
     }
@@ -214,8 +254,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
     /// Takes the message over, unless it has to wait for what was taken before.
     fn poll_feed(&mut self, message: &mut Option<Message>, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         let large = message.as_ref().is_some_and(Large::takes);
-        if self.full || large {
-            ready!(self.poll_flush(cx))?;
+        match message {
+            Some(Message::Ping(_)) => {}
+            Some(Message::Close(_)) => self.cut(),
+            _ if self.full || large => ready!(self.poll_flush(cx))?,
+            _ => {}
         }
         Poll::Ready(match message.take() {
             Some(Message::Text(text)) if large => self.write_large(text, cx),
@@ -227,7 +270,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
     fn write(&mut self, message: Message, cx: &mut Context<'_>) -> Result<(), Broken> {
         self.unflushed += message.len();
         self.bloated |= self.unflushed > LARGE;
-        match self.state.write(&mut Blocking { wire: &mut self.wire, cx, held: false }, message) {
+        self.pings += usize::from(message.is_ping());
+        let held = self.large.as_ref().is_some_and(Large::is_amid);
+        match self.state.write(&mut Blocking { wire: &mut self.wire, cx, held }, message) {
             Ok(()) => Ok(()),
             // The message was taken over all the same; the next one waits.
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -251,20 +296,46 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
         }
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    fn cut(&mut self) {
         if let Some(large) = &mut self.large {
-            ready!(large.poll_write(&mut self.wire, cx)).map_err(|_| Broken)?;
-            self.large = None;
+            large.cut();
         }
-        match self.state.flush(&mut Blocking { wire: &mut self.wire, cx, held: false }) {
-            Ok(()) | Err(Error::ConnectionClosed) => {
-                self.full = false;
-                self.unflushed = 0;
-                Poll::Ready(Ok(()))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        let mut left = TURN;
+        loop {
+            if let Some(large) = &mut self.large {
+                ready!(large.poll_write(&mut self.wire, &mut left, cx)).map_err(|_| Broken)?;
             }
-            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
-            Err(_) => Poll::Ready(Err(Broken)),
+            ready!(self.poll_flush_state(cx))?;
+            let Some(large) = &mut self.large else { break };
+            if large.takes_ping() {
+                self.write(Message::Ping(Bytes::new()), cx)?;
+            } else if !large.begin() {
+                self.large = None;
+                break;
+            }
         }
+        self.full = false;
+        self.unflushed = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// What tungstenite has to write. No fragment may be under way.
+    fn poll_flush_state(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        match self.state.flush(&mut Blocking { wire: &mut self.wire, cx, held: false }) {
+            Ok(()) => {}
+            // After the peer's close frame and the answer to it nothing follows.
+            Err(Error::ConnectionClosed) => self.large = None,
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+            Err(_) => return Poll::Ready(Err(Broken)),
+        }
+        self.pongs = 0;
+        if let Some(reader) = self.too_many_pongs.take() {
+            reader.wake();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn slim(&mut self, cx: &mut Context<'_>) {
@@ -280,7 +351,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
 struct Blocking<'a, 'c, IO> {
     wire: &'a mut Wire<IO>,
     cx: &'a mut Context<'c>,
-    /// A large frame is on its way: what else there is to write waits.
+    /// A fragment is under way: what else there is to write waits.
     held: bool,
 }
 

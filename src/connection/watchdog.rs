@@ -11,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::{End, Settings, outbox::Shared, socket::Socket};
 use crate::protocol::codes::CloseCode;
 
+/// Who wakes so much later than it wanted to (at most: a quarter of a heartbeat) stood still: a process that was stopped, a machine
+/// that was frozen.
+const LATE: Duration = Duration::from_secs(1);
 /// Shorter times than this would only burn CPU.
 const SHORTEST: Duration = Duration::from_millis(5);
 
@@ -47,29 +50,43 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Watchdog<'_, IO> {
     async fn watch(&self) -> End {
         let heartbeat = self.settings.heartbeat.max(SHORTEST);
         let patience = self.settings.send_timeout.max(SHORTEST);
+        let late = LATE.min(heartbeat / 4);
         let mut next_beat = Instant::now() + heartbeat;
-        // A reader that is in a handler does not read: the peer is not to blame until it does again.
-        let mut excused = Instant::now();
+        // A reader that is in a handler does not read, and a gateway that stood still does nothing: the peer is not to blame for that
+        // time.
+        let (mut excused, mut resumed) = (Instant::now(), Instant::now());
+        let mut looked = false;
         loop {
             let times = self.socket.times();
             let now = Instant::now();
             if self.busy.load(Ordering::Relaxed) {
                 excused = now;
             }
-            let silent_at = times.heard.max(excused) + heartbeat * 2;
-            let stalled_at = times.blocked.unwrap_or(now) + patience;
+            let silent_at = times.heard.max(times.moved).max(excused).max(resumed) + heartbeat * 2;
+            let stalled_at = times.blocked.map_or(now, |since| since.max(resumed)) + patience;
             if now >= stalled_at {
                 return End::Stalled;
             }
             if now >= silent_at {
-                return End::Ours(CloseCode::HeartbeatTimeout, "no sign of life");
+                if looked {
+                    return End::Ours(CloseCode::HeartbeatTimeout, "no sign of life");
+                }
+                // What the socket has for the reader is told to it first.
+                looked = true;
+                tokio::task::yield_now().await;
+                continue;
             }
+            looked = false;
             if now >= next_beat {
                 next_beat = now + heartbeat;
                 self.beat.store(true, Ordering::Relaxed);
                 self.shared.doorbell.nudge();
             }
-            sleep_until(next_beat.min(silent_at).min(stalled_at)).await;
+            let due = next_beat.min(silent_at).min(stalled_at);
+            sleep_until(due).await;
+            if due.elapsed() > late {
+                resumed = Instant::now();
+            }
         }
     }
 }

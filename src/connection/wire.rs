@@ -1,7 +1,7 @@
 //! The socket under the WebSocket: counts, notes progress, and lets no byte of a bad frame through.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     mem::MaybeUninit,
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -70,13 +70,16 @@ pub(super) struct Wire<IO> {
     inbound: Inbound,
     /// When the peer was last heard.
     pub(super) heard: Instant,
+    /// When a write last found room in a socket that had been full: so long ago, at the most, bytes left for the peer.
+    pub(super) moved: Instant,
     /// Since when the socket is full: a write found it so, and none has succeeded since.
     pub(super) blocked: Option<Instant>,
 }
 
 impl<IO> Wire<IO> {
     pub(super) fn new(io: IO, early: Bytes, scanner: Scanner, stats: Arc<Stats>, inbound: Inbound) -> Self {
-        Self { io, early, scanner, violation: None, stats, inbound, heard: Instant::now(), blocked: None }
+        let now = Instant::now();
+        Self { io, early, scanner, violation: None, stats, inbound, heard: now, moved: now, blocked: None }
     }
 
     /// Why reading ended with an error, where it was the peer's fault.
@@ -103,6 +106,21 @@ impl<IO> Wire<IO> {
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut piece))?;
         self.early = Bytes::copy_from_slice(piece.filled());
         Poll::Ready(Ok(()))
+    }
+
+    fn note_write(&mut self, result: &Poll<io::Result<usize>>) {
+        match result {
+            Poll::Ready(Ok(len)) => {
+                if self.blocked.take().is_some() {
+                    self.moved = Instant::now();
+                }
+                self.stats.bytes_out.fetch_add(*len as u64, Relaxed);
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => {
+                self.blocked.get_or_insert_with(Instant::now);
+            }
+        }
     }
 
     /// The socket itself, for reading past the end of the protocol.
@@ -152,17 +170,23 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Wire<IO> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let result = Pin::new(&mut this.io).poll_write(cx, buf);
-        match &result {
-            Poll::Ready(Ok(len)) => {
-                this.blocked = None;
-                this.stats.bytes_out.fetch_add(*len as u64, Relaxed);
-            }
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => {
-                this.blocked.get_or_insert_with(Instant::now);
-            }
-        }
+        this.note_write(&result);
         result
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let result = Pin::new(&mut this.io).poll_write_vectored(cx, bufs);
+        this.note_write(&result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -26,6 +26,8 @@ use crate::{protocol::codes::CloseCode, wake::Gate};
 
 /// Items of each queue that are written before it is the cursors' turn.
 const QUEUE_TURN: usize = 64;
+/// Messages of more bytes are announced.
+const ANNOUNCED: usize = 256 << 10;
 /// A session is run by another gateway now: where the client comes back to, it goes on.
 const MOVED: End = End::Ours(CloseCode::ServiceRestart, "session moved; reconnect");
 
@@ -135,7 +137,8 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
         while friendly && self.cursors.waiting() > 0 {
             self.turn().await?;
         }
-        Ok(())
+        // A large message may still be on its way, which a close would cut.
+        self.socket.flush().await
     }
 
     /// Waits for something to write.
@@ -181,6 +184,11 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
 
     async fn turn(&mut self) -> Result<(), Broken> {
         let turn = self.cursors.turn(&mut self.batch, self.settings.cursor_bytes).await;
+        if self.batch.iter().any(|frame| frame.len() > ANNOUNCED) {
+            let frames = std::mem::take(&mut self.batch).into_iter();
+            self.batch =
+                frames.flat_map(|frame| [self.announcement(frame.len()), Some(frame)]).flatten().collect();
+        }
         self.socket.feed_all(&mut self.batch.iter_mut().map(std::mem::take)).await?;
         self.stats.frames_out.fetch_add(self.batch.len() as u64, Ordering::Relaxed);
         self.batch.clear();
@@ -207,7 +215,15 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
         }
     }
 
+    fn announcement(&self, bytes: usize) -> Option<Utf8Bytes> {
+        if bytes > ANNOUNCED { self.service.announce(bytes) } else { None }
+    }
+
     async fn feed(&self, message: Message) -> Result<(), Broken> {
+        if let Some(notice) = self.announcement(message.len()) {
+            self.socket.feed(Message::Text(notice)).await?;
+            self.stats.frames_out.fetch_add(1, Ordering::Relaxed);
+        }
         self.socket.feed(message).await?;
         self.stats.frames_out.fetch_add(1, Ordering::Relaxed);
         Ok(())

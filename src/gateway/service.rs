@@ -13,7 +13,7 @@ use super::routes;
 use crate::agent;
 use crate::connection::{Outbox, Peer, Refusal, Service, Verdict};
 use crate::dispatch::Dispatch;
-use crate::protocol::{Empty, ServerMessage, Warning, WarningCode};
+use crate::protocol::{ServerHeartbeat, ServerMessage, Warning, WarningCode};
 use crate::server::{Application, Reply};
 use crate::session::{Answer, Client, ClientId};
 use crate::store::StoreHealth;
@@ -99,7 +99,12 @@ impl Service for GatewayService {
     }
 
     fn heartbeat(&self) -> Option<Utf8Bytes> {
-        Some(self.dispatch.timed_frame("", None, &ServerMessage::Heartbeat(Empty {})))
+        Some(self.dispatch.timed_frame("", None, &ServerMessage::Heartbeat(ServerHeartbeat::default())))
+    }
+
+    fn announce(&self, bytes: usize) -> Option<Utf8Bytes> {
+        let heartbeat = ServerHeartbeat { incoming_bytes: Some(bytes as u64) };
+        Some(self.dispatch.timed_frame("", None, &ServerMessage::Heartbeat(heartbeat)))
     }
 
     fn gap(&self, session: &str, first_seq: u64) -> Option<Utf8Bytes> {

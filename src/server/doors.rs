@@ -89,11 +89,13 @@ pub(super) fn origin(settings: &Settings, headers: &HeaderMap, host: Option<&str
     } else if origin.to_str().is_ok_and(|origin| settings.origins.allows(origin, host)) {
         return Ok(());
     } else if origin == "null" {
-        let told = "its page has no Origin of its own (a file, or a frame that is sandboxed): serve it over HTTP";
+        let told =
+            "its page has no Origin of its own (a file, or a frame that is sandboxed): serve it over HTTP";
         (compared(origin, host), told.to_owned())
     } else {
         let name = quoted(origin.as_bytes());
-        let told = format!("pages of the Origin {name} may not connect; --allow-origin {name} would let them in");
+        let told =
+            format!("pages of the Origin {name} may not connect; --allow-origin {name} would let them in");
         (compared(origin, host), told)
     };
     Err(Problem::new(StatusCode::FORBIDDEN, "forbidden_origin", text).telling(told))

@@ -1,7 +1,8 @@
 //! Listening sockets: TCP and unix, behind one type.
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
+    io::{self, IoSlice},
     net::{IpAddr, SocketAddr},
     os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -10,6 +11,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
@@ -17,6 +19,8 @@ use tokio::{
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
+/// Bytes that the kernel may hold of one connection on top of what is on the way to the peer.
+const UNSENT: u32 = 128 << 10;
 /// A unix socket is for its owner and group (nginx's, say).
 const UNIX_MODE: u32 = 0o660;
 
@@ -152,6 +156,8 @@ impl Listener {
                 let (stream, peer) = listener.accept().await?;
                 // Frames are small and flushed whole: nothing is gained by waiting for more.
                 let _ = stream.set_nodelay(true);
+                // Else the kernel takes megabytes ahead of a slow link, and pongs and closes wait behind them.
+                let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT);
                 Ok((Socket(Stream::Tcp(stream)), Some(peer.ip().to_canonical())))
             }
             Inner::Unix(listener) => {
@@ -210,6 +216,21 @@ impl AsyncWrite for Socket {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
         }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().0 {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

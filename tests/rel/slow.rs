@@ -1,8 +1,13 @@
 //! Clients that do not read: they cost nobody anything, and lose nothing.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Client, Lab, peak_memory, sockets, text_of, wait};
+use crate::harness::{Client, Lab, Raw, frame, peak_memory, sockets, text_of, wait};
 
 /// Nobody is to be given up for silence here.
 const PATIENT: [&str; 4] = ["--heartbeat", "1h", "--send-timeout", "1h"];
@@ -81,5 +86,89 @@ fn a_socket_that_takes_no_byte_is_closed_after_the_send_timeout() {
         now => Err(format!("{now} sockets, {idle} at first")),
     });
     drop(socket);
+    gateway.stop();
+}
+
+/// A proxy to `to` for one connection, through which answers come at so many bytes a second.
+fn slow_link(to: SocketAddr, rate: usize) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (client, _) = listener.accept().unwrap();
+        let server = TcpStream::connect(to).unwrap();
+        let (mut up, mut to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut up, &mut to_server));
+        let (mut down, mut to_client) = (server, client);
+        let mut some = vec![0; rate / 100];
+        while let Ok(len @ 1..) = down.read(&mut some) {
+            if to_client.write_all(&some[..len]).is_err() {
+                return;
+            }
+            std::thread::sleep(
+                Duration::from_secs(1) * u32::try_from(len).unwrap() / u32::try_from(rate).unwrap(),
+            );
+        }
+    });
+    address
+}
+
+/// Closed with 4000 after two heartbeats, it came back with its `last_seq` and got the same from the beginning, for ever.
+#[test]
+fn a_large_event_arrives_over_a_slow_link() {
+    const BYTES: usize = 6_000_000;
+    let lab = Lab::new();
+    let gateway = lab.gateway(&["--heartbeat", "1s"]);
+    let mut slow = Client::connect_with(slow_link(gateway.address, BYTES / 4), &[]).unwrap();
+    slow.start(json!({}));
+    let id = slow.say(&format!("!giant {BYTES}"));
+    let mut announced = 0;
+    while !slow.events.iter().any(|event| event["type"] == "result") {
+        let message = slow.message().unwrap_or_else(|code| panic!("closed with {code}"));
+        announced = announced.max(message["incoming_bytes"].as_u64().unwrap_or(0));
+    }
+    assert_eq!(slow.text(&id).len(), BYTES);
+    assert!(announced > BYTES as u64, "{announced}");
+    gateway.stop();
+}
+
+/// What came while it could not look is looked at before anybody is given up.
+#[test]
+fn a_gateway_that_stood_still_closes_nobody_for_it() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&["--heartbeat", "1s"]);
+    let mut clients: Vec<_> = (0..20).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.ask(json!({"type": "session_list"}), "session_list");
+    }
+    gateway.signal(Signal::STOP);
+    let asked: Vec<_> =
+        clients.iter_mut().map(|client| client.send(json!({"type": "session_list"}))).collect();
+    // Two heartbeats and more.
+    std::thread::sleep(Duration::from_millis(2500));
+    gateway.signal(Signal::CONT);
+    for (client, id) in clients.iter_mut().zip(asked) {
+        client.answer(&id, "session_list");
+    }
+    gateway.stop();
+}
+
+/// 12 MiB became 736.
+#[test]
+fn a_peer_that_pings_and_never_reads_costs_no_memory() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&[&PATIENT[..], &["--max-frame-rate", "0"]].concat());
+    let before = peak_memory(gateway.pid());
+    let mut peer = Raw::upgraded(&gateway, "").unwrap();
+    peer.0.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+    let pings = frame(0x89, &[b'p'; 125]).repeat(1000);
+    let mut said = 0;
+    // Until nothing is taken any more.
+    while peer.0.write_all(&pings).is_ok() {
+        said += pings.len();
+        assert!(said < 200 << 20, "it is read on and on");
+    }
+    let grown = peak_memory(gateway.pid()) - before;
+    println!("{} KiB of pings, and the peak of memory grew by {} KiB", said / 1024, grown / 1024);
+    assert!(grown < 16 << 20, "{grown} bytes");
     gateway.stop();
 }

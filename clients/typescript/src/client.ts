@@ -27,6 +27,11 @@ export interface ClientOptions {
   connectTimeoutMs?: number;
   /** Time between heartbeats until the server has said its own, ms. Default 15 000. */
   heartbeatMs?: number;
+  /**
+   * The slowest link on which large messages are waited for, bytes a second: the server announces them, and a WebSocket shows nothing of
+   * a message before it is complete. Default 16 384.
+   */
+  minBytesPerSecond?: number;
   /** For an answer, the time without a connection included, ms. Default 60 000; 0: for ever. */
   requestTimeoutMs?: number;
   /** Events that may wait for a slow reader of `events()`. Default 10 000. */
@@ -71,11 +76,15 @@ export class Client {
       maxAttempts: options.maxAttempts ?? Infinity,
       connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
       heartbeatMs: options.heartbeatMs ?? 15_000,
+      minBytesPerSecond: options.minBytesPerSecond ?? 16_384,
       random: options.random ?? Math.random,
       heartbeat: () => '{"type":"heartbeat"}',
       onState: (state) => this.#stateChanged(state),
       onOpen: () => this.#opened(),
-      onMessage: (data) => this.#take(data),
+      onMessage: (data) => {
+        this.#announced(data);
+        this.#take(data);
+      },
       onDrop: (code) => this.#dropped(code),
     });
   }
@@ -323,6 +332,17 @@ export class Client {
     if (!this.#link.send(pending.frame)) return;
     pending.sentOn = this.#generation;
     pending.refusal = undefined;
+  }
+
+  /** What a heartbeat says of the message behind it; looked for in short ones only. */
+  #announced(data: string): void {
+    if (data.length > 1000 || !data.includes('"incoming_bytes"')) return;
+    try {
+      const message = JSON.parse(data) as ServerMessage;
+      if (message.type === 'heartbeat' && message.incoming_bytes) this.#link.expect(message.incoming_bytes);
+    } catch {
+      // `#take` ignores it too.
+    }
   }
 
   #take(data: string): void {

@@ -9,6 +9,8 @@ export interface WebSocketLike {
   onmessage: ((event: any) => void) | null;
   onclose: ((event: any) => void) | null;
   onerror: ((event: any) => void) | null;
+  /** Of the package `ws`, which also tells of pings: these come in the middle of a large message too. */
+  on?(event: 'ping', listener: () => void): unknown;
 }
 export type WebSocketConstructor = new (url: string, protocols?: string | string[]) => WebSocketLike;
 
@@ -49,6 +51,8 @@ export interface LinkOptions {
   maxAttempts: number;
   connectTimeoutMs: number;
   heartbeatMs: number;
+  /** The slowest rate at which an announced message may come, bytes a second. */
+  minBytesPerSecond: number;
   random: () => number;
   /** What to send as a sign of life. */
   heartbeat: () => string;
@@ -68,6 +72,8 @@ export class Link {
   #socket: WebSocketLike | undefined;
   #attempt = 0;
   #heardAt = 0;
+  /** Bytes of the message that comes next, where the server has said so: it is silent until that is here. */
+  #incoming = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #deadline: ReturnType<typeof setTimeout> | undefined;
   #pulse: ReturnType<typeof setTimeout> | undefined;
@@ -86,6 +92,11 @@ export class Link {
     if (value === this.#heartbeatMs) return;
     this.#heartbeatMs = value;
     if (this.#state.status === 'open') this.#beat();
+  }
+
+  /** The next message has so many bytes. Browsers tell of a message when it is complete, so that looks like silence. */
+  expect(bytes: number): void {
+    this.#incoming = bytes;
   }
 
   /** Connects, or does nothing where it already does. A waiting retry is brought forward. */
@@ -136,12 +147,17 @@ export class Link {
     socket.onopen = () => {
       clearTimeout(this.#deadline);
       this.#heardAt = Date.now();
+      this.#incoming = 0;
       this.#become({ status: 'open' });
       this.#beat();
       this.#options.onOpen();
     };
+    socket.on?.('ping', () => {
+      if (this.#socket === socket) this.#heardAt = Date.now();
+    });
     socket.onmessage = (event: { data: unknown }) => {
       this.#heardAt = Date.now();
+      this.#incoming = 0;
       // The tries count from anew only once the server has said something: one that accepts and closes must not be hammered.
       this.#attempt = 0;
       if (typeof event.data === 'string') this.#options.onMessage(event.data);
@@ -153,17 +169,28 @@ export class Link {
     socket.onerror = () => {}; // A close event follows.
   }
 
-  /** Says something every heartbeat, and gives up a socket that has been silent for two and a half. */
+  /**
+   * Says something every heartbeat, and gives up a socket that has been silent for two and a half, and for as long as the message that
+   * was announced may take. A timer that comes late is no evidence: what came meanwhile (the page was frozen, the machine slept) is
+   * told after it.
+   */
   #beat(): void {
     clearTimeout(this.#pulse);
+    const dueAt = Date.now() + this.#heartbeatMs;
     this.#pulse = setTimeout(() => {
-      if (Date.now() - this.#heardAt > this.#heartbeatMs * 2.5) {
+      const now = Date.now();
+      const onTime = now - dueAt < this.#heartbeatMs;
+      if (onTime && now - this.#heardAt > this.#patienceMs()) {
         this.drop('no sign of life');
         return;
       }
       this.send(this.#options.heartbeat());
       this.#beat();
     }, this.#heartbeatMs);
+  }
+
+  #patienceMs(): number {
+    return this.#heartbeatMs * 2.5 + (this.#incoming / this.#options.minBytesPerSecond) * 1000;
   }
 
   #dropped(code: number, reason: string): void {

@@ -1212,13 +1212,17 @@ export interface ServerError {
   type: 'error';
 }
 /**
- * A message without fields of its own.
+ * `heartbeat` from the server.
  */
 export interface ServerHeartbeat {
   /**
    * Opaque, unique within the session.
    */
   id: string;
+  /**
+   * The next message of this connection has so many bytes: it takes its time, in which nothing else can come.
+   */
+  incoming_bytes?: number;
   /**
    * The client message that this answers or stems from.
    */

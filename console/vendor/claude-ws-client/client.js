@@ -39,11 +39,15 @@ export class Client {
             maxAttempts: options.maxAttempts ?? Infinity,
             connectTimeoutMs: options.connectTimeoutMs ?? 10_000,
             heartbeatMs: options.heartbeatMs ?? 15_000,
+            minBytesPerSecond: options.minBytesPerSecond ?? 16_384,
             random: options.random ?? Math.random,
             heartbeat: () => '{"type":"heartbeat"}',
             onState: (state) => this.#stateChanged(state),
             onOpen: () => this.#opened(),
-            onMessage: (data) => this.#take(data),
+            onMessage: (data) => {
+                this.#announced(data);
+                this.#take(data);
+            },
             onDrop: (code) => this.#dropped(code),
         });
     }
@@ -285,6 +289,19 @@ export class Client {
             return;
         pending.sentOn = this.#generation;
         pending.refusal = undefined;
+    }
+    /** What a heartbeat says of the message behind it; looked for in short ones only. */
+    #announced(data) {
+        if (data.length > 1000 || !data.includes('"incoming_bytes"'))
+            return;
+        try {
+            const message = JSON.parse(data);
+            if (message.type === 'heartbeat' && message.incoming_bytes)
+                this.#link.expect(message.incoming_bytes);
+        }
+        catch {
+            // `#take` ignores it too.
+        }
     }
     #take(data) {
         if (this.#held) {

@@ -14,6 +14,8 @@ export class Link {
     #socket;
     #attempt = 0;
     #heardAt = 0;
+    /** Bytes of the message that comes next, where the server has said so: it is silent until that is here. */
+    #incoming = 0;
     #retry;
     #deadline;
     #pulse;
@@ -31,6 +33,10 @@ export class Link {
         this.#heartbeatMs = value;
         if (this.#state.status === 'open')
             this.#beat();
+    }
+    /** The next message has so many bytes. Browsers tell of a message when it is complete, so that looks like silence. */
+    expect(bytes) {
+        this.#incoming = bytes;
     }
     /** Connects, or does nothing where it already does. A waiting retry is brought forward. */
     open() {
@@ -81,12 +87,18 @@ export class Link {
         socket.onopen = () => {
             clearTimeout(this.#deadline);
             this.#heardAt = Date.now();
+            this.#incoming = 0;
             this.#become({ status: 'open' });
             this.#beat();
             this.#options.onOpen();
         };
+        socket.on?.('ping', () => {
+            if (this.#socket === socket)
+                this.#heardAt = Date.now();
+        });
         socket.onmessage = (event) => {
             this.#heardAt = Date.now();
+            this.#incoming = 0;
             // The tries count from anew only once the server has said something: one that accepts and closes must not be hammered.
             this.#attempt = 0;
             if (typeof event.data === 'string')
@@ -98,17 +110,27 @@ export class Link {
         };
         socket.onerror = () => { }; // A close event follows.
     }
-    /** Says something every heartbeat, and gives up a socket that has been silent for two and a half. */
+    /**
+     * Says something every heartbeat, and gives up a socket that has been silent for two and a half, and for as long as the message that
+     * was announced may take. A timer that comes late is no evidence: what came meanwhile (the page was frozen, the machine slept) is
+     * told after it.
+     */
     #beat() {
         clearTimeout(this.#pulse);
+        const dueAt = Date.now() + this.#heartbeatMs;
         this.#pulse = setTimeout(() => {
-            if (Date.now() - this.#heardAt > this.#heartbeatMs * 2.5) {
+            const now = Date.now();
+            const onTime = now - dueAt < this.#heartbeatMs;
+            if (onTime && now - this.#heardAt > this.#patienceMs()) {
                 this.drop('no sign of life');
                 return;
             }
             this.send(this.#options.heartbeat());
             this.#beat();
         }, this.#heartbeatMs);
+    }
+    #patienceMs() {
+        return this.#heartbeatMs * 2.5 + (this.#incoming / this.#options.minBytesPerSecond) * 1000;
     }
     #dropped(code, reason) {
         this.#options.onDrop(code);

@@ -34,6 +34,7 @@ struct Probe {
     heard: Mutex<Vec<String>>,
     news: Notify,
     logs: Vec<Arc<EventLog>>,
+    announces: bool,
     release: Notify,
     clients: Arc<()>,
 }
@@ -104,6 +105,10 @@ impl Service for Probe {
 
     fn heartbeat(&self) -> Option<Utf8Bytes> {
         Some("beat".into())
+    }
+
+    fn announce(&self, bytes: usize) -> Option<Utf8Bytes> {
+        self.announces.then(|| format!("announced {bytes}").into())
     }
 
     fn gap(&self, session: &str, first_seq: u64) -> Option<Utf8Bytes> {
@@ -189,9 +194,40 @@ impl Test {
     }
 
     async fn hear(&mut self) -> String {
-        let (first, payload) = self.next().await.expect("a frame");
-        assert_eq!(first, TEXT, "{payload:?}");
-        String::from_utf8(payload).unwrap()
+        self.hear_paced(|_| std::future::ready(())).await
+    }
+
+    /// The next text message. `pause` is waited for after each of its frames, as long as such a frame takes to come. Pings between
+    /// fragments are answered.
+    async fn hear_paced<P: Future<Output = ()>>(&mut self, pause: impl Fn(usize) -> P) -> String {
+        let (first, mut text) = self.next().await.expect("a frame");
+        pause(text.len()).await;
+        let mut is_last = first == TEXT;
+        assert!(is_last || first == TEXT & 0x7F, "{first:x}: {text:?}");
+        while !is_last {
+            match self.next().await.expect("a fragment") {
+                (PING, payload) => self.send(PONG, payload).await,
+                (first @ (0x00 | 0x80), more) => {
+                    assert!(!more.is_empty() && std::str::from_utf8(&more).is_ok());
+                    pause(more.len()).await;
+                    text.extend(more);
+                    is_last = first == 0x80;
+                }
+                (first, payload) => panic!("{first:x} amid a message: {payload:?}"),
+            }
+        }
+        String::from_utf8(text).unwrap()
+    }
+
+    /// The next text message, past pings.
+    async fn hear_next_text(&mut self) -> String {
+        loop {
+            match self.next().await.expect("a frame") {
+                (TEXT, text) => return String::from_utf8(text).unwrap(),
+                (PING, _) => {}
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     /// Expects a close frame next, and answers it.

@@ -109,3 +109,74 @@ async fn a_half_dead_socket_ends_in_bounded_time() {
     assert_eq!(end.code(), 4000);
     assert!(started.elapsed() <= Duration::from_secs(11) + close, "{:?}", started.elapsed());
 }
+
+/// 8 MB at 100 kB/s, 6 MB of which the way holds: what is written says nothing of the peer, and its pongs must.
+#[tokio::test(start_paused = true)]
+async fn a_large_message_arrives_over_a_slow_link_with_deep_buffers() {
+    let mut link = start(Probe::default(), Settings::default(), 6 << 20);
+    let large = "z".repeat(8_000_000);
+    link.outbox.frame(large.as_str().into()).await.unwrap();
+    let began = Instant::now();
+    let at_100_kb = |bytes: usize| sleep(Duration::from_micros(10) * u32::try_from(bytes).unwrap());
+    assert!(link.hear_paced(at_100_kb).await == large);
+    assert!(began.elapsed() > HEARTBEAT * 4);
+    link.say("still here").await;
+    while link.hear_next_text().await != "still here" {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_slow_peer_takes_is_a_sign_of_its_life() {
+    let mut link = start(Probe::default(), Settings::default(), 4096);
+    let large = "z".repeat(1 << 20);
+    link.outbox.frame(large.as_str().into()).await.unwrap();
+    let began = Instant::now();
+    let mut frames = Vec::new();
+    // It says nothing at all, and takes a little now and then.
+    while frames.len() < large.len() {
+        let mut some = vec![0; 40_000];
+        let len = link.peer.read(&mut some).await.unwrap();
+        frames.extend_from_slice(&some[..len]);
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert!(began.elapsed() > HEARTBEAT * 4);
+    assert!(!link.task.is_finished());
+    // Then nothing is left to be taken, and it is silent.
+    let (end, _) = {
+        let mut rest = Vec::new();
+        let _ = link.peer.read_to_end(&mut rest).await;
+        link.end().await
+    };
+    assert_eq!(end.code(), 4000);
+}
+
+/// Twenty seconds in which nothing ran, and with them both heartbeats: each of its peers was closed, and had said something.
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_stood_still_closes_nobody_for_it() {
+    let mut link = simple();
+    for _ in 0..5 {
+        // To the moment before the end.
+        sleep(Duration::from_millis(29_950)).await;
+        tokio::time::advance(Duration::from_secs(20)).await;
+        link.say("I was here").await;
+        while link.hear_next_text().await != "I was here" {}
+    }
+    // It forgives that time and no other.
+    let silent = Instant::now();
+    let (end, _) = {
+        let mut rest = Vec::new();
+        let _ = link.peer.read_to_end(&mut rest).await;
+        link.end().await
+    };
+    assert_eq!(end.code(), 4000);
+    assert!(silent.elapsed() < HEARTBEAT * 3, "{:?}", silent.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_socket_is_not_stalled_by_the_gateways_own_pause() {
+    let mut link = start(Probe::default(), Settings::default(), 512);
+    link.say("flood 1").await;
+    link.probe.hears("flood 1").await;
+    sleep(Duration::from_secs(10)).await;
+    tokio::time::advance(Duration::from_secs(25)).await;
+    assert_eq!(link.hear().await.len(), 1000);
+}

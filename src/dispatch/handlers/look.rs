@@ -3,7 +3,8 @@
 use crate::dispatch::Context;
 use crate::protocol::parse::FrameError;
 use crate::protocol::{
-    AgentInfo, Empty, Liveness, Replay, ServerMessage, SessionInfo, SessionList, SessionSummary,
+    AgentInfo, Empty, Liveness, Replay, ServerHeartbeat, ServerMessage, SessionInfo, SessionList,
+    SessionSummary,
 };
 use crate::session::{Answer, AtRest, Command, Found, Record};
 
@@ -67,7 +68,7 @@ pub(in crate::dispatch) async fn session_list(context: &Context<'_>) -> Result<A
 pub(in crate::dispatch) async fn heartbeat(context: &Context<'_>) -> Result<Answer, FrameError> {
     let Empty {} = context.body()?;
     let request_id = context.header.id.as_deref();
-    let message = ServerMessage::Heartbeat(Empty {});
+    let message = ServerMessage::Heartbeat(ServerHeartbeat::default());
     Ok(context.dispatch.timed_frame(context.session_id(), request_id, &message).into())
 }
 

@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 
 use super::*;
 use crate::protocol::{
-    AgentEvent, AssistantMessageComplete, AssistantMessageStart, Cancelled, Empty, Executor, Json,
-    ResultSubtype, ServerFrame, ToolResult, ToolUse, TurnResult, Warning, WarningCode,
+    AgentEvent, AssistantMessageComplete, AssistantMessageStart, Cancelled, Executor, Json, ResultSubtype,
+    ServerFrame, ServerHeartbeat, ToolResult, ToolUse, TurnResult, Warning, WarningCode,
 };
 
 /// A string, and whether it goes as a token.
@@ -87,7 +87,7 @@ fn with_message(kind: usize, texts: &[(String, bool)], check: impl FnOnce(Server
         9 => ServerMessage::Warning(Warning { code: WarningCode::ApiRetry, message: word(0) }),
         10 => ServerMessage::AgentEvent(AgentEvent { event: json() }),
         11 => ServerMessage::Cancelled(Cancelled { target_id: word(0) }),
-        _ => ServerMessage::Heartbeat(Empty {}),
+        _ => ServerMessage::Heartbeat(ServerHeartbeat::default()),
     });
 }
 

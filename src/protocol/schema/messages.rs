@@ -9,8 +9,8 @@ use crate::protocol::{
     AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageStart, Cancel, Cancelled,
     ClientToolResult, ConfigMessage, ConfigUpdate, Empty, ErrorMessage, Interrupt, Interrupted, NewSession,
     NewSessionReply, PermissionRequest, PermissionResolved, PermissionResponse, PermissionUpdate, Position,
-    SessionEnd, SessionEnded, SessionInfo, SessionList, StartOptions, StatusUpdate, TaskUpdate, ToolResult,
-    ToolUse, TurnResult, UserMessage, UserMessageEvent, Warning,
+    ServerHeartbeat, SessionEnd, SessionEnded, SessionInfo, SessionList, StartOptions, StatusUpdate,
+    TaskUpdate, ToolResult, ToolUse, TurnResult, UserMessage, UserMessageEvent, Warning,
 };
 
 /// Schemas by name: the messages, and the types that they refer to.
@@ -95,7 +95,7 @@ pub(super) fn server() -> Schemas {
     maker.server::<SessionList>("session_list", Reply);
     maker.server::<NewSessionReply>("new_session", Reply);
     maker.server::<ConfigMessage>("config_response", Reply);
-    maker.server::<Empty>("heartbeat", Reply);
+    maker.server::<ServerHeartbeat>("heartbeat", Reply);
 
     let (mut messages, mut types) = maker.finish();
     messages["ServerHeartbeat"]["required"] = json!(["type", "id", "session_id", "timestamp"]);

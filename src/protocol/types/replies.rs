@@ -178,3 +178,11 @@ pub struct NewSessionReply {
     /// Who is asked.
     pub permission_mode: PermissionMode,
 }
+
+/// `heartbeat` from the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ServerHeartbeat {
+    /// The next message of this connection has so many bytes: it takes its time, in which nothing else can come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incoming_bytes: Option<u64>,
+}

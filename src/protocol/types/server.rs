@@ -83,7 +83,7 @@ pub enum ServerMessage<'a> {
     /// Reply to `config_query`.
     ConfigResponse(ConfigMessage),
     /// Reply to `heartbeat`, and the server's own sign of life.
-    Heartbeat(super::Empty),
+    Heartbeat(super::ServerHeartbeat),
 }
 
 impl ServerMessage<'_> {
