@@ -53,6 +53,7 @@ pub mod dispatch;
 pub mod gateway;
 mod lengthy;
 pub mod log;
+pub mod lookup;
 pub mod metrics;
 pub mod nodes;
 pub mod protocol;

@@ -26,19 +26,20 @@ const ROOMS: &[(&str, &[&str])] = &[
             "console",
             "metrics",
             "config",
+            "lookup",
         ],
     ),
     // Neither knows what messages mean; close codes are the transport's own vocabulary.
     ("server", &["connection", "protocol::codes", "wake"]),
     ("connection", &["log", "protocol::codes", "wake"]),
     ("nodes", &["dispatch", "session", "log", "store", "protocol"]),
-    ("dispatch", &["session", "protocol"]),
+    ("dispatch", &["session", "protocol", "lookup"]),
     ("session", &["converter", "log", "store", "agent", "protocol", "metrics", "lengthy", "wake"]),
     // The only room that knows both vocabularies, and of the agent's only the words.
     ("converter", &["agent::wire", "protocol"]),
     ("log", &["store", "lengthy"]),
     ("store", &[]),
-    ("agent", &["wake"]),
+    ("agent", &["wake", "lookup"]),
     ("protocol", &[]),
     ("scripted_model", &[]),
     ("console", &[]),
@@ -46,10 +47,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("lengthy", &[]),
     ("wake", &[]),
+    ("lookup", &[]),
 ];
 
 /// What tests beside the code may import on top: (room, import, why).
-const IN_TESTS: &[(&str, &str, &str)] = &[("store", "log", "the store is tried through its one real user")];
+const IN_TESTS: &[(&str, &str, &str)] = &[
+    ("store", "log", "the store is tried through its one real user"),
+    ("session", "lookup", "for the agents of tests"),
+];
 
 /// Outside crates that are one room's tool, and the rooms that may touch them.
 const TOOLS: &[(&str, &[&str])] = &[

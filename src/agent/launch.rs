@@ -188,6 +188,9 @@ pub enum SpawnError {
     /// The working directory is not there.
     #[error("no directory at {}", .0.display())]
     WorkingDirectory(PathBuf),
+    /// The file system of the working directory does not answer.
+    #[error("{}: its file system does not answer", .0.display())]
+    Silent(PathBuf),
     /// The options cannot be put into arguments.
     #[error(transparent)]
     Arguments(#[from] ArgsError),
@@ -197,7 +200,7 @@ pub enum SpawnError {
     /// The operating system refused (no memory, no processes, arguments too long).
     #[error("cannot start the agent: {0}")]
     Os(#[from] io::Error),
-    /// It takes too long: the working directory or the program may lie on a file system that does not answer.
+    /// It takes too long: the program may lie on a file system that does not answer.
     #[error("it could not be started in time (--agent-start-timeout)")]
     Late,
     /// The spawner is shutting down.
@@ -211,6 +214,7 @@ impl SpawnError {
         match self {
             Self::Program(_) => "its program is not there or may not be run".to_owned(),
             Self::WorkingDirectory(_) => "the working directory is gone".to_owned(),
+            Self::Silent(_) => "the file system of its working directory does not answer".to_owned(),
             Self::Files(_) => "its private files cannot be written".to_owned(),
             Self::Arguments(_) | Self::Os(_) | Self::Late | Self::Closed => self.to_string(),
         }

@@ -6,7 +6,7 @@
 //! carries lines and does not read them.
 //!
 //! ```text
-//! Spawner::spawn(Launch) ─▶ one thread forks ─▶ supervisor task (owns the process, climbs the ladder)
+//! Spawner::spawn(Launch) ─▶ a thread forks ─▶ supervisor task (owns the process, climbs the ladder)
 //!    Agent::send ─▶ queue, bound in bytes ─▶ writer task ─▶ stdin
 //!    AgentOutput::recv ◀─ stdout, read by who wants it                   stderr task keeps the last 8 KiB
 //! ```

@@ -1,22 +1,25 @@
-//! Starts processes, all from one thread that lives as long as any of them.
+//! Starts processes, from threads that live as long as any of them.
 //!
 //! The parent-death signal of Linux fires when the *thread* that forked ends, not the process: forked from a pool
-//! thread, an agent would be ended at random. The agents, which outlive the spawner's handle, keep the thread alive; it
-//! ends with the runtime or the process, and they with it.
+//! thread, an agent would be ended at random. The agents, which outlive the spawner's handle, keep the threads alive; they
+//! end with the runtime or the process, and the agents with them.
+//!
+//! There is mostly one such thread. A fork waits for the child's change to its working directory, which may lie on a file
+//! system that has just stopped to answer: then others fork beside it.
 //! Must not know what is in arguments or lines.
 
 use std::ffi::OsString;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::fs::{Access, access};
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -28,11 +31,15 @@ use super::marker::MARKER_VARIABLE;
 use super::pump::AgentOutput;
 use super::supervise::{Agent, supervise};
 use super::sweep::{sweep_agent, sweep_run};
+use crate::lookup::{Lookup, NoDirectory, Workers};
 
 /// Sweeps that run at the same time: each reads all of `/proc`.
 const PARALLEL_SWEEPS: usize = 2;
 
-/// How long the forking thread itself may sweep.
+/// Processes that may be forked at once: as many threads.
+const PARALLEL_FORKS: usize = 16;
+
+/// How long a forking thread itself may sweep.
 const LAST_SWEEP: Duration = Duration::from_secs(1);
 
 /// Starts agents. Cheap to clone.
@@ -44,11 +51,20 @@ pub struct Spawner {
 /// What every agent holds on to.
 #[derive(Debug, Clone)]
 pub(super) struct Shared {
-    /// From anyone who starts an agent to the forking thread. Full: the sender waits. Closed: the thread ended, which it
-    /// does only when nobody holds this.
-    requests: mpsc::Sender<Request>,
+    forks: Arc<Forks>,
+    lookup: Lookup,
     pub(super) tracker: TaskTracker,
     pub(super) sweeps: Arc<Semaphore>,
+}
+
+/// The forking threads. They end with this.
+#[derive(Debug)]
+struct Forks {
+    threads: Arc<Workers>,
+    places: Arc<Semaphore>,
+    /// `setpriv`, once it was looked for.
+    setpriv: OnceLock<Option<PathBuf>>,
+    guards: Mutex<Vec<Guard>>,
 }
 
 #[derive(Debug)]
@@ -56,6 +72,8 @@ struct Request {
     launch: Box<Launch>,
     runtime: Handle,
     reply: oneshot::Sender<Result<Started, SpawnError>>,
+    /// Of those that may fork at once.
+    _place: OwnedSemaphorePermit,
 }
 
 /// A process that was just started. Dropping it kills it.
@@ -68,18 +86,15 @@ pub(super) struct Started {
 }
 
 impl Spawner {
-    /// Starts the forking thread. The tasks of the agents run on `tracker`.
-    pub fn new(tracker: TaskTracker) -> io::Result<Self> {
-        let (requests, receiver) = mpsc::channel(16);
-        std::thread::Builder::new().name("agent-spawner".into()).spawn(move || fork_all(receiver))?;
-        Ok(Self { shared: Shared { requests, tracker, sweeps: Arc::new(Semaphore::new(PARALLEL_SWEEPS)) } })
+    /// The tasks of the agents run on `tracker`; `lookup` is asked for their working directories.
+    pub fn new(tracker: TaskTracker, lookup: Lookup) -> Self {
+        Self { shared: Shared::new(tracker, lookup, PARALLEL_FORKS) }
     }
 
-    /// One whose thread is stuck: it takes requests, as long as what it gives is held, and answers none.
+    /// One whose threads are stuck: it takes requests and answers none.
     #[cfg(test)]
-    pub(crate) fn stuck(tracker: TaskTracker) -> (Self, impl Sized) {
-        let (requests, receiver) = mpsc::channel(16);
-        (Self { shared: Shared { requests, tracker, sweeps: Arc::new(Semaphore::new(1)) } }, receiver)
+    pub(crate) fn stuck(tracker: TaskTracker) -> Self {
+        Self { shared: Shared::new(tracker, Lookup::new(), 0) }
     }
 
     /// As [`spawn`](Self::spawn), in at most `limit`; then [`SpawnError::Late`].
@@ -94,28 +109,60 @@ impl Spawner {
 
     /// Starts a process. Dropping the agent or its output kills it.
     pub async fn spawn(&self, launch: Launch) -> Result<(Agent, AgentOutput), SpawnError> {
+        let forks = &self.shared.forks;
+        if let Some(dir) = &launch.options.cwd {
+            let path = std::path::absolute(dir)?;
+            self.shared.lookup.directory(&path).await.map_err(|problem| match problem {
+                NoDirectory::Missing => SpawnError::WorkingDirectory(dir.clone()),
+                NoDirectory::Silent => SpawnError::Silent(dir.clone()),
+            })?;
+        }
+        let place = Arc::clone(&forks.places).acquire_owned().await.map_err(|_| SpawnError::Closed)?;
         let (reply, answer) = oneshot::channel();
-        let request = Request { launch: Box::new(launch), runtime: Handle::current(), reply };
-        self.shared.requests.send(request).await.map_err(|_| SpawnError::Closed)?;
+        let request = Request { launch: Box::new(launch), runtime: Handle::current(), reply, _place: place };
+        // Not the thread's to keep: it would be its own last owner.
+        let shared = Arc::downgrade(forks);
+        forks.threads.run(Box::new(move || {
+            if let Some(forks) = shared.upgrade() {
+                forks.fork(request);
+            }
+        }));
         let started = answer.await.map_err(|_| SpawnError::Closed)??;
         supervise(started, &self.shared)
     }
 }
 
-/// The forking thread.
-fn fork_all(mut requests: mpsc::Receiver<Request>) {
-    let setpriv = find_setpriv();
-    if setpriv.is_none() {
-        log::warn!(
-            "`setpriv` (util-linux) with --pdeathsig was not found: agents run on for a while if this process is killed"
-        );
+impl Shared {
+    fn new(tracker: TaskTracker, lookup: Lookup, forks: usize) -> Self {
+        let forks = Forks {
+            // None of them ends: its agents would.
+            threads: Workers::new("agent-spawner", usize::MAX),
+            places: Arc::new(Semaphore::new(forks)),
+            setpriv: OnceLock::new(),
+            guards: Mutex::default(),
+        };
+        let sweeps = Arc::new(Semaphore::new(PARALLEL_SWEEPS));
+        Self { forks: Arc::new(forks), lookup, tracker, sweeps }
     }
-    let mut guards = Vec::new();
-    while let Some(Request { launch, runtime, reply }) = requests.blocking_recv() {
+}
+
+impl Forks {
+    /// On a thread of its own.
+    fn fork(&self, request: Request) {
+        let Request { launch, runtime, reply, _place } = request;
         if reply.is_closed() {
-            continue;
+            return;
         }
-        guard_run(&mut guards, launch.marker.run_entry());
+        let setpriv = self.setpriv.get_or_init(|| {
+            let setpriv = find_setpriv();
+            if setpriv.is_none() {
+                log::warn!(
+                    "`setpriv` (util-linux) with --pdeathsig was not found: agents run on for a while if this process is killed"
+                );
+            }
+            setpriv
+        });
+        guard_run(&mut self.guards.lock(), launch.marker.run_entry());
         let _context = runtime.enter();
         if let Err(Ok(unwanted)) = reply.send(start(launch, setpriv.as_deref())) {
             let marker = unwanted.launch.marker.clone();
@@ -123,9 +170,24 @@ fn fork_all(mut requests: mpsc::Receiver<Request>) {
             sweep_agent(&marker, LAST_SWEEP);
         }
     }
-    // Nobody is left to start or end an agent. Normally none is there; after a runtime that was dropped some may be.
-    for guard in &guards {
-        sweep_run(guard.entry(), LAST_SWEEP);
+}
+
+/// Nobody is left to start or end an agent. Normally none is there; after a runtime that was dropped some may be.
+impl Drop for Forks {
+    fn drop(&mut self) {
+        let guards = std::mem::take(self.guards.get_mut());
+        if guards.is_empty() {
+            return;
+        }
+        let last = move || {
+            for guard in &guards {
+                sweep_run(guard.entry(), LAST_SWEEP);
+            }
+        };
+        // It takes a while, and this thread may be anybody's.
+        if let Err(problem) = std::thread::Builder::new().name("agent-sweep".into()).spawn(last) {
+            log::warn!("no thread for the last sweep: {problem}");
+        }
     }
 }
 
@@ -142,9 +204,6 @@ fn guard_run(guards: &mut Vec<Guard>, entry: String) {
 
 fn start(launch: Box<Launch>, setpriv: Option<&Path>) -> Result<Started, SpawnError> {
     let program = find_program(&launch.program)?;
-    if let Some(dir) = launch.options.cwd.as_ref().filter(|dir| !dir.is_dir()) {
-        return Err(SpawnError::WorkingDirectory(dir.clone()));
-    }
     let (arguments, files) = write_files(&launch)?;
     let mut command = match setpriv {
         Some(setpriv) => {

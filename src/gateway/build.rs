@@ -20,6 +20,7 @@ use crate::agent::{self, AgentLimits, BadInstance, Instance, Spawner};
 use crate::config::{Config, DataDir};
 use crate::connection;
 use crate::dispatch::{BadRoot, Dispatch, Elsewhere, WorkspaceRoots};
+use crate::lookup::Lookup;
 use crate::nodes::Nodes;
 use crate::protocol::parse::FrameLimits;
 use crate::protocol::{self, ServerInfo};
@@ -78,10 +79,11 @@ pub enum BuildError {
 
 pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
     let tasks = TaskTracker::new();
-    let roots = WorkspaceRoots::new(&config.workspace_roots)?;
+    let lookup = Lookup::new();
+    let roots = WorkspaceRoots::new(&config.workspace_roots, lookup.clone())?;
     let tokens = config.doors.token_file.as_deref().map(Tokens::load).transpose()?;
     let home = Home::open(&config).await?;
-    let shared = Arc::new(shared(&config, &home, &tasks)?);
+    let shared = Arc::new(shared(&config, &home, &tasks, lookup)?);
     let limits = &config.limits;
     let warm = Warm {
         agents: limits.warm_agents,
@@ -212,7 +214,7 @@ async fn sweep(instance: Instance, scratch_dir: PathBuf) {
     }
 }
 
-fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, BuildError> {
+fn shared(config: &Config, home: &Home, tasks: &TaskTracker, lookup: Lookup) -> Result<Shared, BuildError> {
     let (limits, times) = (&config.limits, &config.times);
     let run = Uuid::new_v4().simple().to_string();
     Ok(Shared {
@@ -246,7 +248,7 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker) -> Result<Shared, B
         pool: AgentPool::new(limits.max_agents, limits.max_waiting),
         warm: WarmAgents::default(),
         launcher: Launcher {
-            spawner: Arc::new(Spawner::new(tasks.clone())?),
+            spawner: Arc::new(Spawner::new(tasks.clone(), lookup)),
             program: config.claude_bin.clone(),
             env: agent_env(config)?,
             env_remove: config.agent_env_remove.iter().cloned().chain(own_variables()).collect(),

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::Gateway;
 use crate::config::{Config, DataDir, SharedStore};
 use crate::dispatch::WorkspaceRoots;
+use crate::lookup::Lookup;
 use crate::scripted_model::Script;
 use crate::server::{AllowedOrigins, BindAddr, Listener, Tokens, TrustedProxies};
 use crate::store::{self, RedisStore, SqliteStore, Store};
@@ -94,7 +95,7 @@ impl Findings {
     }
 
     fn workspace(&mut self, config: &Config) {
-        match WorkspaceRoots::new(&config.workspace_roots) {
+        match WorkspaceRoots::new(&config.workspace_roots, Lookup::new()) {
             Err(problem) => self.bad("workspace", problem.to_string()),
             Ok(roots) if is_writable(Path::new(roots.first())) => {
                 self.good("workspace", super::welcome::workspace(config));

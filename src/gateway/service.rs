@@ -119,7 +119,7 @@ impl Application for GatewayService {
         routes::answer(request, self)
     }
 
-    fn ready(&self) -> Result<(), String> {
+    fn ready(&self) -> Result<Option<String>, String> {
         let shared = self.dispatch.registry.shared();
         let why = if self.unready.is_cancelled() {
             Some("the server is going down")
@@ -131,6 +131,9 @@ impl Application for GatewayService {
         } else {
             shared.starts.verdict(Instant::now())
         };
-        why.map_or(Ok(()), |why| Err(why.to_owned()))
+        match why {
+            Some(why) => Err(why.to_owned()),
+            None => Ok(self.dispatch.roots.silence()?),
+        }
     }
 }

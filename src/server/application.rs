@@ -16,9 +16,10 @@ pub trait Application: Service {
         None
     }
 
-    /// `/readyz`: why no session could be served right now.
-    fn ready(&self) -> Result<(), String> {
-        Ok(())
+    /// `/readyz`: why no session could be served right now; or, where one could, what does not work all the same. Both are for
+    /// everybody to read.
+    fn ready(&self) -> Result<Option<String>, String> {
+        Ok(None)
     }
 }
 

@@ -127,7 +127,11 @@ fn ready<A: Application>(site: &Site<A>) -> Result<Response<Body>, Problem> {
         return Err(going_away());
     }
     match site.app.ready() {
-        Ok(()) => Ok(json(StatusCode::OK, OK)),
+        Ok(None) => Ok(json(StatusCode::OK, OK)),
+        Ok(Some(note)) => {
+            let body = serde_json::json!({"status": "ok", "note": note});
+            Ok(json(StatusCode::OK, body.to_string()))
+        }
         Err(why) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", why)),
     }
 }

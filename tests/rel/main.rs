@@ -19,6 +19,7 @@ mod harness;
 mod killed;
 mod limits;
 mod metrics;
+mod mounts;
 mod peers;
 mod ready;
 mod real;

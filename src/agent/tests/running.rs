@@ -52,7 +52,7 @@ pub(super) async fn start(script: &str) -> Running {
 pub(super) async fn start_with(launch: Launch) -> Running {
     let scope = Scope::agent(&launch.marker);
     let tracker = TaskTracker::new();
-    let spawner = Spawner::new(tracker.clone()).unwrap();
+    let spawner = Spawner::new(tracker.clone(), crate::lookup::Lookup::new());
     let (agent, output) = spawner.spawn(launch).await.unwrap();
     Running {
         agent: Some(agent),

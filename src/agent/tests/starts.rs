@@ -47,7 +47,7 @@ async fn directory_environment_and_private_files_are_as_asked() {
 
 #[tokio::test]
 async fn what_cannot_be_started_is_told_before_anything_runs() {
-    let spawner = Spawner::new(TaskTracker::new()).unwrap();
+    let spawner = Spawner::new(TaskTracker::new(), crate::lookup::Lookup::new());
     let mut missing = launch("");
     missing.program = "/no/such/claude".into();
     assert!(matches!(spawner.spawn(missing).await, Err(SpawnError::Program(_))));
@@ -70,7 +70,7 @@ async fn agents_outlive_the_spawner_and_their_parent_death_signal_is_set() {
     let launch = launch("");
     let tracker = TaskTracker::new();
     let scope = Scope::agent(&launch.marker);
-    let spawner = Spawner::new(tracker.clone()).unwrap();
+    let spawner = Spawner::new(tracker.clone(), crate::lookup::Lookup::new());
     let (agent, output) = spawner.spawn(launch).await.unwrap();
     drop(spawner);
     let mut running = Running {
@@ -117,7 +117,7 @@ async fn many_starts_and_ends_leave_no_descriptor_and_no_zombie() {
     let count = |dir: &str| fs::read_dir(dir).unwrap().count();
     let instance = Instance::new(&format!("test-{}", Uuid::new_v4().simple())).unwrap();
     let tracker = TaskTracker::new();
-    let spawner = Spawner::new(tracker.clone()).unwrap();
+    let spawner = Spawner::new(tracker.clone(), crate::lookup::Lookup::new());
     let mut pids = Vec::new();
     let mut descriptors = Vec::new();
     for round in 0..40 {

@@ -74,8 +74,8 @@ impl Application for Echo {
         Some(Reply { public, response: Response::new(Body::new("page".into())) })
     }
 
-    fn ready(&self) -> Result<(), String> {
-        if self.not_ready { Err("no agent".to_owned()) } else { Ok(()) }
+    fn ready(&self) -> Result<Option<String>, String> {
+        if self.not_ready { Err("no agent".to_owned()) } else { Ok(None) }
     }
 }
 

@@ -41,7 +41,7 @@ impl Lab {
         log_window: usize,
     ) -> Self {
         let tasks = TaskTracker::new();
-        let spawner = Spawner::new(tasks.clone()).unwrap();
+        let spawner = Spawner::new(tasks.clone(), crate::lookup::Lookup::new());
         Self::of(limits, store, (program, spawner), log_window, tasks).await
     }
 

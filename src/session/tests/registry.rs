@@ -171,7 +171,7 @@ async fn who_is_not_attached_is_told_when_it_is_done() {
 #[tokio::test]
 async fn an_agent_that_is_never_started_fails_the_message() {
     let tasks = TaskTracker::new();
-    let (spawner, _stuck) = Spawner::stuck(tasks.clone());
+    let spawner = Spawner::stuck(tasks.clone());
     let limits = SessionLimits { start_timeout: Duration::from_millis(20), ..SessionLimits::default() };
     let lab = Lab::of(limits, None, ("/nonexistent/claude".into(), spawner), 1 << 20, tasks).await;
     let (handle, _) = lab.open("s", ME).await.unwrap();

@@ -44,7 +44,7 @@ impl Room {
             pool: AgentPool::new(max_agents, 10),
             warm: WarmAgents::default(),
             launcher: Launcher {
-                spawner: Arc::new(Spawner::new(tasks.clone()).unwrap()),
+                spawner: Arc::new(Spawner::new(tasks.clone(), crate::lookup::Lookup::new())),
                 program: crate::agent::locate::fake_claude().to_owned(),
                 env: Vec::new(),
                 env_remove: Vec::new(),
