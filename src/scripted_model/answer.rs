@@ -161,6 +161,7 @@ fn names(script: &Script, asked: &Asked) -> Names {
     names.set("script", script.name.clone());
     names.set("help", help.join("\n"));
     names.set("user_text", asked.user_text.clone());
+    names.set("said", asked.said.join(" | "));
     names.set("tool_result", asked.tool_result_text());
     names.set("images", asked.images.to_string());
     names.set("model", asked.model.clone());

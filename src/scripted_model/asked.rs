@@ -13,6 +13,10 @@ pub(super) struct Asked {
     pub(super) tools: Vec<String>,
     /// The last text that a person (or, for a subagent, the agent above it) wrote.
     pub(super) user_text: String,
+    /// Every text that a person wrote in the conversation, in order.
+    pub(super) said: Vec<String>,
+    /// How much the model is to think, where the request says that.
+    pub(super) effort: Option<String>,
     /// Images beside that text.
     pub(super) images: usize,
     /// Answers that the model has given since that text.
@@ -57,6 +61,8 @@ impl Asked {
             tools: names(&request["tools"]),
             schema: schema(request),
             conversation: text_of(&request["metadata"]["user_id"]),
+            effort: request["output_config"]["effort"].as_str().map(str::to_owned),
+            said: messages.iter().filter(|message| message["role"] == "user").flat_map(texts).collect(),
             ..Self::default()
         };
         let mut after_assistant = false;
@@ -125,6 +131,13 @@ fn said(content: &Value) -> Option<(String, usize)> {
     }
     let images = images + images_before_text;
     (text.is_some() || images > 0).then(|| (text.unwrap_or_default(), images))
+}
+
+/// What a person wrote in a message.
+fn texts(message: &Value) -> Vec<String> {
+    let blocks = message["content"].as_array().map_or(&[][..], Vec::as_slice);
+    let texts = blocks.iter().filter_map(|block| block["text"].as_str()).chain(message["content"].as_str());
+    texts.filter(|text| is_a_persons(text)).map(str::to_owned).collect()
 }
 
 fn is_a_persons(text: &str) -> bool {
@@ -204,6 +217,7 @@ mod tests {
                 {"type": "text", "text": "<system-reminder>do</system-reminder>"}]},
         ]));
         assert_eq!((asked.user_text.as_str(), asked.rounds), ("new", 1));
+        assert_eq!(asked.said, ["old", "new"]);
         let result = ToolResult { tool_use_id: "t".into(), text: "no".into(), is_error: true };
         assert_eq!(asked.tool_results, [result]);
     }

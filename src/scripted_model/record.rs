@@ -25,6 +25,10 @@ pub struct Request {
     pub model: String,
     /// The last text that a person wrote (at most 64 KiB of it).
     pub user_text: String,
+    /// Every text that a person wrote in the conversation, in order (at most 64 KiB of each).
+    pub said: Vec<String>,
+    /// How much the model is to think, where the request says that.
+    pub effort: Option<String>,
     /// Images beside it.
     pub images: usize,
     /// Answers of the model since that text.
@@ -47,6 +51,8 @@ impl Request {
             number,
             model: asked.model.clone(),
             user_text: clipped(&asked.user_text),
+            said: asked.said.iter().map(|text| clipped(text)).collect(),
+            effort: asked.effort.clone(),
             images: asked.images,
             rounds: asked.rounds,
             tool_results: asked.tool_results.iter().map(result).collect(),
