@@ -58,7 +58,7 @@ fn turn(order: &[&str], out: &mut File) -> io::Result<()> {
     let number = |at: usize| order.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     out.write_all(
         concat!(
-            r#"{"type":"system","subtype":"init","cwd":"/","session_id":"1abe46dc-1648-4ca8-9c76-9c4c93fb4683","tools":["Bash"],"mcp_servers":[],"model":"load","permissionMode":"default","slash_commands":[],"claude_code_version":"2.1.330"}"#,
+            r#"{"type":"system","subtype":"init","cwd":"/","tools":["Bash"],"mcp_servers":[],"model":"load","permissionMode":"default","slash_commands":[],"claude_code_version":"2.1.330"}"#,
             "\n"
         )
         .as_bytes(),

@@ -21,13 +21,26 @@ pub fn initialize(request_id: &str, sdk_mcp_servers: &[&str]) -> Bytes {
     request(request_id, &Initialize { subtype: "initialize", hooks: (), sdk_mcp_servers })
 }
 
-/// `interrupt`: stops the running turn; idle it does nothing.
-pub fn interrupt(request_id: &str) -> Bytes {
+/// `interrupt`: stops the running turn; idle it does nothing. `cancel_queued`: user messages that the CLI has not begun are taken
+/// out of its queue too, and named in the answer (2.1.330 and later; older ones ignore it).
+pub fn interrupt(request_id: &str, cancel_queued: bool) -> Bytes {
     #[derive(Serialize)]
     struct Interrupt {
         subtype: &'static str,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        cancel_queued: bool,
     }
-    request(request_id, &Interrupt { subtype: "interrupt" })
+    request(request_id, &Interrupt { subtype: "interrupt", cancel_queued })
+}
+
+/// `get_settings`: what is in force, the model and the effort among it.
+pub fn get_settings(request_id: &str) -> Bytes {
+    bare(request_id, "get_settings")
+}
+
+/// `mcp_status`: the MCP servers and whether they are connected.
+pub fn mcp_status(request_id: &str) -> Bytes {
+    bare(request_id, "mcp_status")
 }
 
 /// A user message. `content` is a JSON string or an array of content blocks. `uuid` names the message in the transcript;
@@ -113,6 +126,22 @@ pub fn set_max_thinking_tokens(request_id: &str, tokens: Option<u32>) -> Bytes {
     request(request_id, &SetTokens { subtype: "set_max_thinking_tokens", max_thinking_tokens: tokens })
 }
 
+/// Changes how much the model thinks; `None`: the model's own default. (A level that the CLI does not know is taken for none
+/// without a word: `low`, `medium`, `high`, `xhigh` and `max` are known to all versions.)
+pub fn set_effort(request_id: &str, level: Option<&str>) -> Bytes {
+    #[derive(Serialize)]
+    struct Apply<'a> {
+        subtype: &'static str,
+        settings: Level<'a>,
+    }
+    #[derive(Serialize)]
+    struct Level<'a> {
+        #[serde(rename = "effortLevel")]
+        level: Option<&'a str>,
+    }
+    request(request_id, &Apply { subtype: "apply_flag_settings", settings: Level { level } })
+}
+
 /// Replaces the settings of the flag layer, for example `{"permissions":{"allow":[…],"deny":[…]}}`.
 pub fn apply_flag_settings(request_id: &str, settings: &RawValue) -> Bytes {
     #[derive(Serialize)]
@@ -141,6 +170,15 @@ pub fn error_response(request_id: &str, error: &str) -> Bytes {
         error: &'a str,
     }
     response(&Failure { subtype: "error", request_id, error })
+}
+
+/// A request without fields.
+fn bare(request_id: &str, subtype: &'static str) -> Bytes {
+    #[derive(Serialize)]
+    struct Bare {
+        subtype: &'static str,
+    }
+    request(request_id, &Bare { subtype })
 }
 
 fn request(request_id: &str, request: &impl Serialize) -> Bytes {
@@ -243,7 +281,10 @@ mod tests {
             &initialize("1", &["client"]),
             &request("1", json!({"subtype":"initialize","hooks":null,"sdkMcpServers":["client"]})),
         );
-        is(&interrupt("2\"\n"), &request("2\"\n", json!({"subtype":"interrupt"})));
+        is(&interrupt("2\"\n", false), &request("2\"\n", json!({"subtype":"interrupt"})));
+        is(&interrupt("2", true), &request("2", json!({"subtype":"interrupt","cancel_queued":true})));
+        is(&get_settings("2"), &request("2", json!({"subtype":"get_settings"})));
+        is(&mcp_status("2"), &request("2", json!({"subtype":"mcp_status"})));
         is(&set_model("3", Some("m")), &request("3", json!({"subtype":"set_model","model":"m"})));
         is(
             &set_permission_mode("4", "plan"),
@@ -262,6 +303,14 @@ mod tests {
             &success(
                 json!({"behavior":"allow","updatedInput":{"a":1},"updatedPermissions":[{"type":"setMode"}]}),
             ),
+        );
+        is(
+            &set_effort("6", Some("low")),
+            &request("6", json!({"subtype":"apply_flag_settings","settings":{"effortLevel":"low"}})),
+        );
+        is(
+            &set_effort("6", None),
+            &request("6", json!({"subtype":"apply_flag_settings","settings":{"effortLevel":null}})),
         );
         is(&allow("u", &raw("{}"), &[]), &success(json!({"behavior":"allow","updatedInput":{}})));
         is(&deny("u", "no", false), &success(json!({"behavior":"deny","message":"no"})));

@@ -200,7 +200,7 @@ impl Supervisor {
         match (event, self.rung) {
             (Event::StopAsked(Stop::Orderly), Rung::Running | Rung::Silent) => {
                 self.requested = true;
-                self.stdin.finish(control::interrupt(STOP_REQUEST_ID));
+                self.stdin.finish(control::interrupt(STOP_REQUEST_ID, false));
                 self.climb(Rung::Finishing, self.ladder.finish);
             }
             (Event::StopAsked(Stop::Orderly) | Event::Ended(_), _) => {}

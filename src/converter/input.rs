@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::agent::wire::Raw;
 use crate::protocol::parse::{FrameLimits, is_users_block, within_depth};
-use crate::protocol::{ClientMessage, Decision, Json, PermissionMode, RuleUpdate};
+use crate::protocol::{ClientMessage, Decision, Effort, Json, PermissionMode, RuleUpdate};
 
 /// A client's message in the agent's terms. The agent room writes the lines; the session adds what only it knows.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +52,8 @@ pub enum SdkInput {
     SetPermissionMode(AgentMode),
     /// Change how much the model may think.
     SetMaxThinkingTokens(u32),
+    /// Change how much the model thinks; none: its own default.
+    SetEffort(Option<Effort>),
     /// Several changes, in order.
     Several(Vec<SdkInput>),
     /// Change the permission rules.
@@ -96,6 +98,7 @@ pub fn protocol_to_sdk_input(message: &ClientMessage) -> Option<SdkInput> {
                 config.model.clone().map(SdkInput::SetModel),
                 config.permission_mode.map(|mode| SdkInput::SetPermissionMode(agent_mode(mode))),
                 config.max_thinking_tokens.map(SdkInput::SetMaxThinkingTokens),
+                config.effort.map(SdkInput::SetEffort),
             ];
             let mut changes: Vec<_> = changes.into_iter().flatten().collect();
             if changes.len() > 1 { SdkInput::Several(changes) } else { changes.pop()? }

@@ -74,6 +74,12 @@ pub enum Outcome<'a> {
         /// As in [`Mode`](Self::Mode), where the line says that too.
         mode: Option<Cow<'a, str>>,
     },
+    /// The agent shortens its context.
+    Compacting,
+    /// It has come to an end with that.
+    Compacted(Compaction<'a>),
+    /// What becomes of a user message that the agent was sent.
+    Lifecycle(wire::CommandLifecycle<'a>),
     /// A turn is over. What was open on the main thread has been closed.
     Result(Box<wire::ResultMessage<'a>>),
     /// The agent wants something. Before a question about a tool, the tool's `tool_use` has been emitted.
@@ -82,6 +88,15 @@ pub enum Outcome<'a> {
     ControlResponse(wire::ControlResponse<'a>),
     /// The agent takes a control request back.
     ControlCancel(wire::ControlCancel<'a>),
+}
+
+/// What came of a compaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Compaction<'a> {
+    /// The context is shorter now.
+    Done,
+    /// It is as it was; why, in the agent's words.
+    Failed(Cow<'a, str>),
 }
 
 impl Converter {
@@ -221,6 +236,9 @@ impl Converter {
             }
             Message::ControlResponse(response) => return Outcome::ControlResponse(response),
             Message::ControlCancel(cancel) => return Outcome::ControlCancel(cancel),
+            Message::Lifecycle(news) => return Outcome::Lifecycle(news),
+            // The id in it is not the conversation's; the next `init` tells.
+            Message::ConversationReset => true,
         };
         if !told && self.options.agent_events {
             hand_on(line, sink);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::Outcome;
+use super::{Compaction, Outcome};
 use crate::agent::wire::{RateLimit, Raw, SystemMessage};
 use crate::protocol::{EventSink, ServerMessage, Warning, WarningCode};
 
@@ -34,6 +34,13 @@ pub(super) fn outcome<'a>(message: &SystemMessage<'a>) -> Option<Outcome<'a>> {
     let subtype = message.subtype.text().unwrap_or_default();
     let status = message.status.text().unwrap_or_default();
     match (&*subtype, &*status) {
+        ("status", "compacting") => Some(Outcome::Compacting),
+        ("status", _) if message.compact_result.0.is_some() => {
+            let failed = message.compact_result.text().is_some_and(|result| result == "failed");
+            let why = message.compact_error.text().unwrap_or_default();
+            Some(Outcome::Compacted(if failed { Compaction::Failed(why) } else { Compaction::Done }))
+        }
+        ("compact_boundary", _) => Some(Outcome::Compacted(Compaction::Done)),
         ("status", "requesting") => Some(Outcome::Requesting { mode: message.permission_mode.text() }),
         ("status", _) => message.permission_mode.text().map(Outcome::Mode),
         _ => None,

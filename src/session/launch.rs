@@ -27,6 +27,11 @@ pub(super) fn options(plan: &LaunchPlan) -> ClaudeAgentOptions {
         settings: Some(plan.settings.clone().into()),
         // None of the machine's own settings: a session is what its client asked for.
         setting_sources: Some(Vec::new()),
+        extra_args: config
+            .effort
+            .iter()
+            .map(|effort| ("effort".to_owned(), Some(effort.name().to_owned())))
+            .collect(),
         ..ClaudeAgentOptions::default()
     }
 }

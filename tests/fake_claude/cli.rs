@@ -4,7 +4,8 @@
 //! # What it does with a message
 //! A text that begins with `!` is a list of commands, separated by `;`, that make up the turn (see [`turn`]):
 //! `!think Hm; text Hello; ask Bash {"command":"ls"}`. Any other text is answered with `echo: <text>`.
-//! Unless a command says otherwise, the turn ends with one `result`.
+//! Unless a command says otherwise, the turn ends with one `result`. `/clear` begins another conversation, `/model NAME` and
+//! `/effort NAME` change those, as in the CLI. Messages with a `uuid` are named in `command_lifecycle` and `result`, but for 2.1.197.
 //!
 //! # Environment
 //! - `FAKE_CLAUDE_SCRIPT`: JSON, or `@FILE` with JSON in it (read at each start, so that a test can change it):
@@ -70,18 +71,31 @@ fn commands(list: &Value) -> Vec<String> {
     list.as_array().into_iter().flatten().filter_map(|command| Some(command.as_str()?.to_owned())).collect()
 }
 
+/// A user message.
+#[derive(Debug, Default)]
+struct Message {
+    text: String,
+    uuid: Option<String>,
+}
+
 /// The process.
 struct Cli {
     script: Value,
     arguments: Vec<String>,
     session_id: String,
+    model: Option<String>,
+    effort: Option<String>,
+    /// The `uuid` of the message that the running turn is about.
+    message: Option<String>,
+    /// Turns of its own that it begins as soon as the next message has come, before that one; each the words that it says.
+    due: VecDeque<turn::Due>,
     /// Set by `--resume`; a conversation exists once it has a message.
     state: Option<PathBuf>,
     input: Receiver<Value>,
     input_ended: bool,
     ignored: HashSet<String>,
     /// User messages that wait for their turn.
-    queue: VecDeque<String>,
+    queue: VecDeque<Message>,
     /// Control responses by `request_id`.
     answers: HashMap<String, Value>,
     /// An interrupt came and was not taken up yet.
@@ -125,6 +139,10 @@ impl Cli {
             script,
             arguments: arguments.to_vec(),
             session_id: String::new(),
+            model: None,
+            effort: None,
+            message: None,
+            due: VecDeque::new(),
             state: std::env::var_os("FAKE_CLAUDE_STATE").map(PathBuf::from),
             input,
             input_ended: false,
@@ -140,6 +158,7 @@ impl Cli {
         };
         let id = cli.option("session-id").or_else(|| cli.option("resume"));
         cli.session_id = id.unwrap_or_else(|| "00000000-0000-4000-8000-000000000000".into());
+        (cli.model, cli.effort) = (cli.option("model"), cli.option("effort"));
         cli
     }
 
@@ -198,7 +217,12 @@ impl Cli {
     fn run(&mut self) {
         loop {
             match self.queue.pop_front() {
-                Some(text) => self.turn(&text),
+                Some(message) => {
+                    let folded = self.own_turns(&message);
+                    if !folded {
+                        self.turn(message);
+                    }
+                }
                 None if self.input_ended && !self.ignored.contains("close") => {
                     exit(i32::from(self.last_was_error))
                 }
@@ -207,7 +231,24 @@ impl Cli {
         }
     }
 
-    fn turn(&mut self, text: &str) {
+    /// Whether it tells what becomes of messages, as newer versions do.
+    fn is_new(&self) -> bool {
+        self.script["version"] != "2.1.197"
+    }
+
+    fn turn(&mut self, message: Message) {
+        let Message { text, uuid } = message;
+        self.lifecycle(uuid.as_deref(), "started");
+        self.message.clone_from(&uuid);
+        self.run_turn(&text);
+        self.message = None;
+        self.lifecycle(uuid.as_deref(), "completed");
+    }
+
+    fn run_turn(&mut self, text: &str) {
+        if self.slash_command(text) {
+            return;
+        }
         if let Some(file) = self.conversation_file() {
             let _ = std::fs::write(file, "");
         }
@@ -258,7 +299,11 @@ impl Cli {
 
     fn heard(&mut self, line: &Value) {
         match line["type"].as_str() {
-            Some("user") => self.queue.push_back(text_of(&line["message"]["content"])),
+            Some("user") => {
+                let uuid = line["uuid"].as_str().map(str::to_owned);
+                self.lifecycle(uuid.as_deref(), "queued");
+                self.queue.push_back(Message { text: text_of(&line["message"]["content"]), uuid });
+            }
             Some("control_request") => self.requested(line),
             Some("control_response") => {
                 let id = line["response"]["request_id"].as_str().unwrap_or_default();
@@ -277,8 +322,19 @@ impl Cli {
             "initialize" => json!({"commands": [], "output_style": "default", "models": [], "account": {}}),
             "interrupt" => {
                 self.interrupted = true;
-                json!({"still_queued": []})
+                let cancels = line["request"]["cancel_queued"] == true && self.is_new();
+                let gone = if cancels { std::mem::take(&mut self.queue) } else { VecDeque::new() };
+                let gone: Vec<_> = gone.into_iter().filter_map(|message| message.uuid).collect();
+                for uuid in &gone {
+                    self.lifecycle(Some(uuid), "cancelled");
+                }
+                json!({"still_queued": [], "cancelled": gone})
             }
+            "get_settings" => {
+                let effort = self.effort.as_deref().unwrap_or("medium");
+                json!({"effective": {}, "sources": [], "applied": {"model": self.model(), "effort": effort}})
+            }
+            "mcp_status" => json!({"mcpServers": []}),
             "set_model" | "set_permission_mode" | "set_max_thinking_tokens" | "apply_flag_settings" => {
                 json!({})
             }

@@ -33,14 +33,66 @@ impl Cli {
         self.emit(&json!({
             "type": "system", "subtype": "init", "cwd": std::env::current_dir().unwrap_or_default(),
             "session_id": self.session_id, "tools": ["Bash", "Edit", "Read", "Write"], "mcp_servers": [],
-            "model": self.option("model").unwrap_or_else(|| MODEL.into()),
+            "model": self.model(),
             "permissionMode": self.option("permission-mode").unwrap_or_else(|| "default".into()),
             "slash_commands": ["compact"], "claude_code_version": self.script["version"].as_str().unwrap_or("2.1.330"),
             "uuid": "00000000-0000-4000-8000-000000000001",
         }));
-        self.emit(
-            &json!({"type":"system","subtype":"status","status":"requesting","session_id":self.session_id}),
-        );
+        let mut requesting =
+            json!({"type":"system","subtype":"status","status":"requesting","session_id":self.session_id});
+        if let Some(uuid) = self.message.as_deref().filter(|_| self.is_new()) {
+            requesting["user_message_uuids"] = json!([uuid]);
+        }
+        self.emit(&requesting);
+    }
+
+    pub(super) fn model(&self) -> String {
+        self.model.clone().unwrap_or_else(|| MODEL.into())
+    }
+
+    /// What becomes of a message that had a `uuid`.
+    pub(super) fn lifecycle(&self, uuid: Option<&str>, state: &str) {
+        if let Some(uuid) = uuid.filter(|_| self.is_new()) {
+            self.emit(&json!({"type":"command_lifecycle","command_uuid":uuid,"state":state,"session_id":self.session_id}));
+        }
+    }
+
+    /// A slash command that the CLI runs itself; false: it is none.
+    pub(super) fn slash_command(&mut self, text: &str) -> bool {
+        let (name, rest) = text.split_once(' ').unwrap_or((text, ""));
+        let rest = Some(rest.to_owned());
+        let mut more = json!({"result": "", "num_turns": 0});
+        match name {
+            "/clear" => {
+                if self.is_new() {
+                    self.emit(&json!({"type":"conversation_reset","trigger":"clear",
+                        "new_conversation_id":"00000000-0000-4000-8000-00000000dead","session_id":self.session_id}));
+                    more["total_cost_usd"] = json!(0);
+                }
+                self.counter += 1;
+                self.session_id =
+                    format!("{:08x}-0000-4000-8000-c1ea00{:06x}", std::process::id(), self.counter);
+                if let Some(file) = self.conversation_file() {
+                    let _ = std::fs::write(file, "");
+                }
+            }
+            "/model" if self.is_new() => self.model = rest,
+            "/effort" if self.is_new() => self.effort = rest,
+            _ => return false,
+        }
+        if self.is_new() {
+            more["local_command"] = json!(&name[1..]);
+        }
+        self.emit_init();
+        self.result("success", false, &more);
+        true
+    }
+
+    /// A turn that nobody asked for.
+    pub(super) fn own_turn(&mut self, words: &str, origin: &Value) {
+        self.emit_init();
+        self.text(words);
+        self.result("success", false, &json!({"result": words, "origin": origin}));
     }
 
     /// A stream event, with the keys in the CLI's order: fast paths depend on it.
@@ -136,6 +188,10 @@ impl Cli {
             "total_cost_usd": 0.0001, "permission_denials": [], "session_id": self.session_id,
             "uuid": uuid,
         });
+        if let Some(uuid) = self.message.as_deref().filter(|_| self.is_new()) {
+            line["user_message_uuid"] = json!(uuid);
+            line["user_message_uuids"] = json!([uuid]);
+        }
         if let (Some(line), Some(more)) = (line.as_object_mut(), more.as_object()) {
             line.extend(more.clone());
         }

@@ -16,6 +16,8 @@
 //! | `twice` | ends the turn with two results |
 //! | `no-result` | ends the turn without one |
 //! | `api-error TEXT` | ends the turn as a failed API call does |
+//! | `schedule WORDS` | when the next message has come, first a turn of its own that says this, as for a schedule |
+//! | `fold WORDS` | the same, and the message is folded into that turn: one result for both |
 //! | `crash N` / `signal N` | exits / ends by that signal, in the middle of things |
 //! | `refuse N TEXT` | TEXT to stderr and exit N |
 //! | `refuse-times K N TEXT` | the same for the first K starts (needs `FAKE_CLAUDE_STATE`) |
@@ -31,7 +33,7 @@
 //! | `close-stdout` | closes stdout and lives on |
 //! | `ignore WHAT` | as `ignore` in the script: `interrupt`, `sigterm`, `initialize`, `close` |
 //! | `deaf` | never reads stdin again, and never ends |
-//! | `args` / `cwd` / `env NAME` / `file FLAG` | says its arguments (JSON) / directory / variable / the file that `--FLAG=` names |
+//! | `args` / `session` / `cwd` / `env NAME` / `file FLAG` | says its arguments (JSON) / conversation / directory / variable / the file that `--FLAG=` names |
 
 use std::io::Write;
 use std::process::{Command, Stdio, exit};
@@ -40,6 +42,13 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Cli;
+
+/// A turn of its own that is due.
+#[derive(Debug)]
+pub(super) struct Due {
+    words: String,
+    folds: bool,
+}
 
 /// How a turn goes on.
 #[derive(Debug, PartialEq, Eq)]
@@ -70,6 +79,9 @@ impl Cli {
             "hang" => return self.wait(Duration::MAX),
             "sleep" => return self.wait(Duration::from_millis(number(rest))),
             "result" => self.result_of(rest),
+            "schedule" | "fold" => {
+                self.due.push_back(Due { words: rest.to_owned(), folds: name == "fold" });
+            }
             "twice" => {
                 self.result_success();
                 self.result_success();
@@ -81,6 +93,7 @@ impl Cli {
                 return Flow::Ended;
             }
             "args" => return self.text(&json!(self.arguments).to_string()),
+            "session" => return self.text(&self.session_id.clone()),
             "cwd" => return self.text(&std::env::current_dir().unwrap_or_default().to_string_lossy()),
             "env" => return self.text(&std::env::var(rest).unwrap_or_else(|_| "(unset)".into())),
             "file" => {
@@ -90,6 +103,26 @@ impl Cli {
             _ => self.misbehave(name, rest),
         }
         Flow::On
+    }
+
+    /// A message has come: what is due goes first. True: the message was folded into it.
+    pub(super) fn own_turns(&mut self, message: &super::Message) -> bool {
+        while let Some(Due { words, folds }) = self.due.pop_front() {
+            if !folds {
+                self.own_turn(&words, &Value::Null);
+                continue;
+            }
+            self.emit_init();
+            self.text(&words);
+            self.lifecycle(message.uuid.as_deref(), "started");
+            self.text(&format!("echo: {}", message.text));
+            self.lifecycle(message.uuid.as_deref(), "completed");
+            self.message.clone_from(&message.uuid);
+            self.result_of("success");
+            self.message = None;
+            return true;
+        }
+        false
     }
 
     fn misbehave(&mut self, name: &str, rest: &str) {
@@ -137,7 +170,7 @@ impl Cli {
         }
     }
 
-    fn text(&mut self, text: &str) -> Flow {
+    pub(super) fn text(&mut self, text: &str) -> Flow {
         let id = self.message_start();
         self.block_start(0, &json!({"type": "text", "text": ""}));
         self.partial = Some(String::new());

@@ -22,6 +22,7 @@ mod content;
 mod faults;
 mod frames;
 mod http;
+mod identity;
 mod interrupts;
 mod mcp;
 mod plans;

@@ -270,3 +270,21 @@ fn a_session_that_was_claimed_and_never_begun_is_made_as_it_is_asked_for() {
     drop(client);
     owner.stop();
 }
+
+/// It was the one before `/clear`.
+#[test]
+fn a_cleared_conversation_is_the_one_that_another_gateway_takes() {
+    let cluster = Cluster::new();
+    let (owner, other) = (cluster.node("a", &[]), cluster.node("b", &[]));
+    let mut here = owner.client();
+    let epoch = here.start(json!({}))["epoch"].clone();
+    assert_eq!(here.hear("the word is ALPHA"), "echo: the word is ALPHA");
+    assert_eq!(here.turn("/clear")["subtype"], "success");
+    let conversation = here.hear("!session");
+    wait_until_stored(&other, "s", &here.events);
+    owner.kill();
+    let (mut back, _) = come_back(&other, "s", &here.events, &epoch);
+    let args = back.hear("!args");
+    assert!(args.contains(&format!("--resume={conversation}")), "{args}");
+    other.stop();
+}

@@ -16,6 +16,7 @@ mod crowd;
 mod doors;
 mod drain;
 mod harness;
+mod identity;
 mod killed;
 mod limits;
 mod metrics;

@@ -90,19 +90,18 @@ export interface TaskUpdate {
 }
 /** Why the agent began a turn by itself. */
 export interface Origin { kind: 'task' | 'schedule' | 'monitor' | 'other'; task_id?: string; tool_use_id?: string }
-export interface ConversationReset { reason: 'clear' | 'rewind' }
+export type ConversationReset = schema.ServerConversationReset & Common;
 export interface TaskOutput { task_id: string; output: string; total_bytes: number; truncated: boolean }
 declare module './schema.js' {
   interface ServerStatusUpdate { origin?: Origin }
   interface ServerResult { origin?: Origin }
-  interface ServerSessionInfo { tasks?: TaskUpdate[] }
   interface ServerToolResult { task_id?: string }
   interface ServerInterrupted { tasks?: string[] }
   interface ServerPermissionRequest { agent?: { task_id?: string; type: string; description: string } }
   interface ClientInterrupt { tasks?: boolean }
 }
 type Event = { id: string; session_id: string; seq: number };
-type Upcoming = ({ type: 'task_update' } & Event & TaskUpdate) | ({ type: 'conversation_reset' } & Event & ConversationReset)
+type Upcoming = ({ type: 'task_update' } & Event & TaskUpdate)
   | ({ type: 'task_output' } & { id: string; session_id: string; seq?: undefined } & TaskOutput);
 type Asked = { type: 'task_stop'; task_id: string } | { type: 'task_output'; task_id: string } | { type: 'background'; tool_use_id?: string };
 

@@ -24,6 +24,10 @@ export type ClientMessage =
   | ClientToolResult
   | ClientUserMessage;
 /**
+ * How much the model thinks before and while it acts.
+ */
+export type Effort = 'low' | 'medium' | 'high' | 'xhigh' | 'max';
+/**
  * Who is asked before a tool runs.
  */
 export type PermissionModeInput =
@@ -114,6 +118,7 @@ export type ServerMessage =
   | ServerCancelled
   | ServerConfigResponse
   | ServerConfigUpdated
+  | ServerConversationReset
   | ServerError
   | ServerHeartbeat
   | ServerInterrupted
@@ -184,6 +189,10 @@ export type Delta =
  * Who is asked before a tool runs.
  */
 export type PermissionMode = 'manual' | 'auto' | 'plan' | 'bypass';
+/**
+ * Why the model knows nothing earlier.
+ */
+export type ResetReason = 'clear' | 'rewind';
 /**
  * `error.code`: what was wrong with a request, or what went wrong in a session.
  */
@@ -336,6 +345,10 @@ export interface ClientConfigUpdate {
  * What `config_update` may change. An absent field stays as it is.
  */
 export interface ConfigUpdateFields {
+  /**
+   * How much the model thinks; `null`: the model's own default.
+   */
+  effort?: Effort;
   /**
    * Most tokens of thinking.
    */
@@ -666,6 +679,10 @@ export interface ClientSessionStart {
      */
     disallowed_tools?: string[];
     /**
+     * How much the model thinks; default: the model's own.
+     */
+    effort?: Effort;
+    /**
      * The epoch that `last_seq` came from; absent: taken to match.
      */
     epoch?: string;
@@ -712,6 +729,10 @@ export interface ClientSessionStart {
    * Permission rules that deny.
    */
   disallowed_tools?: string[];
+  /**
+   * How much the model thinks; default: the model's own.
+   */
+  effort?: Effort;
   /**
    * The epoch that `last_seq` came from; absent: taken to match.
    */
@@ -1084,6 +1105,10 @@ export interface SessionConfig {
    */
   disallowed_tools?: string[];
   /**
+   * How much the model thinks; none: the model's own default.
+   */
+  effort?: Effort;
+  /**
    * Most tokens of thinking; none: the agent's own default.
    */
   max_thinking_tokens?: number;
@@ -1176,6 +1201,36 @@ export interface ServerConfigUpdated {
    */
   timestamp: number;
   type: 'config_updated';
+}
+/**
+ * `conversation_reset` event: from here on the model knows nothing of what it was told and said before.
+ */
+export interface ServerConversationReset {
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * Why.
+   */
+  reason: ResetReason;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  type: 'conversation_reset';
 }
 /**
  * `error` event or reply.
@@ -1586,6 +1641,10 @@ export interface ServerSessionInfo {
    * Working directory.
    */
   cwd: string;
+  /**
+   * How much the model thinks, where the session says that.
+   */
+  effort?: Effort;
   /**
    * Names this run of sequence numbers.
    */

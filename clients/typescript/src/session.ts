@@ -450,6 +450,7 @@ export class Session {
     for (const key of ['model', 'permission_mode', 'max_turns', 'max_thinking_tokens'] as const) {
       if (config[key] !== undefined) Object.assign(this.#options, { [key]: config[key] });
     }
+    Object.assign(this.#options, { effort: config.effort });
   }
 
   #promptOf(permissionId: string): string | undefined {

@@ -343,6 +343,7 @@ export class Session {
             if (config[key] !== undefined)
                 Object.assign(this.#options, { [key]: config[key] });
         }
+        Object.assign(this.#options, { effort: config.effort });
     }
     #promptOf(permissionId) {
         return this.#tools.promptTool(permissionId);

@@ -45,7 +45,7 @@ async fn after_a_stop_nothing_is_sent() {
     let mut running = start("").await;
     running.agent().stop(Stop::Now);
     loop {
-        if running.agent().send(control::interrupt("x")) == Err(SendError::Closed) {
+        if running.agent().send(control::interrupt("x", false)) == Err(SendError::Closed) {
             break;
         }
         tokio::task::yield_now().await;

@@ -133,6 +133,39 @@ lenient! {
     /// What the answer to an interrupt carries (newer versions only).
     InterruptReceipt {
         still_queued: Raw<'a> = "still_queued",
+        cancelled: List<Raw<'a>> = "cancelled",
+    }
+}
+
+lenient! {
+    /// What the answer to `get_settings` carries: what is in force.
+    Settings {
+        applied: Applied<'a> = "applied",
+    }
+}
+
+lenient! {
+    /// Settings that are in force.
+    pub Applied {
+        /// The model, by its full name.
+        model: Raw<'a> = "model",
+        /// The effort; `null` for models that have none.
+        effort: Raw<'a> = "effort",
+    }
+}
+
+lenient! {
+    /// What the answer to `mcp_status` carries.
+    McpStatus {
+        servers: List<McpServerStatus<'a>> = "mcpServers",
+    }
+}
+
+lenient! {
+    /// One MCP server, as the agent sees it.
+    McpServerStatus {
+        name: Raw<'a> = "name",
+        status: Raw<'a> = "status",
     }
 }
 
@@ -141,6 +174,26 @@ impl<'a> ControlResponse<'a> {
     pub fn still_queued(&self) -> Option<Raw<'a>> {
         let receipt: InterruptReceipt<'a> = self.outcome.as_ref().ok()?.to()?;
         receipt.still_queued.0.map(|raw| Raw(Some(raw)))
+    }
+
+    /// In the answer to an interrupt: the `uuid`s of the messages that were taken out of the agent's queue.
+    pub fn cancelled(&self) -> Vec<Cow<'a, str>> {
+        let receipt: InterruptReceipt<'a> =
+            self.outcome.as_ref().ok().and_then(|raw| raw.to()).unwrap_or_default();
+        receipt.cancelled.0.iter().filter_map(|uuid| uuid.text()).collect()
+    }
+
+    /// In the answer to `get_settings`: what is in force.
+    pub fn applied(&self) -> Option<Applied<'a>> {
+        self.outcome.as_ref().ok()?.to::<Settings<'a>>().map(|settings| settings.applied)
+    }
+
+    /// In the answer to `mcp_status`: the servers that are still being connected.
+    pub fn pending_mcp_servers(&self) -> Vec<Cow<'a, str>> {
+        let status: McpStatus<'a> = self.outcome.as_ref().ok().and_then(|raw| raw.to()).unwrap_or_default();
+        let is_pending =
+            |server: &&McpServerStatus<'a>| server.status.text().is_some_and(|is| is == "pending");
+        status.servers.0.iter().filter(is_pending).filter_map(|server| server.name.text()).collect()
     }
 }
 

@@ -19,14 +19,15 @@ mod tests;
 
 use thiserror::Error;
 
-pub use control::{CanUseTool, McpMessage};
+pub use control::{Applied, CanUseTool, McpMessage};
 pub use control::{ControlCancel, ControlRequest, ControlResponse, OtherRequest};
 pub use conversation::{AssistantMessage, Block, BlockDelta, Body, Event, StreamEvent, UserMessage, blocks};
 pub use lenient::{List, Raw, Str};
 pub use outcome::ResultMessage;
 pub use scan::Span;
 pub use system::{
-    Init, RateLimit, RateLimitInfo, SystemMessage, TaskInput, TaskResult, TaskUsage, ToolProgress,
+    CommandLifecycle, Init, RateLimit, RateLimitInfo, SystemMessage, TaskInput, TaskResult, TaskUsage,
+    ToolProgress,
 };
 
 use scan::scanned;
@@ -52,6 +53,10 @@ pub enum Message<'a> {
     ControlResponse(ControlResponse<'a>),
     /// The agent no longer wants something.
     ControlCancel(ControlCancel<'a>),
+    /// What becomes of a user message.
+    Lifecycle(CommandLifecycle<'a>),
+    /// `conversation_reset`: another conversation begins. Its id is *not* in here; `init` and `result` of what follows tell it.
+    ConversationReset,
     /// The account's rate limit, as the agent knows it.
     RateLimit(RateLimit<'a>),
     /// A tool is still running.
@@ -166,6 +171,8 @@ fn rare<'a>(kind: &str, subtype: &str, text: &'a str) -> Option<Message<'a>> {
         "control_request" => control::request(text).map(|request| Message::ControlRequest(Box::new(request))),
         "control_response" => control::response(text).map(Message::ControlResponse),
         "control_cancel_request" => read(text).map(Message::ControlCancel),
+        "command_lifecycle" => read(text).map(Message::Lifecycle),
+        "conversation_reset" => Some(Message::ConversationReset),
         "rate_limit_event" => read(text).map(Message::RateLimit),
         "tool_progress" => read(text).map(Message::ToolProgress),
         _ => None,

@@ -45,6 +45,12 @@ lenient! {
         uuid: Raw<'a> = "uuid",
         /// Who started the turn, where it was not a user message (a background task's news).
         origin: Raw<'a> = "origin",
+        /// The `uuid`s of the user messages that the turn was about (newer versions only).
+        user_message_uuids: List<Raw<'a>> = "user_message_uuids",
+        /// The same, the first of them.
+        user_message_uuid: Raw<'a> = "user_message_uuid",
+        /// The slash command that was all of the turn, without its slash (newer versions only).
+        local_command: Raw<'a> = "local_command",
     }
 }
 
@@ -67,6 +73,12 @@ impl ResultMessage<'_> {
     /// The run of a task that the turn is about, where the agent says it (newer versions only; not of a monitor's news).
     pub fn task_run(&self) -> Option<Cow<'_, str>> {
         self.origin.to::<Origin<'_>>()?.run_id.text()
+    }
+
+    /// The `uuid`s of the user messages that the turn was about; none for a turn of the agent's own, and in older versions.
+    pub fn answered(&self) -> impl Iterator<Item = std::borrow::Cow<'_, str>> {
+        let all = self.user_message_uuids.0.iter().chain(std::iter::once(&self.user_message_uuid));
+        all.filter_map(|uuid| uuid.text())
     }
 
     /// Whether the turn was cut off from outside (interrupt, or a deny that interrupts).

@@ -1,6 +1,6 @@
 //! `system`, `rate_limit_event` and `tool_progress`: what goes on around the conversation.
 
-use super::lenient::{Raw, lenient};
+use super::lenient::{List, Raw, lenient};
 
 lenient! {
     /// `system/init`: comes at the start of every turn.
@@ -79,6 +79,23 @@ lenient! {
         status: Raw<'a> = "status",
         /// `status`: the agent's permission mode, where it has changed.
         permission_mode: Raw<'a> = "permissionMode",
+        /// `status` `requesting`: the `uuid`s of the user messages that the model is asked about (newer versions only).
+        user_message_uuids: List<Raw<'a>> = "user_message_uuids",
+        /// `status`: what a compaction came to, `success` or `failed`.
+        compact_result: Raw<'a> = "compact_result",
+        /// `status`: why it failed, in words.
+        compact_error: Raw<'a> = "compact_error",
+    }
+}
+
+lenient! {
+    /// `command_lifecycle` (newer versions only): what becomes of a user message that had a `uuid`, or of a prompt of the agent's
+    /// own.
+    pub CommandLifecycle {
+        /// The message.
+        command_uuid: Raw<'a> = "command_uuid",
+        /// `queued`, `started`, `completed`, `cancelled`.
+        state: Raw<'a> = "state",
     }
 }
 

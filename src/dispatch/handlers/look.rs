@@ -35,6 +35,7 @@ fn at_rest(context: &Context<'_>, summary: &SessionSummary, kept: Option<AtRest>
         created: false,
         cwd: summary.cwd.as_str().into(),
         model: record.config.model.map(Into::into),
+        effort: record.config.effort,
         permission_mode: record.config.permission_mode,
         metadata: summary.metadata.clone(),
         num_turns: summary.num_turns,

@@ -75,6 +75,7 @@ fn server_message(kind: &str, text: &str) -> Result<Option<ServerMessage<'static
         "cancelled" => read(text, ServerMessage::Cancelled),
         "config_updated" => read(text, ServerMessage::ConfigUpdated),
         "task_update" => read(text, ServerMessage::TaskUpdate),
+        "conversation_reset" => read(text, ServerMessage::ConversationReset),
         "result" => read(text, ServerMessage::Result),
         "warning" => read(text, ServerMessage::Warning),
         "error" => read(text, ServerMessage::Error),

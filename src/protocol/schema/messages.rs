@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 use super::tidy;
 use crate::protocol::{
     AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageStart, Cancel, Cancelled,
-    ClientToolResult, ConfigMessage, ConfigUpdate, Empty, ErrorMessage, Interrupt, Interrupted, NewSession,
-    NewSessionReply, PermissionRequest, PermissionResolved, PermissionResponse, PermissionUpdate, Position,
-    ServerHeartbeat, SessionEnd, SessionEnded, SessionInfo, SessionList, StartOptions, StatusUpdate,
-    TaskUpdate, ToolResult, ToolUse, TurnResult, UserMessage, UserMessageEvent, Warning,
+    ClientToolResult, ConfigMessage, ConfigUpdate, ConversationReset, Empty, ErrorMessage, Interrupt,
+    Interrupted, NewSession, NewSessionReply, PermissionRequest, PermissionResolved, PermissionResponse,
+    PermissionUpdate, Position, ServerHeartbeat, SessionEnd, SessionEnded, SessionInfo, SessionList,
+    StartOptions, StatusUpdate, TaskUpdate, ToolResult, ToolUse, TurnResult, UserMessage, UserMessageEvent,
+    Warning,
 };
 
 /// Schemas by name: the messages, and the types that they refer to.
@@ -86,6 +87,7 @@ pub(super) fn server() -> Schemas {
     maker.server::<Cancelled<'_>>("cancelled", Event);
     maker.server::<ConfigMessage>("config_updated", Event);
     maker.server::<TaskUpdate>("task_update", Event);
+    maker.server::<ConversationReset>("conversation_reset", Event);
     maker.server::<TurnResult<'_>>("result", Event);
     maker.server::<Warning<'_>>("warning", Either);
     maker.server::<ErrorMessage<'_>>("error", Either);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Json, McpServer};
+use super::{Json, McpServer, read};
 
 /// Who is asked before a tool runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +28,43 @@ pub enum PermissionMode {
 impl PermissionMode {
     /// Every one.
     pub const ALL: [Self; 4] = [Self::Manual, Self::Auto, Self::Plan, Self::Bypass];
+}
+
+/// How much the model thinks before and while it acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Effort {
+    /// The least.
+    Low,
+    /// Between.
+    Medium,
+    /// Much.
+    High,
+    /// More than that.
+    Xhigh,
+    /// As much as there is.
+    Max,
+}
+
+impl Effort {
+    /// Every one, from the least to the most.
+    pub const ALL: [Self; 5] = [Self::Low, Self::Medium, Self::High, Self::Xhigh, Self::Max];
+
+    /// Its name, here and in the agent.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Xhigh => "xhigh",
+            Self::Max => "max",
+        }
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|effort| effort.name() == name)
+    }
 }
 
 /// Options of a session, as in `session_start` and `config_updated`.
@@ -53,6 +90,9 @@ pub struct SessionConfig {
     /// The model; none: `--model`, else the agent's own default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// How much the model thinks; none: the model's own default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
     /// Replaces the agent's system prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system_prompt: Option<String>,
@@ -127,4 +167,8 @@ pub struct ConfigUpdateFields {
     /// Most tokens of thinking.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_thinking_tokens: Option<u32>,
+    /// How much the model thinks; `null`: the model's own default.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "read::named")]
+    #[schemars(with = "Option<Effort>")]
+    pub effort: Option<Option<Effort>>,
 }

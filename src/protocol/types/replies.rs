@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Json, PermissionMode, SessionStatus, TaskUpdate};
+use super::{Effort, Json, PermissionMode, SessionStatus, TaskUpdate};
 
 /// Whether a session lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -100,6 +100,9 @@ pub struct SessionInfo<'a> {
     /// Model, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Cow<'a, str>>,
+    /// How much the model thinks, where the session says that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
     /// Who is asked.
     pub permission_mode: PermissionMode,
     /// The front end's pairs.

@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::{
     AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageStart, Cancelled,
-    ConfigMessage, ErrorMessage, Interrupted, NewSessionReply, PermissionRequest, PermissionResolved,
-    SessionEnded, SessionInfo, SessionList, StatusUpdate, TaskUpdate, ToolResult, ToolUse, TurnResult,
-    UserMessageEvent, Warning,
+    ConfigMessage, ConversationReset, ErrorMessage, Interrupted, NewSessionReply, PermissionRequest,
+    PermissionResolved, SessionEnded, SessionInfo, SessionList, StatusUpdate, TaskUpdate, ToolResult,
+    ToolUse, TurnResult, UserMessageEvent, Warning,
 };
 
 /// The common fields around a server message.
@@ -64,6 +64,8 @@ pub enum ServerMessage<'a> {
     ConfigUpdated(ConfigMessage),
     /// Event: work beside turns began, got on, or ended.
     TaskUpdate(TaskUpdate),
+    /// Event: the model knows nothing earlier.
+    ConversationReset(ConversationReset),
     /// Event: a turn ended.
     Result(Box<TurnResult<'a>>),
     /// Event or reply: something to know.
@@ -102,6 +104,7 @@ impl ServerMessage<'_> {
         "cancelled",
         "config_updated",
         "task_update",
+        "conversation_reset",
         "result",
         "warning",
         "error",
@@ -130,6 +133,7 @@ impl ServerMessage<'_> {
             Self::Cancelled(_) => "cancelled",
             Self::ConfigUpdated(_) => "config_updated",
             Self::TaskUpdate(_) => "task_update",
+            Self::ConversationReset(_) => "conversation_reset",
             Self::Result(_) => "result",
             Self::Warning(_) => "warning",
             Self::Error(_) => "error",

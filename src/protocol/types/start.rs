@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClientTool, McpServer, PermissionMode, SessionConfig, mcp, read};
+use super::{ClientTool, Effort, McpServer, PermissionMode, SessionConfig, mcp, read};
 
 /// `session_start`. The options may stand in the message itself or nested in `config`; the nested ones win.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -64,6 +64,9 @@ pub struct StartOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1))]
     pub model: Option<String>,
+    /// How much the model thinks; default: the model's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<Effort>,
     /// Replaces the agent's system prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system_prompt: Option<String>,
@@ -107,6 +110,7 @@ impl StartOptions {
             metadata: over.metadata.or(self.metadata),
             cwd: over.cwd.or(self.cwd),
             model: over.model.or(self.model),
+            effort: over.effort.or(self.effort),
             system_prompt: over.system_prompt.or(self.system_prompt),
             append_system_prompt: over.append_system_prompt.or(self.append_system_prompt),
             allowed_tools: over.allowed_tools.or(self.allowed_tools),
@@ -127,6 +131,7 @@ impl StartOptions {
             metadata: self.metadata.unwrap_or_default(),
             cwd: self.cwd,
             model: self.model,
+            effort: self.effort,
             system_prompt: self.system_prompt,
             append_system_prompt: self.append_system_prompt,
             allowed_tools: self.allowed_tools.unwrap_or_default(),
@@ -162,6 +167,7 @@ impl StartOptions {
         note(differs(self.metadata.as_ref(), &config.metadata), "metadata");
         note(differs_optional(self.cwd.as_ref(), config.cwd.as_ref()), "cwd");
         note(differs_optional(self.model.as_ref(), config.model.as_ref()), "model");
+        note(differs_optional(self.effort.as_ref(), config.effort.as_ref()), "effort");
         note(differs_optional(self.system_prompt.as_ref(), config.system_prompt.as_ref()), "system_prompt");
         let (sent, is) = (self.append_system_prompt.as_ref(), config.append_system_prompt.as_ref());
         note(differs_optional(sent, is), "append_system_prompt");

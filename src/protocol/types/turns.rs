@@ -72,6 +72,23 @@ pub struct Cancelled<'a> {
     pub target_id: Cow<'a, str>,
 }
 
+/// Why the model knows nothing earlier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetReason {
+    /// The conversation was begun anew (`/clear`).
+    Clear,
+    /// It went back to an earlier message.
+    Rewind,
+}
+
+/// `conversation_reset` event: from here on the model knows nothing of what it was told and said before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConversationReset {
+    /// Why.
+    pub reason: ResetReason,
+}
+
 /// How a turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

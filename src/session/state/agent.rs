@@ -2,8 +2,7 @@
 
 use std::time::Instant;
 
-use uuid::Uuid;
-
+use super::conversation::Conversation;
 use super::{Asked, Closing, Effect, Life, SessionState, Standing};
 use crate::agent::{Exit, control, wire};
 use crate::converter::Outcome;
@@ -14,10 +13,7 @@ use crate::session::words;
 #[derive(Debug)]
 pub(super) struct AgentLife {
     pub(super) phase: AgentPhase,
-    /// The conversation's id, as the agent knows it.
-    pub(super) conversation: Uuid,
-    /// Whether the agent has been told anything in it.
-    pub(super) conversation_started: bool,
+    pub(super) conversation: Conversation,
     /// Starts that failed since the last that went well.
     pub(super) failures: u32,
     /// Starts since the last that went well that were tried again because of the conversation's id.
@@ -73,11 +69,10 @@ pub(super) enum AgentPhase {
 }
 
 impl AgentLife {
-    pub(super) fn new(conversation: Uuid, conversation_started: bool) -> Self {
+    pub(super) fn new(conversation: Conversation) -> Self {
         Self {
             phase: AgentPhase::Stopped,
             conversation,
-            conversation_started,
             failures: 0,
             renamed: 0,
             not_before: None,
@@ -137,6 +132,7 @@ impl SessionState {
     pub(super) fn agent_line(&mut self, line: &[u8]) -> bool {
         // Everything has had its end; nothing may come after it.
         if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
+            self.learn_before_rest(line);
             return true;
         }
         let outcome = self.converter.line(line, &mut self.journal);
@@ -157,6 +153,7 @@ impl SessionState {
                     self.sync_config(&mode);
                 }
             }
+            Ok(Outcome::Compacting | Outcome::Compacted(_) | Outcome::Lifecycle(_)) => {}
             Ok(Outcome::Init(init)) => self.turn_init(&init),
             Ok(Outcome::Mode(mode)) => self.sync_config(&mode),
             Ok(Outcome::Result(result)) => self.turn_over(&result),
@@ -186,6 +183,7 @@ impl SessionState {
         let model = init.model.text().map(Into::into);
         let changed = self.info.update(init) || (model != self.model_in_use);
         self.model_in_use = model;
+        self.conversation_is(init.session_id);
         self.sync_config(&init.permission_mode.text().unwrap_or_default());
         if changed {
             self.effects.push(Effect::Announce);
@@ -237,6 +235,11 @@ impl SessionState {
             Some(Asked::Interrupt) => {
                 if let Some(failed) = failed.map(words::quoted) {
                     log::warn!("session {}: the agent refused a control request: {failed}", self.id);
+                }
+            }
+            Some(Asked::Applied(changes)) => {
+                if let Some(applied) = response.applied() {
+                    self.adopt(changes, &applied);
                 }
             }
             None => log::debug!("session {}: an answer to nothing that was asked", self.id),

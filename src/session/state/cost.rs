@@ -69,6 +69,14 @@ impl Cost {
         self.books.killed = false;
     }
 
+    /// The running process began another conversation (`/clear`). 2.1.330 and later count that from zero, older ones go on.
+    pub(super) fn conversation_changes(&mut self, version: Option<&str>) {
+        if !begins_at_zero(version) {
+            self.books = Books::default();
+            self.began_at = Some(0.0);
+        }
+    }
+
     /// The process is gone.
     pub(super) fn process_ended(&mut self, in_order: bool) {
         // One that said nothing has written down where it began, if anything.
@@ -84,12 +92,17 @@ impl Cost {
 impl Books {
     /// Where a process began whose first word is `cost`.
     fn begin(&self, cost: f64, version: Option<&str>) -> f64 {
-        if version.and_then(numbers).is_some_and(|version| version <= BEGINS_AT_ZERO) {
+        if begins_at_zero(version) {
             return 0.0;
         }
         let known = if self.killed { [self.written, 0.0] } else { [self.said, self.written] };
         known.into_iter().find(|begin| *begin <= cost).unwrap_or_default()
     }
+}
+
+/// Whether each process of this version counts from zero, whatever conversation it resumes; and goes on over `/clear`.
+fn begins_at_zero(version: Option<&str>) -> bool {
+    version.and_then(numbers).is_some_and(|version| version <= BEGINS_AT_ZERO)
 }
 
 fn numbers(version: &str) -> Option<[u64; 3]> {
@@ -161,6 +174,26 @@ mod tests {
         assert_is(&cost, 0.095_975 + 0.193_12);
         process(&mut cost, OLD, true, &[0.194], false);
         assert_is(&cost, 0.095_975 + 0.193_12 + 0.194);
+    }
+
+    /// What another conversation costs was hidden by what the one before had cost.
+    #[test]
+    fn after_a_clear_nothing_is_counted_twice_and_nothing_is_lost() {
+        for (version, after) in [(NEW, [0.0, 0.06, 0.09]), (OLD, [0.05, 0.11, 0.14])] {
+            let mut cost = Cost::new(0.0, Books::default());
+            cost.process_starts(false);
+            cost.process_says(0.05, Some(version));
+            cost.conversation_changes(Some(version));
+            for said in after {
+                cost.process_says(said, Some(version));
+            }
+            assert_is(&cost, 0.05 + 0.09);
+            // Killed: what was written down is of the conversation before, if anything.
+            cost.process_ended(false);
+            let mut cost = restarted(cost);
+            process(&mut cost, version, true, &[0.07], true);
+            assert_is(&cost, 0.05 + 0.09 + 0.07);
+        }
     }
 
     /// The gateway was killed: the process may have ended in order all the same, or not.

@@ -37,9 +37,9 @@ impl SessionState {
         }
         let Phase::Pending(input) = std::mem::replace(&mut turn.phase, Phase::Running) else { return };
         let line = control::user_message(input.content.raw(), input.parent_tool_use_id.as_deref(), None);
-        let is_first = !self.agent.conversation_started;
+        let is_first = !self.agent.conversation.started;
         turn.phase = Phase::Sent { input, line: self.agent.lines_sent + 1, is_first };
-        self.agent.conversation_started = true;
+        self.agent.conversation.started = true;
         self.effects.push(Effect::Persist);
         if turn.recorded && turn.stored_after.is_some() {
             self.effects.push(Effect::Commit);
@@ -68,7 +68,7 @@ impl SessionState {
         turn.returned += 1;
         // One that it has read may stand in its transcript: the conversation exists then. (If it does not, that is found out.)
         if is_first && line > read {
-            self.agent.conversation_started = false;
+            self.agent.conversation.started = false;
         }
         self.own_turn_over();
         log::info!("session {}: the agent had not begun the last message; the next one gets it", self.id);

@@ -11,6 +11,7 @@
 //! | `resume` | going on after a broken turn, or after a gateway that died |
 //! | `start` | the agent's start: slot, greeting, failures |
 //! | `agent` | the agent's life once it is up: lines, rest, exit |
+//! | `conversation` | which conversation the agent is in, and settings that it changed itself |
 //! | `ending` | the end, or rest; what is refused then |
 //! | `grace` | how long a session stays when nobody is there |
 //! | `prompts` | permission prompts and questions, from asked to answered |
@@ -25,6 +26,7 @@
 mod agent;
 mod beside;
 mod client_tools;
+mod conversation;
 mod cost;
 mod deliver;
 mod ending;
@@ -58,6 +60,7 @@ use super::record::Seen;
 use agent::AgentLife;
 pub use agent::describe;
 use client_tools::ClientTools;
+use conversation::{Changes, Conversation};
 pub use cost::Books;
 use cost::Cost;
 pub use info::Snapshot;
@@ -128,6 +131,8 @@ enum Asked {
     Initialize,
     Interrupt,
     Setting(u64, settings::Field),
+    /// What is in force, after a slash command that may have changed it.
+    Applied(Changes),
     /// What is in the configuration already: rules, the mode, settings. And who wanted it.
     Rules(Option<Asker>),
 }
@@ -177,7 +182,10 @@ impl SessionState {
             queue: VecDeque::new(),
             broken: record.broken,
             seen: birth.seen,
-            agent: AgentLife::new(record.conversation, record.conversation_started),
+            agent: AgentLife::new(Conversation {
+                id: record.conversation,
+                started: record.conversation_started,
+            }),
             info: record.agent,
             model_in_use: None,
             prompts: Prompts::new(record.always),

@@ -8,7 +8,7 @@ use crate::agent::args::mode_name;
 use crate::agent::control;
 use crate::converter;
 use crate::protocol::{
-    ConfigMessage, ConfigUpdateFields, ErrorCode, PermissionMode, ServerMessage, SessionConfig,
+    ConfigMessage, ConfigUpdateFields, Effort, ErrorCode, PermissionMode, ServerMessage, SessionConfig,
 };
 
 /// Control requests that may wait for the agent's answer.
@@ -34,6 +34,7 @@ struct Stale {
     model: bool,
     mode: bool,
     thinking: bool,
+    effort: bool,
 }
 
 /// One `config_update`.
@@ -52,6 +53,7 @@ pub(super) enum Field {
     Model,
     Mode,
     Thinking,
+    Effort,
 }
 
 impl Settings {
@@ -97,6 +99,7 @@ impl Settings {
         self.stale.model |= fields.model.is_some();
         self.stale.mode |= fields.permission_mode.is_some();
         self.stale.thinking |= fields.max_thinking_tokens.is_some();
+        self.stale.effort |= fields.effort.is_some();
         self.restart |= fields.max_turns.is_some();
     }
 }
@@ -137,7 +140,7 @@ impl SessionState {
 
     /// Tells the agent what changed while it was being started: that is in the configuration already.
     pub(super) fn tell_stale(&mut self) {
-        let Stale { rules, model, mode, thinking } = std::mem::take(&mut self.settings.stale);
+        let Stale { rules, model, mode, thinking, effort } = std::mem::take(&mut self.settings.stale);
         if self.settings.restart {
             // Another one takes its place before it is told anything, and has it all.
             return;
@@ -155,6 +158,10 @@ impl SessionState {
         if let Some(tokens) = self.config.max_thinking_tokens.filter(|_| thinking) {
             let id = self.control_id(Asked::Rules(None));
             self.tell(control::set_max_thinking_tokens(&id, Some(tokens)));
+        }
+        if effort {
+            let id = self.control_id(Asked::Rules(None));
+            self.tell(control::set_effort(&id, self.config.effort.map(Effort::name)));
         }
     }
 
@@ -175,6 +182,9 @@ impl SessionState {
         }
         if let Some(tokens) = fields.max_thinking_tokens {
             ask(self, Field::Thinking, &|id| control::set_max_thinking_tokens(id, Some(tokens)));
+        }
+        if let Some(effort) = fields.effort {
+            ask(self, Field::Effort, &|id| control::set_effort(id, effort.map(Effort::name)));
         }
         asked
     }
@@ -291,6 +301,10 @@ impl Ticket {
                 self.fields.max_thinking_tokens = None;
                 "max_thinking_tokens"
             }
+            Field::Effort => {
+                self.fields.effort = None;
+                "effort"
+            }
         };
         self.refused.push(format!("`{name}`: {why}"));
     }
@@ -306,6 +320,9 @@ fn apply(config: &mut SessionConfig, fields: &ConfigUpdateFields) {
     }
     if let Some(tokens) = fields.max_thinking_tokens {
         config.max_thinking_tokens = Some(tokens);
+    }
+    if let Some(effort) = fields.effort {
+        config.effort = effort;
     }
 }
 

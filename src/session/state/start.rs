@@ -104,9 +104,9 @@ impl SessionState {
     fn spawn(&mut self) {
         self.agent.phase = AgentPhase::Spawning;
         self.agent.lines_sent = 0;
-        self.agent.echoes = Echoes { is_fresh: self.agent.conversation_started, ..Echoes::default() };
+        self.agent.echoes = Echoes { is_fresh: self.agent.conversation.started, ..Echoes::default() };
         self.journal.tally().agent_launched(self.now.unix_ms);
-        self.cost.process_starts(self.agent.conversation_started);
+        self.cost.process_starts(self.agent.conversation.started);
         self.converter = Converter::new(super::converter_options(&self.config));
         self.settings.restarted();
         self.effects.push(Effect::Spawn(Box::new(self.launch_plan())));
@@ -125,15 +125,15 @@ impl SessionState {
         LaunchPlan {
             settings: self.rules.settings(&self.config).get().to_owned(),
             config,
-            conversation: self.agent.conversation,
-            resume: self.agent.conversation_started,
+            conversation: self.agent.conversation.id,
+            resume: self.agent.conversation.started,
         }
     }
 
     /// A warm agent takes the place of the one that was to be started. The conversation is the one that it began with.
     pub(super) fn adopted(&mut self, conversation: Uuid) {
         if self.agent.phase == AgentPhase::Spawning {
-            self.agent.conversation = conversation;
+            self.agent.conversation.id = conversation;
             self.effects.push(Effect::Persist);
             self.agent.phase =
                 AgentPhase::Initializing { deadline: self.now.instant + self.limits.start_timeout };
@@ -211,16 +211,16 @@ impl SessionState {
     /// Two refusals are about the conversation's id only: the other way of starting is the right one then.
     pub(super) fn exited_at_start(&mut self, exit: &Exit) {
         let may_rename = self.agent.renamed < MAX_RENAMED;
-        if may_rename && exit.stderr.contains("is already in use") && !self.agent.conversation_started {
-            self.agent.conversation_started = true;
+        if may_rename && exit.stderr.contains("is already in use") && !self.agent.conversation.started {
+            self.agent.conversation.started = true;
         } else if may_rename
             && exit.stderr.contains("No conversation found")
-            && self.agent.conversation_started
+            && self.agent.conversation.started
         {
             let text = "the agent's transcript of this session is gone; a new conversation was begun";
             self.warn(WarningCode::AgentRestarted, text);
-            self.agent.conversation = Uuid::new_v4();
-            self.agent.conversation_started = false;
+            self.agent.conversation.id = Uuid::new_v4();
+            self.agent.conversation.started = false;
         } else if may_rename
             && exit.stderr.contains("cannot be used with root")
             && self.config.permission_mode == PermissionMode::Bypass

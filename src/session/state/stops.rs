@@ -94,7 +94,7 @@ impl SessionState {
         }
         self.converter.mark_interrupted();
         let id = self.control_id(Asked::Interrupt);
-        self.tell(control::interrupt(&id));
+        self.tell(control::interrupt(&id, false));
     }
 
     /// The drain's time is over: the running turn is interrupted by nobody in particular.

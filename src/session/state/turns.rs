@@ -254,6 +254,7 @@ impl SessionState {
             log::warn!("session {}: the agent said the same result twice; ignored", self.id);
             return;
         }
+        self.conversation_is(line.session_id);
         if let Some(cost) = line.total_cost_usd.number() {
             self.cost.process_says(cost, self.info.version.as_deref());
         }
@@ -305,6 +306,7 @@ impl SessionState {
         if was_stopped {
             interrupt_result(&mut result);
         }
+        self.ask_what_applies(line);
         self.finish_turn(result, was_stopped.then_some(InterruptOutcome::Interrupted));
     }
 

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::{FrameLimits, client_frame, parse};
 use crate::protocol::{
     Cancel, ClientFrame, ClientMessage, ClientTool, ClientToolResult, ConfigUpdate, ConfigUpdateFields,
-    Decision, Empty, Interrupt, Json, McpServer, McpTransport, NewSession, Pair, Pairs, PermissionMode,
-    PermissionResponse, PermissionUpdate, Position, Rule, RuleBehavior, RuleSet, RuleUpdate, ServerFrame,
-    SessionEnd, SessionStart, StartOptions, UserMessage,
+    Decision, Effort, Empty, Interrupt, Json, McpServer, McpTransport, NewSession, Pair, Pairs,
+    PermissionMode, PermissionResponse, PermissionUpdate, Position, Rule, RuleBehavior, RuleSet, RuleUpdate,
+    ServerFrame, SessionEnd, SessionStart, StartOptions, UserMessage,
 };
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -145,9 +145,18 @@ fn tools() -> impl Strategy<Value = Vec<ClientTool>> {
     })
 }
 
+fn effort() -> impl Strategy<Value = Effort> {
+    proptest::sample::select(Effort::ALL.to_vec())
+}
+
 fn options() -> impl Strategy<Value = StartOptions> {
-    let scalars =
-        (option::of(mode()), option::of(1..=1000_u32), option::of(any::<u32>()), option::of(any::<bool>()));
+    let scalars = (
+        option::of(mode()),
+        option::of(1..=1000_u32),
+        option::of(any::<u32>()),
+        option::of(any::<bool>()),
+        option::of(effort()),
+    );
     let metadata = option::of(btree_map(".{0,8}", ".{0,8}", 0..4));
     let strings =
         (option::of(name()), option::of(name()), option::of("[^\0]{0,20}"), option::of("[^\0]{0,20}"));
@@ -159,6 +168,7 @@ fn options() -> impl Strategy<Value = StartOptions> {
             max_turns: scalars.1,
             max_thinking_tokens: scalars.2,
             agent_events: scalars.3,
+            effort: scalars.4,
             metadata,
             cwd: strings.0,
             model: strings.1,
@@ -223,9 +233,15 @@ fn message() -> impl Strategy<Value = ClientMessage> {
             ClientMessage::ToolResult(ClientToolResult { tool_use_id, content, is_error })
         },
     );
-    let fields = (option::of(name()), option::of(mode()), option::of(1..=1000_u32), option::of(any::<u32>()));
-    let config = fields.prop_map(|(model, permission_mode, max_turns, max_thinking_tokens)| {
-        let config = ConfigUpdateFields { model, permission_mode, max_turns, max_thinking_tokens };
+    let fields = (
+        option::of(name()),
+        option::of(mode()),
+        option::of(1..=1000_u32),
+        option::of(any::<u32>()),
+        option::of(option::of(effort())),
+    );
+    let config = fields.prop_map(|(model, permission_mode, max_turns, max_thinking_tokens, effort)| {
+        let config = ConfigUpdateFields { model, permission_mode, max_turns, max_thinking_tokens, effort };
         ClientMessage::ConfigUpdate(ConfigUpdate { config })
     });
     let reason = || option::of(".{0,20}");

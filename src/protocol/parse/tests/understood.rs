@@ -71,6 +71,7 @@ fn null_is_absent_and_absent_is_not_the_default() {
         "permission_mode",
         "max_turns",
         "max_thinking_tokens",
+        "effort",
         "metadata",
         "cwd",
         "model",

@@ -7,6 +7,7 @@ mod agent;
 mod asking;
 mod check;
 mod dice;
+mod identity;
 mod life;
 mod prompts;
 mod random;
