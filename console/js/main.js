@@ -3,7 +3,7 @@ import { Composer } from './composer.js';
 import { NewSessionDialog, TokenDialog } from './dialogs.js';
 import { h, icon } from './dom.js';
 import { Header } from './header.js';
-import { Prompts } from './prompts.js';
+import { openPrompts, Prompts } from './prompts.js';
 import { Sidebar } from './sidebar.js';
 import { Tasks } from './tasks.js';
 import { applyTheme } from './theme.js';
@@ -80,7 +80,7 @@ function draw() {
 
 function title(state) {
   if (!state) return 'claude-ws';
-  const mark = state.prompts.length > 0 ? '● ' : state.status !== 'idle' ? '… ' : '';
+  const mark = openPrompts(state).length > 0 ? '● ' : state.status !== 'idle' ? '… ' : '';
   return `${mark}${header.nameOf(state)} – claude-ws`;
 }
 
@@ -109,7 +109,8 @@ function speak(state) {
   if (!state) return;
   const last = state.entries.at(-1);
   let text = spoken;
-  if (state.prompts.length > 0) text = `${state.prompts.length === 1 ? 'A prompt waits' : `${state.prompts.length} prompts wait`} for your answer`;
+  const open = openPrompts(state).length;
+  if (open > 0) text = `${open === 1 ? 'A prompt waits' : `${open} prompts wait`} for your answer`;
   else if (state.status === 'thinking') text = 'Claude is thinking';
   else if (state.status === 'compacting') text = 'The conversation is being compacted';
   else if (state.status === 'executing_tool') text = 'A tool is running';

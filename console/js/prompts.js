@@ -1,5 +1,6 @@
 // Open prompts: permissions and questions. They stand above the composer until somebody answers, here or elsewhere.
 
+import { ElicitationCard } from './elicitations.js';
 import { h, icon, List } from './dom.js';
 import { reveal, visible, visibleJson } from './reveal.js';
 import { inputNode, toolName } from './tool.js';
@@ -13,6 +14,11 @@ const WORD_MS = 300;
 
 /** Edits of files are not asked about for the rest of the session. */
 const ACCEPT_EDITS = [{ type: 'setMode', mode: 'acceptEdits', destination: 'session' }];
+
+/** All that waits for an answer: prompts, questions, and what MCP servers ask. */
+export function openPrompts(state) {
+  return [...(state?.prompts ?? []), ...(state?.pendingElicitations ?? []).map((request) => ({ id: request.id, request }))];
+}
 
 export class Prompts {
   #app;
@@ -33,6 +39,7 @@ export class Prompts {
     // An id is unique within its session only.
     this.#list = new List(this.node, ({ id, request }) => `${request.session_id} ${id}`, (prompt) => {
       const { session } = this.#app;
+      if (prompt.request.type === 'elicitation_request') return new ElicitationCard(prompt, { app, session, answering });
       return prompt.questions ? new QuestionCard(prompt, { app, session }) : new PermissionCard(prompt, { app, session, takes: (event) => this.#takes(event), onWords: this.#onWords });
     });
   }
@@ -43,7 +50,7 @@ export class Prompts {
       this.#list.update([]);
       this.#count = 0;
     }
-    const prompts = state?.prompts ?? [];
+    const prompts = openPrompts(state);
     const focused = document.activeElement;
     const had = this.node.contains(focused);
     // Nobody is thrown out of where they write: the next key would be taken for an answer.

@@ -161,6 +161,18 @@ pub fn mcp_response(request_id: &str, message: &RawValue) -> Bytes {
     success(request_id, &Response { mcp_response: message })
 }
 
+/// Answers an `elicitation`: `action` is `accept`, `decline` or `cancel`. `content` reaches the MCP server as it is; the agent checks
+/// nothing of it.
+pub fn elicitation(request_id: &str, action: &str, content: Option<&RawValue>) -> Bytes {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        action: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        content: Option<&'a RawValue>,
+    }
+    success(request_id, &Answer { action, content })
+}
+
 /// Answers any request of the agent with a failure, for example one whose subtype is unknown.
 pub fn error_response(request_id: &str, error: &str) -> Bytes {
     #[derive(Serialize)]
@@ -316,6 +328,11 @@ mod tests {
         is(&deny("u", "no", false), &success(json!({"behavior":"deny","message":"no"})));
         is(&deny("u", "no", true), &success(json!({"behavior":"deny","message":"no","interrupt":true})));
         is(&mcp_response("u", &raw("{\"id\":1}")), &success(json!({"mcp_response":{"id":1}})));
+        is(
+            &elicitation("u", "accept", Some(&raw("{\"a\":1}"))),
+            &success(json!({"action":"accept","content":{"a":1}})),
+        );
+        is(&elicitation("u", "cancel", None), &success(json!({"action":"cancel"})));
         is(
             &error_response("u", "what?"),
             &json!({"type":"control_response","response":{"subtype":"error","request_id":"u","error":"what?"}}),

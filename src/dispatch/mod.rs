@@ -36,6 +36,7 @@ const TABLE: &[(&str, Handler)] = &[
     ("session_end", |c| Box::pin(handlers::work::session_end(c))),
     ("user_message", |c| Box::pin(handlers::work::user_message(c))),
     ("permission_response", |c| Box::pin(handlers::work::permission_response(c))),
+    ("elicitation_response", |c| Box::pin(handlers::work::elicitation_response(c))),
     ("permission_update", |c| Box::pin(handlers::work::permission_update(c))),
     ("tool_result", |c| Box::pin(handlers::work::tool_result(c))),
     ("interrupt", |c| Box::pin(handlers::work::interrupt(c))),

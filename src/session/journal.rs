@@ -185,6 +185,11 @@ impl Journal {
         self.running_tools.get(tool_use_id).is_some_and(|tool| self.is_beside(tool.parent.as_deref()))
     }
 
+    /// Whether a tool runs that is no part of the turn.
+    pub fn runs_beside(&self) -> bool {
+        self.running_tools.values().any(|tool| self.is_beside(tool.parent.as_deref()))
+    }
+
     /// Whether the call was made by the subagent that `parent` began.
     pub fn is_made_by(&self, tool_use_id: &str, parent: &str) -> bool {
         self.running_tools.get(tool_use_id).is_some_and(|tool| tool.parent.as_deref() == Some(parent))

@@ -118,6 +118,8 @@ pub struct Unfinished {
     pub queued_after: u64,
     /// Open prompts: the ids of their `permission_request`.
     pub prompts: Vec<String>,
+    /// What MCP servers have asked people: the ids of their `elicitation_request`.
+    pub elicitations: Vec<String>,
     /// Messages of the model that have begun and not ended.
     pub open: Vec<OpenMessage>,
 }
@@ -125,7 +127,11 @@ pub struct Unfinished {
 impl Unfinished {
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.turn.is_none() && self.queued.is_empty() && self.prompts.is_empty() && self.open.is_empty()
+        self.turn.is_none()
+            && self.queued.is_empty()
+            && self.prompts.is_empty()
+            && self.elicitations.is_empty()
+            && self.open.is_empty()
     }
 }
 

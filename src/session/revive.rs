@@ -79,6 +79,8 @@ struct Head<'a> {
     parent_tool_use_id: Option<String>,
     #[serde(borrow)]
     permission_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    elicitation_id: Option<Cow<'a, str>>,
     status: Option<SessionStatus>,
 }
 
@@ -99,6 +101,7 @@ impl Scan {
             turn: unfinished.turn,
             queued,
             prompts: unfinished.prompts,
+            elicitations: unfinished.elicitations,
             open: unfinished.open,
             status,
         };
@@ -150,6 +153,8 @@ impl Scan {
             | "interrupted"
             | "config_updated"
             | "permission_resolved"
+            | "elicitation_request"
+            | "elicitation_resolved"
             | "error"
             | "session_ended" => {}
             "result" => self.ended(of_message),
@@ -162,6 +167,11 @@ impl Scan {
             "permission_request" => self.leftover.prompts.push(head.id.into_owned()),
             "permission_resolved" => {
                 self.leftover.prompts.retain(|id| Some(id.as_str()) != head.permission_id.as_deref());
+            }
+            "elicitation_request" => self.leftover.elicitations.push(head.id.into_owned()),
+            "elicitation_resolved" => {
+                let id = head.elicitation_id.as_deref();
+                self.leftover.elicitations.retain(|open| Some(open.as_str()) != id);
             }
             "assistant_message_start" => self.leftover.open.extend(number.map(|number| OpenMessage {
                 id: MessageId(number),

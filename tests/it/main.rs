@@ -19,6 +19,7 @@ mod locate;
 mod command;
 mod configuration;
 mod content;
+mod elicitations;
 mod faults;
 mod frames;
 mod http;

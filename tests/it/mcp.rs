@@ -21,7 +21,7 @@ on_both_clis![
 const TURNS: usize = 30;
 
 /// The reference server's script, for node. A missing one fails the test: none is ever skipped.
-fn everything() -> PathBuf {
+pub(crate) fn everything() -> PathBuf {
     let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join(".mcp-server");
     let dir = std::env::var_os("CLAUDE_WS_TEST_MCP").map_or(installed, PathBuf::from);
     let script = dir.join("node_modules/@modelcontextprotocol/server-everything/dist/index.js");
@@ -30,7 +30,7 @@ fn everything() -> PathBuf {
 }
 
 /// Talks until the agent says that these servers are in this state.
-async fn until(client: &mut Client, status: &str, names: &[&str]) {
+pub(crate) async fn until(client: &mut Client, status: &str, names: &[&str]) {
     for _ in 0..TURNS {
         client.turn("hello").await.succeeded();
         let info = client.ask(json!({"type": "session_info"}), "session_info").await;

@@ -2,7 +2,7 @@
 
 import type { ConnectionState } from './link.js';
 import type {
-  Content, ContentBlock, ConversationReset, EndReason, ErrorCode, Executor, JsonObject, PermissionRequest, Resolution, ResolvedBy, Replay,
+  Content, ContentBlock, ConversationReset, ElicitationRequest, EndReason, ErrorCode, Executor, JsonObject, PermissionRequest, Resolution, ResolvedBy, Replay,
   SessionConfig, SessionInfo, SessionStatus, TaskUpdate, TurnResult, Usage, WarningCode,
 } from './protocol.js';
 
@@ -30,6 +30,8 @@ export interface ConversationState {
   readonly tasks: Readonly<Record<string, Task>>;
   /** Prompts that wait for an answer, in order; questions to the user among them. */
   readonly prompts: readonly Prompt[];
+  /** What MCP servers ask and nobody has answered, in order; `formOf` tells what a form wants. */
+  readonly pendingElicitations: readonly ElicitationRequest[];
   /** User messages that wait: first those in the gateway's queue, then those on their way to it. */
   readonly waiting: readonly UserEntry[];
   /** The user message whose turn runs; `''` for a turn that has none, `undefined` when none runs. */

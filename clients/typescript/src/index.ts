@@ -8,6 +8,8 @@ export type { RequestOptions } from './requests.js';
 export type { ToolContext, ToolHandler, ToolOutcome } from './tools.js';
 export { plainToolName } from './tools.js';
 export * from './errors.js';
+export { formOf } from './form.js';
+export type { FormField, FormValue } from './form.js';
 export { initialState, questionsOf, reduce } from './state.js';
 export type * from './state.js';
 export type * from './protocol.js';

@@ -5,7 +5,7 @@ import type * as schema from './schema.js';
 
 export type {
   AgentInfo, AgentRuleUpdate, AgentState, ClientTool, ConfigUpdateFields, Content, ContentBlock, Decision, Delta,
-  EndReason, ErrorCode, Executor, InterruptOutcome, Liveness, Pairs, PermissionContext, PermissionMode, Replay, Resolution,
+  ElicitationAction, ElicitationMode, EndReason, ErrorCode, Executor, InterruptOutcome, Liveness, Pairs, PermissionContext, PermissionMode, Replay, Resolution,
   ResolvedBy, ResultSubtype, RiskLevel, Rule, RuleUpdate, ServerInfo, SessionStatus, SessionSummary, ToolContent,
   TurnErrorCode, WarningCode,
 } from './schema.js';
@@ -60,6 +60,8 @@ export type ToolUse = schema.ServerToolUse & Common;
 export type ToolResult = schema.ServerToolResult & Common;
 export type PermissionRequest = schema.ServerPermissionRequest & Common;
 export type PermissionResolved = schema.ServerPermissionResolved & Common;
+export type ElicitationRequest = schema.ServerElicitationRequest & Common;
+export type ElicitationResolved = schema.ServerElicitationResolved & Common;
 export type StatusUpdate = schema.ServerStatusUpdate & Common;
 export type Interrupted = schema.ServerInterrupted & Common;
 export type Cancelled = schema.ServerCancelled & Common;

@@ -11,6 +11,7 @@ export type ClientMessage =
   | ClientCancel
   | ClientConfigQuery
   | ClientConfigUpdate
+  | ClientElicitationResponse
   | ClientHeartbeat
   | ClientInterrupt
   | ClientNewSession
@@ -32,6 +33,10 @@ export type Effort = 'low' | 'medium' | 'high' | 'xhigh' | 'max';
  */
 export type PermissionModeInput =
   'manual' | 'default' | 'auto' | 'acceptEdits' | 'plan' | 'bypass' | 'bypassPermissions';
+/**
+ * What a person does with it, in MCP's words.
+ */
+export type ElicitationAction = 'accept' | 'decline' | 'cancel';
 /**
  * Names with values: an object, or ACP's array of `{name, value}`.
  */
@@ -119,6 +124,8 @@ export type ServerMessage =
   | ServerConfigResponse
   | ServerConfigUpdated
   | ServerConversationReset
+  | ServerElicitationRequest
+  | ServerElicitationResolved
   | ServerError
   | ServerHeartbeat
   | ServerInterrupted
@@ -194,6 +201,14 @@ export type PermissionMode = 'manual' | 'auto' | 'plan' | 'bypass';
  */
 export type ResetReason = 'clear' | 'rewind';
 /**
+ * How the person is to answer.
+ */
+export type ElicitationMode = 'form' | 'url';
+/**
+ * Who or what ended a prompt.
+ */
+export type ResolvedBy = 'client' | 'interrupt' | 'session_ended' | 'timeout' | 'agent' | 'rule';
+/**
  * `error.code`: what was wrong with a request, or what went wrong in a session.
  */
 export type ErrorCode =
@@ -224,10 +239,6 @@ export type RiskLevel = 'low' | 'medium' | 'high';
  * How a prompt ended.
  */
 export type Resolution = 'allow' | 'deny' | 'allow_always' | 'cancelled';
-/**
- * Who or what ended a prompt.
- */
-export type ResolvedBy = 'client' | 'interrupt' | 'session_ended' | 'timeout' | 'agent' | 'rule';
 /**
  * Why a turn failed.
  */
@@ -304,7 +315,7 @@ export interface ClientCancel {
    */
   session_id: string;
   /**
-   * The `id` of a user message or of a `permission_request`.
+   * The `id` of a user message, a `permission_request` or an `elicitation_request`.
    */
   target_id: string;
   type: 'cancel';
@@ -365,6 +376,34 @@ export interface ConfigUpdateFields {
    * Who is asked.
    */
   permission_mode?: PermissionModeInput;
+}
+/**
+ * `elicitation_response`.
+ */
+export interface ClientElicitationResponse {
+  /**
+   * The answer.
+   */
+  action: ElicitationAction;
+  /**
+   * With `accept`: what was filled in, by property: strings, numbers, booleans, arrays of strings.
+   */
+  content?: {
+    [k: string]: unknown;
+  };
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * The `id` of the `elicitation_request`.
+   */
+  request_id: string;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  type: 'elicitation_response';
 }
 /**
  * A message without fields of its own.
@@ -1233,6 +1272,96 @@ export interface ServerConversationReset {
   type: 'conversation_reset';
 }
 /**
+ * `elicitation_request` event.
+ */
+export interface ServerElicitationRequest {
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * What it says.
+   */
+  message: string;
+  /**
+   * How to answer.
+   */
+  mode: ElicitationMode;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * In mode `form`: a JSON Schema of an object whose properties are strings, numbers, booleans or choices.
+   */
+  schema?: {
+    [k: string]: unknown;
+  };
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The MCP server that asks.
+   */
+  server: string;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  /**
+   * A heading.
+   */
+  title?: string;
+  type: 'elicitation_request';
+  /**
+   * In mode `url`: the page. It is the server's: show it before anybody goes there, and follow only `http` and `https`.
+   */
+  url?: string;
+}
+/**
+ * `elicitation_resolved` event.
+ */
+export interface ServerElicitationResolved {
+  /**
+   * What the server was told.
+   */
+  action: ElicitationAction;
+  /**
+   * The `id` of the `elicitation_request`.
+   */
+  elicitation_id: string;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * Who ended it.
+   */
+  reason: ResolvedBy;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  type: 'elicitation_resolved';
+}
+/**
  * `error` event or reply.
  */
 export interface ServerError {
@@ -1675,6 +1804,10 @@ export interface ServerSessionInfo {
    * Turns that have ended.
    */
   num_turns: number;
+  /**
+   * The open `elicitation_request` messages, whole.
+   */
+  pending_elicitations: ServerElicitationRequest[];
   /**
    * The open `permission_request` messages, whole.
    */

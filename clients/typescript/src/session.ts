@@ -1,11 +1,13 @@
 import type { Deferred } from './deferred.js';
 import { deferred } from './deferred.js';
 import { GatewayError, SessionEndedError, SessionLostError } from './errors.js';
+import type { FormValue } from './form.js';
 import { uuid } from './ids.js';
 import { tell } from './listeners.js';
 import type { ConnectionState } from './link.js';
 import type {
-  AgentRuleUpdate, ClientPayload, Content, ConfigUpdateFields, Decision, Interrupted, JsonObject, PermissionRequest,
+  AgentRuleUpdate, ClientPayload, Content, ConfigUpdateFields, Decision, ElicitationAction, ElicitationResolved,
+  Interrupted, JsonObject, PermissionRequest,
   PermissionResolved, RuleUpdate, ServerMessage, SessionConfig, SessionEvent, SessionInfo, TaskOutput, TurnResult,
 } from './protocol.js';
 import { EventQueue } from './queue.js';
@@ -190,6 +192,7 @@ export class Session {
       match: (message) =>
         message.type === 'cancelled' && message.target_id === targetId
         || message.type === 'permission_resolved' && message.permission_id === targetId
+        || message.type === 'elicitation_resolved' && message.elicitation_id === targetId
         || undefined,
     });
   }
@@ -274,6 +277,22 @@ export class Session {
     const joined = Object.entries(answers).map(([question, answer]) =>
       [question, Array.isArray(answer) ? answer.join(', ') : answer] as const);
     return this.allow(prompt.id, { ...prompt.tool_input, answers: Object.fromEntries(joined) });
+  }
+
+  /**
+   * Answers what an MCP server asks (`state.pendingElicitations`) by its id; `content` goes with `accept` of a form. Settles with how it
+   * ended, which may be somebody else's answer. What does not fit the form is refused (`invalid_message`), and the form stays open.
+   */
+  respondElicitation(
+    elicitationId: string, action: ElicitationAction, content?: Record<string, FormValue>,
+  ): Promise<ElicitationResolved> {
+    return this.#request({
+      type: 'elicitation_response', request_id: elicitationId, action, ...(content === undefined ? {} : { content }),
+    }, {
+      repeatable: true, timeoutMs: 0,
+      match: (message) =>
+        message.type === 'elicitation_resolved' && message.elicitation_id === elicitationId ? message : undefined,
+    }) as Promise<ElicitationResolved>;
   }
 
   /** The result of a client tool, for those that are not run by a registered handler. */

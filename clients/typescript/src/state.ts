@@ -31,7 +31,7 @@ const NOTHING: Totals = {
 export function initialState(sessionId: string, connection: ConnectionState = { status: 'idle' }): ConversationState {
   return {
     sessionId, connection, info: undefined, config: {}, epoch: undefined, lastSeq: 0, replayUntil: 0, replay: undefined,
-    status: 'idle', statusMessage: undefined, entries: [], tools: {}, tasks: {}, prompts: [], waiting: [], running: undefined,
+    status: 'idle', statusMessage: undefined, entries: [], tools: {}, tasks: {}, prompts: [], pendingElicitations: [], waiting: [], running: undefined,
     totals: NOTHING, agentCostUsd: undefined, ended: undefined,
   };
 }
@@ -87,6 +87,8 @@ function attached(state: ConversationState, info: SessionInfo): ConversationStat
   const now = {
     ...known,
     prompts,
+    // A gateway of before has none.
+    pendingElicitations: (info.pending_elicitations as SessionInfo['pending_elicitations'] | undefined) ?? [],
     tools: prompts.reduce((tools, { request }) => waitingTool(tools, request), base.tools),
     totals: { ...base.totals, costUsd: info.total_cost_usd, turns: info.num_turns },
   };
@@ -151,6 +153,13 @@ function event(state: ConversationState, message: ServerMessage): ConversationSt
       };
     case 'permission_resolved':
       return resolved(state, message);
+    case 'elicitation_request':
+      return {
+        ...state,
+        pendingElicitations: [...state.pendingElicitations.filter(({ id }) => id !== message.id), message],
+      };
+    case 'elicitation_resolved':
+      return { ...state, pendingElicitations: state.pendingElicitations.filter(({ id }) => id !== message.elicitation_id) };
     case 'status_update':
       return {
         ...state,
@@ -178,7 +187,7 @@ function event(state: ConversationState, message: ServerMessage): ConversationSt
     case 'session_ended':
       return {
         ...notice(state, 'info', 'session_ended', 'The session has ended', message),
-        ended: message.reason, prompts: [], waiting: [], running: undefined, status: 'idle', statusMessage: undefined,
+        ended: message.reason, prompts: [], pendingElicitations: [], waiting: [], running: undefined, status: 'idle', statusMessage: undefined,
       };
     default:
       return state; // `agent_event`, and whatever a newer server says.

@@ -3,4 +3,5 @@ export { Session } from './session.js';
 export { backoffDelay } from './link.js';
 export { plainToolName } from './tools.js';
 export * from './errors.js';
+export { formOf } from './form.js';
 export { initialState, questionsOf, reduce } from './state.js';

@@ -122,6 +122,7 @@ export class Session {
             ...options, repeatable: true,
             match: (message) => message.type === 'cancelled' && message.target_id === targetId
                 || message.type === 'permission_resolved' && message.permission_id === targetId
+                || message.type === 'elicitation_resolved' && message.elicitation_id === targetId
                 || undefined,
         });
     }
@@ -185,6 +186,18 @@ export class Session {
     answer(prompt, answers) {
         const joined = Object.entries(answers).map(([question, answer]) => [question, Array.isArray(answer) ? answer.join(', ') : answer]);
         return this.allow(prompt.id, { ...prompt.tool_input, answers: Object.fromEntries(joined) });
+    }
+    /**
+     * Answers what an MCP server asks (`state.pendingElicitations`) by its id; `content` goes with `accept` of a form. Settles with how it
+     * ended, which may be somebody else's answer. What does not fit the form is refused (`invalid_message`), and the form stays open.
+     */
+    respondElicitation(elicitationId, action, content) {
+        return this.#request({
+            type: 'elicitation_response', request_id: elicitationId, action, ...(content === undefined ? {} : { content }),
+        }, {
+            repeatable: true, timeoutMs: 0,
+            match: (message) => message.type === 'elicitation_resolved' && message.elicitation_id === elicitationId ? message : undefined,
+        });
     }
     /** The result of a client tool, for those that are not run by a registered handler. */
     async toolResult(toolUseId, content, isError = false) {

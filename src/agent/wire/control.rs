@@ -47,6 +47,13 @@ pub enum ControlRequest<'a> {
         /// The message.
         request: McpMessage<'a>,
     },
+    /// An MCP server asks a person.
+    Elicitation {
+        /// What the answer must name.
+        request_id: Cow<'a, str>,
+        /// What it asks.
+        request: Elicitation<'a>,
+    },
     /// Anything else.
     Other {
         /// What the answer must name.
@@ -92,6 +99,24 @@ lenient! {
     }
 }
 
+lenient! {
+    /// `elicitation`.
+    pub Elicitation {
+        /// The server.
+        mcp_server_name: Raw<'a> = "mcp_server_name",
+        /// What it says.
+        message: Raw<'a> = "message",
+        /// `form`, also where it is absent, or `url` (2.1.330 and later; 2.1.197 refuses it by itself).
+        mode: Raw<'a> = "mode",
+        /// Of a form: a JSON Schema.
+        requested_schema: Raw<'a> = "requested_schema",
+        /// The page.
+        url: Raw<'a> = "url",
+        /// A heading.
+        title: Raw<'a> = "title",
+    }
+}
+
 /// A request that is none of the known ones.
 #[derive(Debug, Clone)]
 pub struct OtherRequest<'a> {
@@ -107,6 +132,7 @@ impl ControlRequest<'_> {
         match self {
             Self::CanUseTool { request_id, .. }
             | Self::Mcp { request_id, .. }
+            | Self::Elicitation { request_id, .. }
             | Self::Other { request_id, .. } => request_id,
         }
     }
@@ -209,6 +235,7 @@ pub(super) fn request(text: &str) -> Option<ControlRequest<'_>> {
             None => ControlRequest::Other { request_id, request: OtherRequest { subtype, raw } },
         },
         "mcp_message" => ControlRequest::Mcp { request_id, request: raw.to().unwrap_or_default() },
+        "elicitation" => ControlRequest::Elicitation { request_id, request: raw.to().unwrap_or_default() },
         _ => ControlRequest::Other { request_id, request: OtherRequest { subtype, raw } },
     })
 }

@@ -19,7 +19,7 @@ mod tests;
 
 use thiserror::Error;
 
-pub use control::{Applied, CanUseTool, McpMessage};
+pub use control::{Applied, CanUseTool, Elicitation, McpMessage};
 pub use control::{ControlCancel, ControlRequest, ControlResponse, OtherRequest};
 pub use conversation::{AssistantMessage, Block, BlockDelta, Body, Event, StreamEvent, UserMessage, blocks};
 pub use lenient::{List, Raw, Str};

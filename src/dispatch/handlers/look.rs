@@ -46,6 +46,7 @@ fn at_rest(context: &Context<'_>, summary: &SessionSummary, kept: Option<AtRest>
         last_seq,
         replay: Replay::None,
         pending_permissions: Vec::new(),
+        pending_elicitations: Vec::new(),
         queued: Vec::new(),
         tasks: Vec::new(),
         agent: AgentInfo { state: AgentInfo::default().state, ..record.agent },

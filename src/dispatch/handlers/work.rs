@@ -3,8 +3,8 @@
 use crate::dispatch::Context;
 use crate::protocol::parse::FrameError;
 use crate::protocol::{
-    Cancel, ClientToolResult, ConfigUpdate, Empty, ErrorCode, Interrupt, PermissionResponse,
-    PermissionUpdate, RuleUpdate, SessionEnd, UserMessage,
+    Cancel, ClientToolResult, ConfigUpdate, ElicitationResponse, Empty, ErrorCode, Interrupt,
+    PermissionResponse, PermissionUpdate, RuleUpdate, SessionEnd, UserMessage,
 };
 use crate::session::{Answer, Command};
 
@@ -25,6 +25,11 @@ pub(in crate::dispatch) async fn permission_response(context: &Context<'_>) -> R
     resolve_directories(context, answer.updated_permissions.iter_mut().flatten(), "updated_permissions")
         .await?;
     context.command(|| Command::PermissionResponse(answer.clone())).await
+}
+
+pub(in crate::dispatch) async fn elicitation_response(context: &Context<'_>) -> Result<Answer, FrameError> {
+    let answer: ElicitationResponse = context.body()?;
+    context.command(|| Command::ElicitationResponse(answer.clone())).await
 }
 
 pub(in crate::dispatch) async fn permission_update(context: &Context<'_>) -> Result<Answer, FrameError> {

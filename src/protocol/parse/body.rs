@@ -7,9 +7,9 @@ use super::path::{Invalid, read};
 use super::{FrameLimits, tool_schema};
 use crate::protocol::types::read::optional_object;
 use crate::protocol::{
-    Cancel, ClientTool, ClientToolResult, ConfigUpdate, Empty, Interrupt, McpServer, McpTransport,
-    NewSession, Pairs, PermissionResponse, PermissionUpdate, Position, RuleUpdate, SessionEnd, SessionStart,
-    StartOptions, UserMessage,
+    Cancel, ClientTool, ClientToolResult, ConfigUpdate, ElicitationResponse, Empty, Interrupt, McpServer,
+    McpTransport, NewSession, Pairs, PermissionResponse, PermissionUpdate, Position, RuleUpdate, SessionEnd,
+    SessionStart, StartOptions, UserMessage,
 };
 
 /// The MCP server's name that stands before the names of client tools (`mcp__client__NAME`).
@@ -107,6 +107,17 @@ impl Body for PermissionResponse {
         for (at, update) in updates.iter().enumerate() {
             let here = |invalid: Invalid| invalid.under(&format!("updated_permissions[{at}]"));
             Checker { limits }.update(update).map_err(here)?;
+        }
+        Ok(message)
+    }
+}
+
+impl Body for ElicitationResponse {
+    fn read(text: &str, limits: &FrameLimits) -> Result<Self, Invalid> {
+        let message: Self = read(text)?;
+        Checker { limits }.name("request_id", &message.request_id)?;
+        if let Some(content) = &message.content {
+            check::flat("content", content)?;
         }
         Ok(message)
     }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
 use super::FrameLimits;
 use super::blocks::content_blocks;
-use super::path::{Invalid, quoted};
+use super::path::{Invalid, brief, quoted};
 use crate::protocol::Json;
 
 /// Checks that depend on limits.
@@ -131,6 +133,29 @@ pub(super) fn tool_content(content: &Json<'_>) -> Result<(), Invalid> {
         Some(b'{') => Ok(()),
         _ => Err(Invalid::new("content", "is neither a string nor an array of content blocks nor an object")),
     }
+}
+
+/// What MCP takes for a filled-in form: an object of strings, numbers, booleans, and arrays of strings.
+pub(super) fn flat(field: &str, content: &Json<'_>) -> Result<(), Invalid> {
+    if !content.is_object() {
+        return Err(Invalid::new(field, "is not an object"));
+    }
+    let fields: Map<String, Value> = content.to().map_err(|_| {
+        Invalid::new(field, "holds an escape that is no character, or a number that is too large")
+    })?;
+    for (name, value) in &fields {
+        let is_flat = match value {
+            Value::String(_) | Value::Number(_) | Value::Bool(_) => true,
+            Value::Array(values) => values.iter().all(Value::is_string),
+            Value::Null | Value::Object(_) => false,
+        };
+        if !is_flat {
+            let problem =
+                "is no string, number, boolean or array of strings; leave out what was not filled in";
+            return Err(Invalid::new(format!("{field}.{}", brief(name)), problem));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what is a JSON string but no text: half of a surrogate pair.

@@ -131,6 +131,7 @@ fn client_message(
         "session_end" => ClientMessage::SessionEnd(parse_body(header, text, limits)?),
         "user_message" => ClientMessage::UserMessage(parse_body(header, text, limits)?),
         "permission_response" => ClientMessage::PermissionResponse(parse_body(header, text, limits)?),
+        "elicitation_response" => ClientMessage::ElicitationResponse(parse_body(header, text, limits)?),
         "permission_update" => ClientMessage::PermissionUpdate(parse_body(header, text, limits)?),
         "tool_result" => ClientMessage::ToolResult(parse_body(header, text, limits)?),
         "interrupt" => ClientMessage::Interrupt(parse_body(header, text, limits)?),

@@ -70,6 +70,8 @@ fn server_message(kind: &str, text: &str) -> Result<Option<ServerMessage<'static
         "tool_result" => read(text, ServerMessage::ToolResult),
         "permission_request" => read(text, ServerMessage::PermissionRequest),
         "permission_resolved" => read(text, ServerMessage::PermissionResolved),
+        "elicitation_request" => read(text, ServerMessage::ElicitationRequest),
+        "elicitation_resolved" => read(text, ServerMessage::ElicitationResolved),
         "status_update" => read(text, ServerMessage::StatusUpdate),
         "interrupted" => read(text, ServerMessage::Interrupted),
         "cancelled" => read(text, ServerMessage::Cancelled),

@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 use super::tidy;
 use crate::protocol::{
     AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageStart, Cancel, Cancelled,
-    ClientToolResult, ConfigMessage, ConfigUpdate, ConversationReset, Empty, ErrorMessage, Interrupt,
-    Interrupted, NewSession, NewSessionReply, PermissionRequest, PermissionResolved, PermissionResponse,
-    PermissionUpdate, Position, ServerHeartbeat, SessionEnd, SessionEnded, SessionInfo, SessionList,
-    StartOptions, StatusUpdate, TaskUpdate, ToolResult, ToolUse, TurnResult, UserMessage, UserMessageEvent,
-    Warning,
+    ClientToolResult, ConfigMessage, ConfigUpdate, ConversationReset, ElicitationRequest,
+    ElicitationResolved, ElicitationResponse, Empty, ErrorMessage, Interrupt, Interrupted, NewSession,
+    NewSessionReply, PermissionRequest, PermissionResolved, PermissionResponse, PermissionUpdate, Position,
+    ServerHeartbeat, SessionEnd, SessionEnded, SessionInfo, SessionList, StartOptions, StatusUpdate,
+    TaskUpdate, ToolResult, ToolUse, TurnResult, UserMessage, UserMessageEvent, Warning,
 };
 
 /// Schemas by name: the messages, and the types that they refer to.
@@ -49,6 +49,7 @@ pub(super) fn client() -> Schemas {
     maker.client_body::<SessionEnd>("session_end");
     maker.client_body::<UserMessage>("user_message");
     maker.client_body::<PermissionResponse>("permission_response");
+    maker.client_body::<ElicitationResponse>("elicitation_response");
     maker.client_body::<PermissionUpdate>("permission_update");
     maker.client_body::<ClientToolResult>("tool_result");
     maker.client_body::<Interrupt>("interrupt");
@@ -82,6 +83,8 @@ pub(super) fn server() -> Schemas {
     maker.server::<ToolResult<'_>>("tool_result", Event);
     maker.server::<PermissionRequest<'_>>("permission_request", Event);
     maker.server::<PermissionResolved<'_>>("permission_resolved", Event);
+    maker.server::<ElicitationRequest<'_>>("elicitation_request", Event);
+    maker.server::<ElicitationResolved<'_>>("elicitation_resolved", Event);
     maker.server::<StatusUpdate<'_>>("status_update", Event);
     maker.server::<Interrupted>("interrupted", Either);
     maker.server::<Cancelled<'_>>("cancelled", Event);
@@ -101,8 +104,13 @@ pub(super) fn server() -> Schemas {
 
     let (mut messages, mut types) = maker.finish();
     messages["ServerHeartbeat"]["required"] = json!(["type", "id", "session_id", "timestamp"]);
-    let prompts = &mut messages["ServerSessionInfo"]["properties"]["pending_permissions"];
-    prompts["items"] = json!({"$ref": "#/$defs/ServerPermissionRequest"});
+    for (field, message) in [
+        ("pending_permissions", "ServerPermissionRequest"),
+        ("pending_elicitations", "ServerElicitationRequest"),
+    ] {
+        let open = &mut messages["ServerSessionInfo"]["properties"][field];
+        open["items"] = json!({"$ref": format!("#/$defs/{message}")});
+    }
     let result = &mut messages["ServerResult"];
     result["if"] = json!({"properties": {"is_error": {"const": false}}});
     result["then"] = json!({"properties": {"error": false, "error_code": false}});

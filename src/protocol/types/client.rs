@@ -4,7 +4,9 @@ use schemars::JsonSchema;
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
-use super::{ConfigUpdateFields, Json, McpServer, RuleUpdate, SessionStart, read, shape};
+use super::{
+    ConfigUpdateFields, ElicitationResponse, Json, McpServer, RuleUpdate, SessionStart, read, shape,
+};
 
 /// Everything a client can say: the common fields and the message.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -38,6 +40,8 @@ pub enum ClientMessage {
     UserMessage(UserMessage),
     /// Answers a `permission_request`.
     PermissionResponse(PermissionResponse),
+    /// Answers an `elicitation_request`.
+    ElicitationResponse(ElicitationResponse),
     /// Changes the session's permission rules.
     PermissionUpdate(PermissionUpdate),
     /// Result of a client tool, or answers to a question.
@@ -66,6 +70,7 @@ impl ClientMessage {
         "session_end",
         "user_message",
         "permission_response",
+        "elicitation_response",
         "permission_update",
         "tool_result",
         "interrupt",
@@ -86,6 +91,7 @@ impl ClientMessage {
             Self::SessionEnd(_) => "session_end",
             Self::UserMessage(_) => "user_message",
             Self::PermissionResponse(_) => "permission_response",
+            Self::ElicitationResponse(_) => "elicitation_response",
             Self::PermissionUpdate(_) => "permission_update",
             Self::ToolResult(_) => "tool_result",
             Self::Interrupt(_) => "interrupt",
@@ -220,7 +226,7 @@ pub struct Interrupt {
 /// `cancel`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cancel {
-    /// The `id` of a user message or of a `permission_request`.
+    /// The `id` of a user message, a `permission_request` or an `elicitation_request`.
     #[schemars(length(min = 1))]
     pub target_id: String,
 }

@@ -7,6 +7,7 @@
 mod assistant;
 mod client;
 mod config;
+mod elicitations;
 mod mcp;
 mod notices;
 mod prompts;
@@ -24,6 +25,7 @@ mod values;
 pub use assistant::*;
 pub use client::*;
 pub use config::*;
+pub use elicitations::*;
 pub use mcp::{HIDDEN, McpServer, McpTransport, Pair, Pairs};
 pub use notices::*;
 pub use prompts::*;

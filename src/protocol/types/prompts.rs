@@ -96,7 +96,7 @@ pub enum ResolvedBy {
     Timeout,
     /// The agent took it back, or died.
     Agent,
-    /// An earlier `allow_always` covers it.
+    /// An earlier `allow_always` covers it; of prompts only.
     Rule,
 }
 

@@ -123,6 +123,8 @@ pub struct SessionInfo<'a> {
     pub replay: Replay,
     /// The open `permission_request` messages, whole.
     pub pending_permissions: Vec<Json<'a>>,
+    /// The open `elicitation_request` messages, whole.
+    pub pending_elicitations: Vec<Json<'a>>,
     /// Ids of queued user messages, in order.
     pub queued: Vec<Cow<'a, str>>,
     /// Tasks that are running, oldest first.

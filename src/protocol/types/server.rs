@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::{
     AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageStart, Cancelled,
-    ConfigMessage, ConversationReset, ErrorMessage, Interrupted, NewSessionReply, PermissionRequest,
-    PermissionResolved, SessionEnded, SessionInfo, SessionList, StatusUpdate, TaskUpdate, ToolResult,
-    ToolUse, TurnResult, UserMessageEvent, Warning,
+    ConfigMessage, ConversationReset, ElicitationRequest, ElicitationResolved, ErrorMessage, Interrupted,
+    NewSessionReply, PermissionRequest, PermissionResolved, SessionEnded, SessionInfo, SessionList,
+    StatusUpdate, TaskUpdate, ToolResult, ToolUse, TurnResult, UserMessageEvent, Warning,
 };
 
 /// The common fields around a server message.
@@ -54,6 +54,10 @@ pub enum ServerMessage<'a> {
     PermissionRequest(PermissionRequest<'a>),
     /// Event: the prompt is closed.
     PermissionResolved(PermissionResolved<'a>),
+    /// Event: an MCP server asks a person.
+    ElicitationRequest(ElicitationRequest<'a>),
+    /// Event: what it asked is closed.
+    ElicitationResolved(ElicitationResolved<'a>),
     /// Event: what the session is doing.
     StatusUpdate(StatusUpdate<'a>),
     /// Event (or reply, with outcome `nothing_running`).
@@ -99,6 +103,8 @@ impl ServerMessage<'_> {
         "tool_result",
         "permission_request",
         "permission_resolved",
+        "elicitation_request",
+        "elicitation_resolved",
         "status_update",
         "interrupted",
         "cancelled",
@@ -128,6 +134,8 @@ impl ServerMessage<'_> {
             Self::ToolResult(_) => "tool_result",
             Self::PermissionRequest(_) => "permission_request",
             Self::PermissionResolved(_) => "permission_resolved",
+            Self::ElicitationRequest(_) => "elicitation_request",
+            Self::ElicitationResolved(_) => "elicitation_resolved",
             Self::StatusUpdate(_) => "status_update",
             Self::Interrupted(_) => "interrupted",
             Self::Cancelled(_) => "cancelled",

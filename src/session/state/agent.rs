@@ -205,6 +205,7 @@ impl SessionState {
         match request {
             wire::ControlRequest::CanUseTool { request_id, request } => self.prompted(request_id, request),
             wire::ControlRequest::Mcp { request_id, request } => self.mcp_message(request_id, request),
+            wire::ControlRequest::Elicitation { request_id, request } => self.elicited(request_id, request),
             wire::ControlRequest::Other { request_id, request } => {
                 self.journal.tally().unknown(format!("control_request/{}", request.subtype));
                 // Unanswered, the turn would hang.

@@ -49,6 +49,7 @@ impl SessionState {
                 Verdict::Reset => Replay::Reset,
             },
             pending_permissions: self.prompts.frames().cloned().collect(),
+            pending_elicitations: self.elicitations.frames().cloned().collect(),
             queued: self.queue.iter().map(|queued| queued.id.as_str().into()).collect(),
             tasks: self.tasks.running().cloned().collect(),
             agent: AgentInfo { state: self.agent.state(), ..self.info.clone() },
@@ -144,6 +145,7 @@ impl SessionState {
             first_has_turn: waiting.is_some(),
             queued_after: queued.iter().map(|(_, after_seq)| *after_seq).min().unwrap_or_default(),
             prompts: self.prompts.ids().map(str::to_owned).collect(),
+            elicitations: self.elicitations.ids().map(str::to_owned).collect(),
             open: self.journal.open_messages().to_vec(),
         }
     }

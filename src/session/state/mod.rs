@@ -15,6 +15,8 @@
 //! | `ending` | the end, or rest; what is refused then |
 //! | `grace` | how long a session stays when nobody is there |
 //! | `prompts` | permission prompts and questions, from asked to answered |
+//! | `elicitations` | what MCP servers ask people, from asked to answered |
+//! | `forms` | what of a filled-in form must fit |
 //! | `rules` | permission rules of the session |
 //! | `settings` | `config_update` |
 //! | `client_tools` | tools that the front end runs |
@@ -29,7 +31,9 @@ mod client_tools;
 mod conversation;
 mod cost;
 mod deliver;
+mod elicitations;
 mod ending;
+mod forms;
 mod grace;
 mod info;
 mod model;
@@ -63,6 +67,7 @@ use client_tools::ClientTools;
 use conversation::{Changes, Conversation};
 pub use cost::Books;
 use cost::Cost;
+use elicitations::Elicitations;
 pub use info::Snapshot;
 pub use model::*;
 use prompts::Prompts;
@@ -99,6 +104,7 @@ pub struct SessionState {
     /// What the agent says it works with, where the configuration names none.
     model_in_use: Option<String>,
     prompts: Prompts,
+    elicitations: Elicitations,
     client_tools: ClientTools,
     tasks: Tasks,
     settings: Settings,
@@ -190,6 +196,7 @@ impl SessionState {
             model_in_use: None,
             prompts: Prompts::new(record.always),
             tasks: Tasks::default(),
+            elicitations: Elicitations::default(),
             settings: Settings::default(),
             asked: HashMap::new(),
             next_control: 0,
@@ -308,6 +315,7 @@ impl SessionState {
             self.turn_deadline(),
             self.agent_deadline(),
             self.prompts.deadline(),
+            self.elicitations.deadline(),
             self.client_tools.deadline(),
             self.tasks.deadline(),
             self.grace_deadline(),
@@ -321,6 +329,7 @@ impl SessionState {
         self.turn_tick();
         self.agent_tick();
         self.prompt_tick();
+        self.elicitation_tick();
         self.client_tool_tick();
         self.task_tick();
         self.grace_tick();
@@ -348,6 +357,7 @@ impl SessionState {
             Command::End { reason } => self.end(asker, reason.as_deref()),
             Command::UserMessage(message) => self.user_message(asker, message),
             Command::PermissionResponse(answer) => self.permission_response(asker, answer),
+            Command::ElicitationResponse(answer) => self.elicitation_response(&asker, &answer),
             Command::PermissionUpdate(update) => self.permission_update(&asker, &update),
             Command::ToolResult(result) => self.client_tool_result(&asker, result),
             Command::Interrupt { reason } => self.interrupt(asker, reason.as_deref()),
@@ -387,7 +397,7 @@ impl SessionState {
     }
 
     fn true_status(&self) -> SessionStatus {
-        if !self.prompts.is_empty() {
+        if !self.prompts.is_empty() || !self.elicitations.is_empty() {
             SessionStatus::WaitingPermission
         } else if self.turn.is_none() && self.queue.is_empty() {
             SessionStatus::Idle

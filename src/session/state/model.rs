@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::agent::Exit;
 use crate::protocol::{
-    ClientToolResult, ConfigUpdateFields, EndReason, PermissionResponse, PermissionUpdate, ServerMessage,
-    SessionConfig, StartOptions, UserMessage,
+    ClientToolResult, ConfigUpdateFields, ElicitationResponse, EndReason, PermissionResponse,
+    PermissionUpdate, ServerMessage, SessionConfig, StartOptions, UserMessage,
 };
 use crate::session::journal::Position;
 use crate::session::record::{Record, Seen};
@@ -55,6 +55,8 @@ pub enum Command {
     UserMessage(UserMessage),
     /// `permission_response`.
     PermissionResponse(PermissionResponse),
+    /// `elicitation_response`.
+    ElicitationResponse(ElicitationResponse),
     /// `permission_update`.
     PermissionUpdate(PermissionUpdate),
     /// `tool_result`.

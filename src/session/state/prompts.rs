@@ -306,6 +306,7 @@ impl SessionState {
     pub(super) fn prompt_withdrawn(&mut self, agent_id: &str) {
         self.client_tools.forget_call_of(agent_id);
         self.settle();
+        self.elicitation_withdrawn(agent_id);
         let stopping = self.turn.as_ref().is_some_and(|turn| turn.is_stopping());
         if let Some(prompt) = self.prompts.take(|prompt| prompt.agent_id == agent_id) {
             let by = if stopping { ResolvedBy::Interrupt } else { ResolvedBy::Agent };
@@ -316,11 +317,16 @@ impl SessionState {
 
     /// Nobody will answer any more.
     pub(super) fn close_prompts(&mut self, by: ResolvedBy) {
+        self.close_elicitations(by);
         self.close_prompts_where(by, |_, _| true);
     }
 
     /// The turn is over, and with it what it asked.
     pub(super) fn close_prompts_of_turn(&mut self, by: ResolvedBy) {
+        // The agent does not say whose an elicitation is. Of more than the turn's it takes back itself what nobody waits for.
+        if !self.journal.runs_beside() {
+            self.close_elicitations(by);
+        }
         self.close_prompts_where(by, |journal, prompt| !journal.is_made_beside(&prompt.tool_use_id));
     }
 
@@ -351,7 +357,7 @@ impl SessionState {
         }
     }
 
-    fn prompt_closed(&mut self) {
+    pub(super) fn prompt_closed(&mut self) {
         self.effects.push(Effect::Persist);
         self.settle();
     }

@@ -3,8 +3,8 @@
 use super::turns::{Phase, Queued, TurnInput};
 use super::{Asker, Now, SessionState, warning};
 use crate::protocol::{
-    AssistantMessageComplete, EventSink, Json, Resolution, ResolvedBy, ServerMessage, SessionStatus,
-    TurnErrorCode, WarningCode,
+    AssistantMessageComplete, ElicitationAction, EventSink, Json, Resolution, ResolvedBy, ServerMessage,
+    SessionStatus, TurnErrorCode, WarningCode,
 };
 use crate::session::record::{OpenMessage, RunningTurn};
 
@@ -25,6 +25,8 @@ pub struct Leftover {
     pub queued: Vec<LeftMessage>,
     /// Open prompts: the ids of their `permission_request`.
     pub prompts: Vec<String>,
+    /// What MCP servers have asked: the ids of their `elicitation_request`.
+    pub elicitations: Vec<String>,
     /// Messages of the model that had begun and not ended.
     pub open: Vec<OpenMessage>,
     /// What clients were told last that the session is doing.
@@ -74,6 +76,9 @@ impl SessionState {
         }
         for id in leftover.prompts {
             self.resolved(&id, Resolution::Cancelled, ResolvedBy::Agent, None);
+        }
+        for id in leftover.elicitations {
+            self.elicitation_resolved(&id, ElicitationAction::Cancel, ResolvedBy::Agent, None);
         }
         if self.turn.is_some() {
             self.fail_turn(TurnErrorCode::AgentExited, RESTARTED);

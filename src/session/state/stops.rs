@@ -141,7 +141,7 @@ impl SessionState {
             self.effects.push(Effect::Persist);
         } else if self.turn.as_ref().is_some_and(|turn| turn.id.as_deref() == Some(target)) {
             self.stop_turn(Some(asker), StopKind::Cancel);
-        } else if !self.cancel_prompt(&asker, target) {
+        } else if !self.cancel_prompt(&asker, target) && !self.cancel_elicitation(&asker, target) {
             self.reply(&asker, unknown_target(target));
         }
     }

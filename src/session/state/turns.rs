@@ -356,7 +356,10 @@ impl SessionState {
 
     /// Whether nothing is under way: no turn, no question, no call that a client has to answer.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.turn.is_none() && self.prompts.is_empty() && self.client_tools.is_empty()
+        self.turn.is_none()
+            && self.prompts.is_empty()
+            && self.elicitations.is_empty()
+            && self.client_tools.is_empty()
     }
 
     /// Something is under way: the agent must stay.

@@ -34,6 +34,7 @@ fn a_record_comes_back_as_it_was() {
             queued: vec!["a".to_owned()],
             queued_after: 7,
             prompts: vec!["msg-1".to_owned()],
+            elicitations: vec!["msg-2".to_owned()],
             open: vec![OpenMessage { id: MessageId(3), parent_tool_use_id: Some("t".to_owned()) }],
         };
         let record = Record { unfinished: unfinished.clone(), last_seq: 9, ..Record::default() };

@@ -83,6 +83,7 @@ async fn what_the_record_calls_unfinished_is_left_over_with_its_content_from_the
         first_has_turn: false,
         queued_after: 1,
         prompts: vec!["msg-0".to_owned()],
+        elicitations: vec!["msg-10".to_owned()],
         open: vec![OpenMessage { id: MessageId(3), parent_tool_use_id: None }],
     };
     stored.record(Record { unfinished: unfinished.clone(), clean: false, ..Record::default() });
@@ -93,10 +94,13 @@ async fn what_the_record_calls_unfinished_is_left_over_with_its_content_from_the
         ("assistant_message_start", Some("a"), json!({"parent_tool_use_id":"t"})),
         ("permission_request", Some("a"), json!({})),
         ("status_update", None, json!({"status":"waiting_permission"})),
+        ("elicitation_request", Some("a"), json!({})),
+        ("elicitation_resolved", Some("q"), json!({"elicitation_id":"msg-10"})),
     ]);
     let Revived { leftover, birth, .. } = stored.revive().await;
     assert_eq!(leftover.turn, unfinished.turn);
     assert_eq!(leftover.prompts, ["msg-7"]);
+    assert_eq!(leftover.elicitations, ["msg-9"]);
     let open = OpenMessage { id: MessageId(6), parent_tool_use_id: Some("t".to_owned()) };
     assert_eq!(leftover.open, [open]);
     assert_eq!(json!(leftover.status), "waiting_permission");

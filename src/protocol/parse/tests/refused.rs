@@ -204,6 +204,33 @@ fn fields_are_named_by_their_path() {
         ("permission_response", r#""decision":"allow""#, "`request_id` is missing"),
         ("permission_response", r#""request_id":"","decision":"allow""#, "`request_id` is empty"),
         ("permission_response", r#""request_id":"p""#, "`decision` is missing"),
+        ("elicitation_response", r#""action":"accept""#, "`request_id` is missing"),
+        ("elicitation_response", r#""request_id":"e""#, "`action` is missing"),
+        (
+            "elicitation_response",
+            r#""request_id":"e","action":"accept","content":[]"#,
+            "`content` is not an object",
+        ),
+        (
+            "elicitation_response",
+            r#""request_id":"e","action":"accept","content":{"a":{"b":1}}"#,
+            "`content.a` is no string, number, boolean or array of strings; leave out what was not filled in",
+        ),
+        (
+            "elicitation_response",
+            r#""request_id":"e","action":"accept","content":{"a":["x",1]}"#,
+            "`content.a` is no string, number, boolean or array of strings; leave out what was not filled in",
+        ),
+        (
+            "elicitation_response",
+            r#""request_id":"e","action":"accept","content":{"a":null}"#,
+            "`content.a` is no string, number, boolean or array of strings; leave out what was not filled in",
+        ),
+        (
+            "elicitation_response",
+            r#""request_id":"e","action":"accept","content":{"a":"\ud800"}"#,
+            "`content` holds an escape that is no character, or a number that is too large",
+        ),
         (
             "permission_response",
             r#""request_id":"p","decision":"allow","updated_input":[]"#,

@@ -16,6 +16,7 @@ fn every_type_has_a_parser_under_its_own_name() {
         "new_session" => r#""cwd":"/x","mcp_servers":[]"#,
         "user_message" => r#""content":"hi""#,
         "permission_response" => r#""request_id":"p","decision":"deny""#,
+        "elicitation_response" => r#""request_id":"e","action":"decline""#,
         "permission_update" => r#""updates":[{"type":"setMode","mode":"plan"}]"#,
         "tool_result" => r#""tool_use_id":"t","content":"""#,
         "cancel" => r#""target_id":"m0""#,

@@ -15,6 +15,8 @@ pub(super) struct Checker {
     done: HashSet<String>,
     /// Open prompts: id, and the tool use it is about.
     pub(super) prompts: BTreeMap<String, String>,
+    /// Open elicitations.
+    pub(super) elicitations: HashSet<String>,
     resolved: HashSet<String>,
     /// Accepted messages, and how often each got its result.
     pub(super) results: BTreeMap<String, u32>,
@@ -71,6 +73,11 @@ impl Checker {
                 self.prompts.insert(id.clone(), tool);
             }
             "permission_resolved" => self.permission_resolved(event),
+            "elicitation_request" => assert!(self.elicitations.insert(id.clone())),
+            "elicitation_resolved" => {
+                let open = self.elicitations.remove(event["elicitation_id"].as_str().unwrap());
+                assert!(open, "nobody asked: {event}");
+            }
             "user_message" => {
                 let message = text("request_id").unwrap();
                 assert!(self.results.insert(message, 0).is_none(), "accepted twice: {event}");
@@ -153,11 +160,13 @@ impl Checker {
         event["status"].as_str().unwrap().clone_into(&mut self.status);
         if self.status == "idle" {
             assert!(self.prompts.is_empty(), "idle with an open prompt: {event}");
+            assert!(self.elicitations.is_empty(), "idle with an open elicitation: {event}");
             let open: Vec<_> = self.unanswered();
             assert!(open.is_empty(), "idle without the results of {open:?}");
         }
         if self.status == "waiting_permission" {
-            assert!(!self.prompts.is_empty(), "waits for nothing: {event}");
+            let waits = !self.prompts.is_empty() || !self.elicitations.is_empty();
+            assert!(waits, "waits for nothing: {event}");
         }
     }
 
@@ -169,6 +178,7 @@ impl Checker {
     pub(super) fn all_is_over(&self) {
         assert_eq!(self.unanswered(), Vec::<String>::new(), "messages without a result");
         assert!(self.prompts.is_empty(), "open prompts: {:?}", self.prompts);
+        assert!(self.elicitations.is_empty(), "open elicitations: {:?}", self.elicitations);
         assert!(self.open.is_empty(), "open messages: {:?}", self.open);
         assert_eq!(self.status, "idle");
     }

@@ -7,6 +7,7 @@ mod agent;
 mod asking;
 mod check;
 mod dice;
+mod elicitations;
 mod identity;
 mod life;
 mod prompts;
