@@ -137,8 +137,12 @@ impl Gateway {
         let mut interval = tokio::time::interval(TIDY);
         loop {
             interval.tick().await;
-            let retention = Retention { now_ms: unix_millis(), ..self.retention };
-            if let Err(problem) = self.registry.forget(retention).await {
+            let Some(store) = &self.store else { continue };
+            let forgotten = async {
+                let now_ms = store.clock(unix_millis()).await?;
+                self.registry.forget(Retention { now_ms, ..self.retention }).await
+            };
+            if let Err(problem) = forgotten.await {
                 log::warn!("old sessions could not be deleted: {problem}");
             }
         }

@@ -133,6 +133,12 @@ pub trait Store: fmt::Debug + Send + Sync {
         epoch: &'a str,
     ) -> Pending<'a, Result<Vec<String>, StoreError>>;
 
+    /// What time it is for [`Retention`], Unix milliseconds, when this machine's clock says `wall_ms`: clocks may be wrong, and what was
+    /// deleted does not come back.
+    fn clock(&self, wall_ms: u64) -> Pending<'_, Result<u64, StoreError>> {
+        Box::pin(std::future::ready(Ok(wall_ms)))
+    }
+
     /// The sessions that are to be deleted by `retention`; by their last record none of them is active. Whoever knows the living
     /// sessions deletes them, those with a log by `EventLog::delete`, the others by [`delete`](Self::delete): only there it is
     /// certain that none has woken up in the meantime.

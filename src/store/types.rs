@@ -124,7 +124,7 @@ impl StoredSession {
 /// What may be forgotten.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Retention {
-    /// Unix milliseconds.
+    /// Unix milliseconds, by the store's [clock](super::Store::clock).
     pub now_ms: u64,
     /// Ended and dormant sessions that were last active longer ago go.
     pub max_age_ms: Option<u64>,

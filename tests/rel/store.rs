@@ -159,6 +159,38 @@ fn retention_forgets_dormant_sessions() {
     gateway.stop();
 }
 
+/// All that had been said was deleted by a clock that was a month ahead at the start.
+#[test]
+fn a_clock_that_leaps_deletes_nothing_at_once() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&[]);
+    sessions_with_turns(&mut gateway.client(), &["recent", "old"], "hello");
+    gateway.stop();
+    // As if all this had been 40 days ago, and `old` 40 days before that.
+    let database = lab.database();
+    let days = |days: i64| days * 24 * 60 * 60 * 1000;
+    let back = |sql: &str, days: i64| assert_eq!(database.execute(sql, [days]).unwrap(), 1, "{sql}");
+    back("UPDATE meta SET value = value - ?1 WHERE name = 'clock'", days(40));
+    back("UPDATE sessions SET last_active_at = last_active_at - ?1 WHERE id = 'recent'", days(40));
+    back("UPDATE sessions SET last_active_at = last_active_at - ?1 WHERE id = 'old'", days(80));
+    for _ in 0..2 {
+        let gateway = lab.gateway(&["--retention", "30d"]);
+        gateway.wait_for_log("the clock is 40 days ahead");
+        let mut client = gateway.client();
+        wait("what was old before", || match client.list() {
+            list if ids(&list) == ["recent"] => Ok(()),
+            list => Err(format!("{list:?}")),
+        });
+        gateway.stop();
+    }
+    // A clock that is right, or was for as long as that, is believed.
+    back("UPDATE meta SET value = value + ?1 WHERE name = 'clock'", days(40));
+    let gateway = lab.gateway(&["--retention", "30d"]);
+    let mut client = gateway.client();
+    wait("it to be forgotten", || if client.list().is_empty() { Ok(()) } else { Err(String::new()) });
+    gateway.stop();
+}
+
 /// In its record such a session is still at work.
 #[test]
 fn retention_forgets_sessions_of_a_killed_gateway() {

@@ -6,6 +6,7 @@
 //! - Full disk, I/O errors: see [`StoreHealth`]; what waits is bounded by [`Backlog`], and committed when the disk is back.
 
 mod chunks;
+mod clock;
 mod delta;
 #[cfg(test)]
 mod flush_test;
@@ -26,12 +27,15 @@ pub use schema::OpenError;
 use std::{
     sync::{Arc, mpsc::sync_channel},
     thread,
+    time::Instant,
 };
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
+    clock::Clock,
     reader::Readers,
     tables::Rows,
     writer::{Command, Shared, Writer},
@@ -51,6 +55,8 @@ pub struct SqliteStore {
     readers: Readers,
     /// Many methods send, the writer reads. Full: the method waits its turn. Closed: the writer has ended.
     commands: mpsc::Sender<Command>,
+    /// Read from the file when it is first asked for.
+    clock: Mutex<Option<Clock>>,
 }
 
 impl SqliteStore {
@@ -83,7 +89,7 @@ impl SqliteStore {
             state: writer::State::default(),
         };
         thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { shared, readers, commands })
+        Ok(Self { shared, readers, commands, clock: Mutex::default() })
     }
 
     async fn command(&self, command: Command) -> Result<(), StoreError> {
@@ -178,6 +184,20 @@ impl Store for SqliteStore {
     ) -> Pending<'a, Result<Vec<String>, StoreError>> {
         let (key, epoch) = (key.clone(), epoch.to_owned());
         Box::pin(self.readers.run(move |conn| tables::message_ids(conn, &key, &epoch)))
+    }
+
+    fn clock(&self, wall_ms: u64) -> Pending<'_, Result<u64, StoreError>> {
+        Box::pin(async move {
+            if self.clock.lock().is_none() {
+                let read = self.readers.run(move |conn| Clock::read(conn, wall_ms)).await?;
+                self.clock.lock().get_or_insert(read);
+            }
+            let told = self.clock.lock().as_mut().map(|clock| clock.tell(wall_ms, Instant::now()));
+            let now_ms = told.unwrap_or(wall_ms);
+            // A file that cannot be written at the moment is told of elsewhere.
+            let _ = self.run(move |conn, _| Clock::write(now_ms, conn)).await;
+            Ok(now_ms)
+        })
     }
 
     fn expired(&self, retention: Retention) -> Pending<'_, Result<Vec<Expired>, StoreError>> {
