@@ -6,8 +6,8 @@ use std::{io, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use redis::{
-    AsyncConnectionConfig, Cmd, FromRedisValue, RedisConnectionInfo, RedisError, RedisResult, Value,
-    aio::MultiplexedConnection,
+    AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, RedisConnectionInfo, RedisError, RedisResult,
+    Value, aio::MultiplexedConnection,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -50,7 +50,7 @@ const ASIDE: [&str; 4] = ["READONLY", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN"]
 
 impl Trouble {
     pub(super) fn of(error: &RedisError) -> Self {
-        let text = error.to_string();
+        let text = words(error);
         // Redis reports those of a command in a script with the script's own code in some versions.
         let says = |codes: &[&str]| {
             let code = error.code().unwrap_or_default();
@@ -59,7 +59,7 @@ impl Trouble {
         match error.code() {
             Some(_) if says(&ASIDE) => Self::Silent(text),
             Some(_) if says(&DOWN) => Self::Down(text),
-            None if error.is_io_error() => Self::Silent(text),
+            None if error.is_io_error() || error.kind() == ErrorKind::Parse => Self::Silent(text),
             _ => Self::Denied(text),
         }
     }
@@ -84,6 +84,17 @@ impl Trouble {
             io::ErrorKind::InvalidData => Self::Denied(text),
             _ => Self::Silent(text),
         }
+    }
+}
+
+/// What Redis said, in its own words: for who knows it, and for who looks it up.
+fn words(error: &RedisError) -> String {
+    match error.code() {
+        Some(code) => format!("{code} {}", error.detail().unwrap_or_default().trim_end()),
+        None if error.kind() == ErrorKind::Parse => {
+            format!("what answers there is no Redis ({})", error.detail().unwrap_or("not its protocol"))
+        }
+        None => error.to_string(),
     }
 }
 
@@ -283,7 +294,7 @@ impl Connector {
         }
     }
 
-    async fn in_time_ask<T: FromRedisValue>(&self, wire: &Wire, cmd: Cmd) -> Result<T, Trouble> {
+    pub(super) async fn in_time_ask<T: FromRedisValue>(&self, wire: &Wire, cmd: Cmd) -> Result<T, Trouble> {
         let asked = timeout(self.patience, wire.ask(&cmd)).await;
         asked.map_err(|_| Trouble::Silent("no answer".to_owned()))?
     }

@@ -15,6 +15,7 @@ use super::{
     keys,
     link::Link,
     scripts::{DELETE, RECREATE, WRITE},
+    skew::Skew,
 };
 use crate::store::{Batch, NodeId, Source, Status};
 
@@ -32,6 +33,7 @@ pub(super) struct Delivery {
     pub(super) link: Arc<Link>,
     pub(super) holdings: Arc<Holdings>,
     pub(super) condition: Arc<Condition>,
+    pub(super) skew: Arc<Skew>,
 }
 
 /// How it ended.
@@ -137,7 +139,7 @@ impl Delivery {
                 .arg("1")
                 .arg(&record.owner)
                 .arg(record.created_at)
-                .arg(record.last_active_at)
+                .arg(self.skew.theirs(record.last_active_at))
                 .arg(status(record.status))
                 .arg(&record.state),
         };

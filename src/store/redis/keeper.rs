@@ -26,6 +26,7 @@ use super::{
     keys,
     link::Link,
     scripts::DISOWN,
+    skew::Skew,
 };
 use crate::store::{Lease, NodeId};
 
@@ -49,6 +50,7 @@ pub(super) struct Keeper {
     pub(super) holdings: Arc<Holdings>,
     pub(super) condition: Arc<Condition>,
     pub(super) right: Arc<Right>,
+    pub(super) skew: Arc<Skew>,
     /// Has the sessions' places in Redis compared with what is believed of them.
     pub(super) verify: Arc<dyn Fn() + Send + Sync>,
 }
@@ -187,6 +189,7 @@ impl Keeper {
     async fn settle(&self, lines: &Lines) -> Result<(), Trouble> {
         let wire = &lines.lease;
         let asked = Instant::now();
+        self.in_time(self.skew.look(&lines.work)).await?;
         let lease = self.right.lease();
         let goes_on = lease.holds(asked);
         if !goes_on {
@@ -264,7 +267,8 @@ impl Keeper {
     async fn sign_in(&self, wire: &Wire) -> Result<(), Trouble> {
         let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let name = self.name.replace(['"', '\\'], "");
-        let about = format!(r#"{{"started":{started},"name":"{name}"}}"#);
+        let lease = millis(self.length);
+        let about = format!(r#"{{"started":{started},"name":"{name}","lease_ms":{lease}}}"#);
         let mut set = redis::cmd("SET");
         set.arg(keys::node(&self.node)).arg(about).arg("PX").arg(millis(self.length));
         let mut add = redis::cmd("SADD");

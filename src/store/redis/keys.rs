@@ -48,6 +48,11 @@ pub(super) fn own(node: &NodeId) -> String {
     format!("cws:own:{node}")
 }
 
+/// For trying whether Redis can be used.
+pub(super) fn trial(id: &str, number: u8) -> String {
+    format!("cws:try:{id}:{number}")
+}
+
 /// What other nodes say to it.
 pub(super) fn inbox(node: &NodeId) -> String {
     format!("cws:in:{node}")

@@ -28,6 +28,7 @@ mod look;
 mod reader;
 mod scripts;
 mod sharing;
+mod skew;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -48,13 +49,14 @@ use tokio_util::task::TaskTracker;
 
 use self::{
     condition::Condition,
-    connect::Connector,
+    connect::{Connector, Trouble},
     delivery::Delivery,
     follow::Following,
     held::Holdings,
     keeper::{Keeper, Right},
     link::Link,
     scripts::{DELETE, DISOWN, RELEASE},
+    skew::Skew,
     writer::{Flush, Inlet, Writer},
 };
 use super::{
@@ -80,6 +82,7 @@ pub struct RedisStore {
     holdings: Arc<Holdings>,
     condition: Arc<Condition>,
     right: Arc<Right>,
+    skew: Arc<Skew>,
     following: Arc<Following>,
     backlog: Backlog,
     inlet: Arc<Inlet>,
@@ -107,6 +110,29 @@ pub enum RedisError {
     Io(#[from] io::Error),
 }
 
+impl RedisError {
+    fn of(address: &RedisAddress, trouble: &Trouble) -> Self {
+        let mut why = trouble.to_string();
+        // In Redis's own words, and what to do.
+        let advice = [
+            ("READONLY", "it is a replica: name the primary, or its sentinels (redis+sentinel://)"),
+            ("NOREPLICAS", "it wants replicas that are not there (min-replicas-to-write)"),
+            ("CROSSSLOT", "it is a Redis Cluster, which is not supported"),
+            ("CLUSTERDOWN", "it is a Redis Cluster, which is not supported"),
+            ("MOVED", "it is a Redis Cluster, which is not supported"),
+            ("NOPERM", "docs/redis.md has the rights that a gateway needs"),
+            // What 7.0 says where a script may not.
+            ("The user executing the script can't", "docs/redis.md has the rights that a gateway needs"),
+            ("NOAUTH", "it wants a password (--redis-password-file)"),
+            ("OOM", "its memory is full (maxmemory)"),
+        ];
+        if let Some((_, advice)) = advice.iter().find(|(code, _)| why.contains(code)) {
+            why = format!("{why}: {advice}");
+        }
+        Self::Unreachable { address: address.to_string(), why }
+    }
+}
+
 impl RedisStore {
     /// Connects and signs this node in. `backlog_bytes`: see [`Backlog::new`]. `tasks` are the store's own: [`Store::close`] ends and
     /// waits for them.
@@ -118,18 +144,19 @@ impl RedisStore {
     ) -> Result<Self, RedisError> {
         let length = options.lease.max(SHORTEST_LEASE);
         let connector = Connector::new(&options, OPENING, tasks.clone())?;
-        let unreachable = |why: String| RedisError::Unreachable { address: options.address.to_string(), why };
-        let wire = connector.connect().await.map_err(|trouble| unreachable(trouble.to_string()))?;
-        for unwise in look::unwise(&wire).await {
+        let unusable = |trouble: Trouble| RedisError::of(&options.address, &trouble);
+        let wire = connector.connect().await.map_err(unusable)?;
+        let found = look::examine(&wire, length, OPENING).await.inspect_err(|_| wire.hang_up());
+        for unwise in found.map_err(unusable)?.unwise {
             ::log::warn!("store: about {}: {unwise}", options.address);
         }
         let (node, before) = dir.new_node()?;
         let (node, before) = (NodeId::from(node), before.map(NodeId::from));
         if let Some(before) = &before {
             // It is not there any more (the directory was locked): others need not wait for its lease.
-            let gone =
-                wire.ask::<()>(redis::cmd("UNLINK").arg(keys::node(before)).arg(keys::inbox(before))).await;
-            gone.map_err(|trouble| unreachable(trouble.to_string()))?;
+            let mut gone = redis::cmd("UNLINK");
+            gone.arg(keys::node(before)).arg(keys::inbox(before));
+            connector.in_time_ask::<()>(&wire, gone).await.map_err(unusable)?;
         }
         wire.hang_up();
         let (flushes, receiver) = mpsc::channel(64);
@@ -142,6 +169,7 @@ impl RedisStore {
             holdings: Arc::default(),
             condition: Arc::new(Condition::new()),
             right: Arc::new(Right::new(length)),
+            skew: Arc::default(),
             following: Arc::default(),
             backlog: Backlog::new(backlog_bytes),
             inlet: Arc::default(),
@@ -151,7 +179,7 @@ impl RedisStore {
             dir: Mutex::new(Some(dir)),
         };
         let mut keeper = store.keeper(options.name, connector.clone());
-        let lines = keeper.connect().await.map_err(|trouble| unreachable(trouble.to_string()))?;
+        let lines = keeper.connect().await.map_err(unusable)?;
         // From now on an answer that comes late is worth less than another try: three in a lease.
         keeper.patience = length / 3;
         keeper.connector = connector.with_patience(length / 3);
@@ -161,6 +189,7 @@ impl RedisStore {
             link: Arc::clone(&store.link),
             holdings: Arc::clone(&store.holdings),
             condition: Arc::clone(&store.condition),
+            skew: Arc::clone(&store.skew),
         };
         store.tasks.spawn(Writer::new(Arc::new(delivery), Arc::clone(&store.inlet), receiver).run());
         let (link, following) = (Arc::clone(&store.link), Arc::clone(&store.following));
@@ -188,6 +217,7 @@ impl RedisStore {
             holdings: Arc::clone(&self.holdings),
             condition: Arc::clone(&self.condition),
             right: Arc::clone(&self.right),
+            skew: Arc::clone(&self.skew),
             verify: Arc::new(move || inlet.verify()),
         }
     }
@@ -296,6 +326,10 @@ impl Store for RedisStore {
         epoch: &'a str,
     ) -> Pending<'a, Result<Vec<String>, StoreError>> {
         Box::pin(reader::message_ids(&self.link, key, epoch))
+    }
+
+    fn clock(&self, wall_ms: u64) -> Pending<'_, Result<u64, StoreError>> {
+        Box::pin(async move { Ok(self.skew.look(&self.link.wire_soon().await?).await?.unwrap_or(wall_ms)) })
     }
 
     fn expired(&self, retention: Retention) -> Pending<'_, Result<Vec<Expired>, StoreError>> {

@@ -33,6 +33,7 @@ scripts! {
     READ = "lua/read.lua";
     SEND = "lua/send.lua";
     RETIRE = "lua/retire.lua";
+    TRIAL = "lua/trial.lua";
 }
 
 impl Lua {

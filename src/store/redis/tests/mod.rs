@@ -1,6 +1,7 @@
 //! What only a shared store does, and what it does when Redis is in trouble.
 
 mod doors;
+mod looks;
 mod owners;
 mod secure;
 mod sentinels;

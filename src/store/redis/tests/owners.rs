@@ -268,3 +268,21 @@ async fn a_node_that_has_just_come_to_redis_deletes_no_orphans() {
     assert!(matches!(old.claim(&key, None).await.unwrap(), Claim::NotYet(_)));
     assert_eq!(stored(&server, "s").await, range(1, 3));
 }
+
+/// A gateway whose clock was a month ahead deleted everybody's sessions; one that was behind had its own deleted.
+#[tokio::test]
+async fn the_clock_of_redis_decides_how_old_a_session_is() {
+    let server = Server::start();
+    let node = Node::at(&server.url(), LONG_LEASE).await;
+    let month = 30 * 24 * 60 * 60 * 1000;
+    let (seconds, _): (u64, u64) = server.ask(&["TIME"]).await;
+    let wrong = node.clock((seconds + 1_000_000) * 1000).await.unwrap();
+    assert!(wrong.abs_diff(seconds * 1000) < month, "whatever the machine's clock says");
+    // This machine is a month behind.
+    let log = made(&node, "s", EPOCH, 1000).await;
+    node.skew.set(i64::try_from(month).unwrap());
+    put(&log, record(Status::Dormant, seconds * 1000 - month));
+    node.flush().await.unwrap();
+    let stored = node.session(&"s".into()).await.unwrap().unwrap();
+    assert_eq!(stored.record.unwrap().last_active_at, seconds * 1000);
+}
