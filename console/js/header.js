@@ -22,13 +22,14 @@ export class Header {
   #usage = h('dl', {});
   #menu;
 
-  constructor(app, onMenu) {
+  constructor(app, onMenu, onKeys) {
     this.#app = app;
     this.#model.addEventListener('change', () => this.#setModel());
     this.#mode.addEventListener('change', () => this.#update({ permission_mode: this.#mode.value }));
     this.#menu = new Menu('More', [
-      { label: 'Copy session id', action: () => app.run(() => navigator.clipboard.writeText(app.session.id)) },
-      { label: 'End session …', danger: true, action: () => this.#endSession() },
+      { label: 'Copy session id', action: () => this.copyId() },
+      { label: 'Keys', action: onKeys },
+      { label: 'End session …', danger: true, action: () => this.endSession() },
     ]);
     this.controls = h('div', { class: 'controls' },
       this.#mode, this.#model, h('details', { class: 'cost' }, this.#cost, this.#usage), this.#menu.node,
@@ -85,7 +86,11 @@ export class Header {
     this.#usage.replaceChildren(...rows.flatMap(([label, value]) => [h('dt', {}, label), h('dd', {}, String(value))]));
   }
 
-  async #endSession() {
+  copyId() {
+    return this.#app.run(() => navigator.clipboard.writeText(this.#app.session.id));
+  }
+
+  async endSession() {
     const { session } = this.#app;
     if (!session.state.ended && await confirmEnd()) await this.#app.run(() => session.end());
   }

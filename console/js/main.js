@@ -3,6 +3,7 @@ import { Composer } from './composer.js';
 import { NewSessionDialog, TokenDialog } from './dialogs.js';
 import { h, icon } from './dom.js';
 import { Header } from './header.js';
+import { KeyHelp, Palette } from './palette.js';
 import { openPrompts, Prompts } from './prompts.js';
 import { Sidebar } from './sidebar.js';
 import { Tasks } from './tasks.js';
@@ -15,11 +16,13 @@ const app = new App();
 const tokenDialog = new TokenDialog(app);
 const newSession = new NewSessionDialog(app, () => composer.focus());
 const sidebar = new Sidebar(app, () => newSession.show());
-const header = new Header(app, () => sidebar.toggle());
+const header = new Header(app, () => sidebar.toggle(), () => keys.show());
 const timeline = new Timeline(app);
 const prompts = new Prompts(app, () => composer.focus(), (text) => composer.write(text));
 const tasks = new Tasks(app);
 const composer = new Composer(app);
+const keys = new KeyHelp();
+const palette = new Palette(app, commands);
 
 const banner = h('div', { class: 'banner', role: 'status', hidden: true });
 const toasts = h('div', { class: 'toasts', role: 'alert', 'aria-live': 'assertive' });
@@ -33,7 +36,32 @@ const welcome = h('section', { class: 'welcome' },
 const dock = h('div', { class: 'dock' }, prompts.node, h('div', { class: 'column' }, tasks.node), composer.node);
 const main = h('main', {}, header.node, banner, timeline.node, dock, welcome);
 composer.acceptDrops(main);
-document.body.append(sidebar.node, main, toasts, speaker, tokenDialog.node, newSession.node);
+document.body.append(sidebar.node, main, toasts, speaker, tokenDialog.node, newSession.node, palette.node, keys.node);
+
+/** What can be done now, for the palette. */
+function commands() {
+  const { session, state } = app;
+  const isOpen = session !== undefined && !state?.ended;
+  return [
+    { label: 'New session', action: () => newSession.show() },
+    isOpen && state.running !== undefined && { label: 'Stop the turn', keys: 'Esc', action: () => app.run(() => session.interrupt()) },
+    isOpen && { label: 'Write a message', action: () => composer.focus() },
+    session && { label: 'Close this session (it goes on)', action: () => app.leave() },
+    session && { label: 'Copy the session id', action: () => header.copyId() },
+    isOpen && { label: 'End this session …', action: () => header.endSession() },
+    { label: 'Dark or light', action: () => sidebar.switchTheme() },
+    { label: 'Keys', keys: '?', action: () => keys.show() },
+  ].filter(Boolean);
+}
+
+document.addEventListener('keydown', (event) => {
+  const writes = event.target.matches?.('textarea, input, select');
+  const ctrl = (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey;
+  if (ctrl && event.key === 'k') palette.show();
+  else if (ctrl && event.key === '/' || event.key === '?' && !writes && !ctrl) keys.show();
+  else return;
+  event.preventDefault();
+});
 
 // ---- drawing ------------------------------------------------------------------------------------------------------
 

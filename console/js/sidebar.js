@@ -8,23 +8,28 @@ export function nameOf({ metadata, cwd, session_id: id }) {
   return metadata?.title || cwd?.split('/').filter(Boolean).at(-1) || id;
 }
 
-/** The list of sessions. On a narrow screen it is a drawer. */
+/** Fewer sessions than these need no search. */
+const SEARCHED = 5;
+
+/** The list of sessions, those first in which something happened last. On a narrow screen it is a drawer. */
 export class Sidebar {
   #app;
   #list;
   #empty = h('p', { class: 'sidebar-empty' }, 'No sessions yet.');
+  #search = h('input', { type: 'search', class: 'sidebar-search', 'aria-label': 'Search sessions', placeholder: 'Search', hidden: true, autocomplete: 'off', spellcheck: 'false' });
 
   constructor(app, onNew) {
     this.#app = app;
     const items = h('ul', { class: 'sessions' });
     this.#list = new List(items, ({ session_id: id }) => id, () => this.#item());
-    this.theme = iconButton('moon', 'Dark or light', () => this.#theme());
+    this.theme = iconButton('moon', 'Dark or light', () => this.switchTheme());
     this.node = h('nav', { class: 'sidebar', 'aria-label': 'Sessions' },
       h('div', { class: 'sidebar-head' },
         h('span', { class: 'brand' }, h('img', { src: 'favicon.svg', alt: '', width: 22, height: 22 }), 'claude-ws'),
         this.theme),
       h('button', { type: 'button', class: 'new-session', onclick: () => { this.close(); onNew(); } }, icon('plus'), 'New session'),
-      h('h2', {}, 'Sessions'), items, this.#empty);
+      h('h2', {}, 'Sessions'), this.#search, items, this.#empty);
+    this.#search.addEventListener('input', () => this.update());
     this.shade = h('div', { class: 'shade', onclick: () => this.close() });
     document.body.append(this.shade);
     this.#drawTheme();
@@ -43,8 +48,16 @@ export class Sidebar {
   }
 
   update() {
-    this.#list.update(this.#app.sessions);
-    this.#empty.hidden = this.#app.sessions.length > 0;
+    const { sessions } = this.#app;
+    this.#search.hidden = sessions.length < SEARCHED && this.#search.value === '';
+    const words = this.#search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const found = sessions.filter((session) => {
+      const text = `${nameOf(session)} ${session.cwd} ${session.session_id}`.toLowerCase();
+      return words.every((word) => text.includes(word));
+    });
+    this.#list.update(found.sort((one, other) => other.last_active_at - one.last_active_at));
+    this.#empty.hidden = found.length > 0;
+    setText(this.#empty, sessions.length > 0 ? 'No session matches.' : 'No sessions yet.');
   }
 
   #item() {
@@ -82,7 +95,7 @@ export class Sidebar {
     return view;
   }
 
-  #theme() {
+  switchTheme() {
     toggleTheme();
     this.#drawTheme();
   }

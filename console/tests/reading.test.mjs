@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { fakeSession } from './fake.mjs';
 import { openPage, serve, startBrowser, startGateway } from './support.mjs';
 
@@ -81,4 +82,15 @@ test('messages, code, commands and results can be copied', async () => {
   assert.equal(await clipboard(), 'ls /srv');
   await chat.button('Copy result').click();
   assert.equal(await clipboard(), 'shop\n');
+});
+
+test('the whole page is small', async () => {
+  chat = await openPage(browser, 'about:blank');
+  const bodies = [];
+  chat.page.on('response', (response) => bodies.push(response.body().catch(() => Buffer.alloc(0))));
+  await chat.page.goto(front.url);
+  await chat.page.locator('.banner').waitFor({ state: 'hidden' });
+  const sizes = (await Promise.all(bodies)).map((body) => gzipSync(body).length);
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  assert.ok(sizes.length > 30 && total < 160_000, `${sizes.length} files, ${total} bytes compressed`);
 });

@@ -24,6 +24,7 @@ pub(super) const FILES: &[(&str, &[u8])] = &[
     ("js/main.js", include_bytes!("../../console/js/main.js")),
     ("js/markdown.js", include_bytes!("../../console/js/markdown.js")),
     ("js/menu.js", include_bytes!("../../console/js/menu.js")),
+    ("js/palette.js", include_bytes!("../../console/js/palette.js")),
     ("js/prompts.js", include_bytes!("../../console/js/prompts.js")),
     ("js/reveal.js", include_bytes!("../../console/js/reveal.js")),
     ("js/sidebar.js", include_bytes!("../../console/js/sidebar.js")),
