@@ -5,7 +5,8 @@ import type * as schema from './schema.js';
 
 export type {
   AgentInfo, AgentRuleUpdate, AgentState, ClientTool, ConfigUpdateFields, Content, ContentBlock, Decision, Delta,
-  ElicitationAction, ElicitationMode, EndReason, ErrorCode, Executor, InterruptOutcome, Liveness, Pairs, PermissionContext, PermissionMode, Replay, Resolution,
+  ElicitationAction, ElicitationMode, EndReason, ErrorCode, Executor, InterruptOutcome, Liveness, Origin, Pairs, PermissionContext,
+  PermissionMode, Replay, Resolution,
   ResolvedBy, ResultSubtype, RiskLevel, Rule, RuleUpdate, ServerInfo, SessionStatus, SessionSummary, ToolContent,
   TurnErrorCode, WarningCode,
 } from './schema.js';
@@ -79,33 +80,14 @@ export type ConfigResponse = schema.ServerConfigResponse & Common;
 export type Heartbeat = schema.ServerHeartbeat & Common;
 
 /** Work beside turns began, got on, or ended; also an entry of `session_info.tasks`. */
-export interface TaskUpdate {
-  task_id: string;
-  kind: 'shell' | 'agent' | 'schedule' | 'monitor' | 'other';
-  status: 'running' | 'completed' | 'failed' | 'stopped';
-  background: boolean;
-  description: string;
-  tool_use_id?: string;
-  agent_type?: string;
-  progress?: { tool_uses: number; total_tokens: number; duration_ms: number; last_tool?: string; summary?: string };
-  summary?: string;
-}
-/** Why the agent began a turn by itself. */
-export interface Origin { kind: 'task' | 'schedule' | 'monitor' | 'other'; task_id?: string; tool_use_id?: string }
+export type TaskUpdate = schema.TaskUpdate;
 export type ConversationReset = schema.ServerConversationReset & Common;
 export interface TaskOutput { task_id: string; output: string; total_bytes: number; truncated: boolean }
+type Upcoming = { type: 'task_output'; id: string; session_id: string; seq?: undefined } & TaskOutput;
+type Asked = { type: 'task_stop'; task_id: string } | { type: 'task_output'; task_id: string } | { type: 'background'; tool_use_id?: string };
 declare module './schema.js' {
-  interface ServerStatusUpdate { origin?: Origin }
-  interface ServerResult { origin?: Origin }
-  interface ServerToolResult { task_id?: string }
-  interface ServerInterrupted { tasks?: string[] }
-  interface ServerPermissionRequest { agent?: { task_id?: string; type: string; description: string } }
   interface ClientInterrupt { tasks?: boolean }
 }
-type Event = { id: string; session_id: string; seq: number };
-type Upcoming = ({ type: 'task_update' } & Event & TaskUpdate)
-  | ({ type: 'task_output' } & { id: string; session_id: string; seq?: undefined } & TaskOutput);
-type Asked = { type: 'task_stop'; task_id: string } | { type: 'task_output'; task_id: string } | { type: 'background'; tool_use_id?: string };
 
 /** Everything the server can say. Ignore types you do not know: the protocol grows. */
 export type ServerMessage = (schema.ServerMessage | Upcoming) & Common;
