@@ -123,7 +123,7 @@ class PermissionCard {
         context.risk_level === 'medium' ? undefined : h('span', { class: 'risk' }, context.risk_level === 'high' ? 'High risk' : 'Low risk')),
       request.agent ? h('p', { class: 'why' }, `A subagent asks (${request.agent.type}): ${request.agent.description}`) : undefined,
       saysMore(context.description, request.tool_input) ? h('p', { class: 'why' }, context.description) : undefined,
-      h('div', { class: 'prompt-input' }, inputNode(name, request.tool_input)),
+      h('div', { class: 'prompt-input' }, inputNode(name, request.tool_input, true)),
       context.blocked_path ? h('p', { class: 'why' }, 'It asks because of ', h('code', {}, context.blocked_path)) : undefined,
       context.reason ? h('p', { class: 'why' }, context.reason) : undefined,
       // The end of a plan is asked about every time: always is for what its suggestions say, where there are any.

@@ -2,6 +2,7 @@
 
 import { imageNode } from './content.js';
 import { copyButton } from './copy.js';
+import { diffNode, patchNode } from './diff.js';
 import { duration, h, icon, setText } from './dom.js';
 import { highlight } from './highlight.js';
 import { Markdown } from './markdown.js';
@@ -52,16 +53,16 @@ const FORMS = {
   ExitPlanMode: { needs: ['plan'], draw: ({ plan }) => [planNode(plan)] },
   Edit: {
     needs: ['file_path', 'old_string', 'new_string'],
-    draw: ({ file_path: file, old_string: before, new_string: after }) => [path(file), h('pre', { class: 'source diff', tabindex: '0' },
-      h('span', { 'data-field': 'old_string' }, lines('removed', '−', before)),
-      h('span', { 'data-field': 'new_string' }, lines('added', '+', after)))],
+    // Whoever is asked sees every line of it.
+    draw: ({ file_path: file, old_string: before, new_string: after }, asks) => [path(file),
+      h('div', { 'data-field': 'old_string' }, h('div', { 'data-field': 'new_string' }, diffNode(before, after, asks)))],
   },
   Write: { needs: ['file_path', 'content'], draw: ({ file_path: file, content }) => [path(file), source('content', content, '', ending(file))] },
   Read: { needs: ['file_path'], draw: ({ file_path: file }) => [path(file)] },
 };
 
-/** The input of a call in the form that shows best what it does; nothing in it is left out. */
-export function inputNode(name, input) {
+/** The input of a call in the form that shows best what it does; `asks`: for somebody who is asked, so nothing is left out. */
+export function inputNode(name, input, asks = false) {
   const form = Object.hasOwn(FORMS, name) ? FORMS[name] : undefined;
   if (!form?.needs.every((key) => typeof input[key] === 'string')) {
     return reveal(h('div', {}, h('pre', { class: 'source', tabindex: '0' }, JSON.stringify(input, null, 2))));
@@ -69,7 +70,7 @@ export function inputNode(name, input) {
   const shown = [...form.needs, ...(form.also ?? []).filter((key) => typeof input[key] === 'string' && input[key] !== '')];
   const fields = Object.fromEntries(shown.map((key) => [key, input[key]]));
   const rest = Object.entries(input).filter(([key]) => !shown.includes(key));
-  return reveal(h('div', {}, form.draw(fields), rest.length > 0 ? h('dl', { class: 'fields' }, rest.flatMap(fieldNodes)) : undefined));
+  return reveal(h('div', {}, form.draw(fields, asks), rest.length > 0 ? h('dl', { class: 'fields' }, rest.flatMap(fieldNodes)) : undefined));
 }
 
 /** A field that the form has no place for. */
@@ -104,10 +105,6 @@ function planNode(text) {
 
 function path(file) {
   return h('p', { class: 'lead mono', 'data-field': 'file_path' }, file || '""');
-}
-
-function lines(kind, mark, text) {
-  return text.split('\n').map((line) => h('span', { class: kind }, `${mark} ${line}\n`));
 }
 
 export class ToolCard {
@@ -163,7 +160,14 @@ export class ToolCard {
     if (!this.#touched) this.node.open = status === 'streaming' || status === 'failed' || tool.entries.length > 0;
   }
 
-  #drawInput({ name, input, partialInput }) {
+  #drawInput({ name, input, partialInput, result }) {
+    if (result?.patch?.length > 0) {
+      // What was changed in the file, once that is known, rather than what was asked for.
+      if (this.shownPatch === result.patch) return;
+      this.shownPatch = result.patch;
+      this.#inputBox.replaceChildren(reveal(h('div', {}, path(result.filePath ?? input?.file_path ?? ''), patchNode(result.patch))));
+      return;
+    }
     if (input) {
       if (this.#input === input) return;
       this.#input = input;

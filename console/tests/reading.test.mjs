@@ -84,6 +84,30 @@ test('messages, code, commands and results can be copied', async () => {
   assert.equal(await clipboard(), 'shop\n');
 });
 
+test('an edit shows what changed: lines, words, and the numbers of lines once they are known', async () => {
+  const lines = Array.from({ length: 20 }, (_, at) => `line ${at + 1}`);
+  const after = [...lines.slice(0, 9), 'line 10 is new', ...lines.slice(10)];
+  const call = (id, more) => ({ type: 'tool_use', tool_use_id: id, tool_name: 'Edit', executor: 'agent', request_id: 'u1', ...more });
+  const hunk = { old_start: 117, old_lines: 2, new_start: 117, new_lines: 3, lines: [' before', '-old', '+new', '+newer'] };
+  await said('Edited.', [
+    call('t1', { tool_input: { file_path: '/srv/a.txt', old_string: lines.join('\n'), new_string: after.join('\n') } }),
+    call('t2', { tool_input: { file_path: '/srv/b.txt', old_string: 'old', new_string: 'new\nnewer' } }),
+    {
+      type: 'tool_result', tool_use_id: 't2', content: 'done', is_error: false, request_id: 'u1', file_path: '/srv/b.txt',
+      patch: [hunk, { ...hunk, old_start: 130, new_start: 131 }],
+    },
+  ]);
+  for (const tool of await chat.page.locator('.tool > summary').all()) await tool.click();
+  const first = chat.page.locator('.tool').nth(0).locator('.diff');
+  assert.deepEqual(await first.locator('.removed, .added').allTextContents(), ['− line 10\n', '+ line 10 is new\n']);
+  assert.deepEqual(await first.locator('mark').allTextContents(), [' ', 'is', ' ', 'new']);
+  assert.equal(await first.locator('.same').count(), 6);
+  assert.deepEqual(await first.locator('.skipped').allTextContents(), ['⋯ 6 lines as before\n', '⋯ 7 lines as before\n']);
+  const second = chat.page.locator('.tool').nth(1).locator('.diff');
+  assert.equal((await second.textContent()).replaceAll('\n', '|'),
+    '117 117   before|118     − old|    118 + new|    119 + newer|⋯ 11 lines as before|130 131   before|131     − old|    132 + new|    133 + newer|');
+});
+
 test('the whole page is small', async () => {
   chat = await openPage(browser, 'about:blank');
   const bodies = [];

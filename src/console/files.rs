@@ -15,6 +15,7 @@ pub(super) const FILES: &[(&str, &[u8])] = &[
     ("js/content.js", include_bytes!("../../console/js/content.js")),
     ("js/copy.js", include_bytes!("../../console/js/copy.js")),
     ("js/dialogs.js", include_bytes!("../../console/js/dialogs.js")),
+    ("js/diff.js", include_bytes!("../../console/js/diff.js")),
     ("js/dom.js", include_bytes!("../../console/js/dom.js")),
     ("js/elicitations.js", include_bytes!("../../console/js/elicitations.js")),
     ("js/grammars.js", include_bytes!("../../console/js/grammars.js")),

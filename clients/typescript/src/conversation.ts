@@ -2,7 +2,8 @@
 
 import type { ConnectionState } from './link.js';
 import type {
-  Content, ContentBlock, ConversationReset, ElicitationRequest, EndReason, ErrorCode, Executor, JsonObject, PermissionRequest, Resolution, ResolvedBy, Replay,
+  Content, ContentBlock, ConversationReset, ElicitationRequest, EndReason, ErrorCode, Executor, JsonObject, PatchHunk, PermissionRequest,
+  Resolution, ResolvedBy, Replay,
   SessionConfig, SessionInfo, SessionStatus, TaskUpdate, TurnResult, Usage, WarningCode,
 } from './protocol.js';
 
@@ -121,7 +122,11 @@ export interface Tool {
   readonly input: JsonObject | undefined;
   /** The input so far, as JSON text; whole only when `input` is there. */
   readonly partialInput: string;
-  readonly result: { readonly content: string; readonly isError: boolean; readonly blocks: readonly ContentBlock[] | undefined } | undefined;
+  readonly result: {
+    readonly content: string; readonly isError: boolean; readonly blocks: readonly ContentBlock[] | undefined;
+    /** What an edit changed in its file, where the agent tells. */
+    readonly patch: readonly PatchHunk[] | undefined; readonly filePath: string | undefined;
+  } | undefined;
   /** The prompt about it, where there was one. */
   readonly permission: { readonly id: string; readonly decision: Resolution | undefined; readonly by: ResolvedBy | undefined } | undefined;
   /** The tool call whose subagent made this one. */

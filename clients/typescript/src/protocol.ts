@@ -85,7 +85,10 @@ export type ConversationReset = schema.ServerConversationReset & Common;
 export interface TaskOutput { task_id: string; output: string; total_bytes: number; truncated: boolean }
 type Upcoming = { type: 'task_output'; id: string; session_id: string; seq?: undefined } & TaskOutput;
 type Asked = { type: 'task_stop'; task_id: string } | { type: 'task_output'; task_id: string } | { type: 'background'; tool_use_id?: string };
+/** Neighbouring changes of a file; each line begins with ` `, `-` or `+`. */
+export interface PatchHunk { old_start: number; old_lines: number; new_start: number; new_lines: number; lines: string[] }
 declare module './schema.js' {
+  interface ServerToolResult { patch?: PatchHunk[]; file_path?: string }
   interface ClientInterrupt { tasks?: boolean }
 }
 

@@ -42,7 +42,7 @@ export function toolResult(state, message) {
         ...tool,
         taskId: message.task_id ?? tool.taskId,
         status: !message.is_error ? 'done' : tool.permission?.decision === 'deny' ? 'denied' : 'failed',
-        result: { content: message.content, isError: message.is_error, blocks: message.blocks },
+        result: { content: message.content, isError: message.is_error, blocks: message.blocks, patch: message.patch, filePath: message.file_path },
         endedAt: message.timestamp,
     }));
 }
