@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     asked::Asked,
-    script::{ApiError, Block, Count, Matcher, OneOrMany, Pace, Rule, Script, Turn},
+    script::{ApiError, Block, Break, Count, Ending, Matcher, OneOrMany, Pace, Rule, Script, Turn},
     side,
     text::{Names, contains_ignore_case},
 };
@@ -42,6 +42,8 @@ pub(super) struct Plan {
     pub(super) wait: Duration,
     /// After the last block: silence instead of an end.
     pub(super) hang: bool,
+    /// The stream does not come to its end; its `block` is one of `blocks`, if that is not empty.
+    pub(super) breaks: Option<Break>,
 }
 
 /// One content block, ready to be sent.
@@ -111,7 +113,13 @@ pub(super) fn choose(
         return Answer::Silence;
     }
     let planner = Planner { asked, names, pace: script.pace };
-    Answer::Message(planner.plan(turn, input_tokens))
+    let mut plan = planner.plan(turn, input_tokens);
+    plan.breaks = turn.breaks.filter(|broken| attempts.count(fingerprint) < broken.times);
+    if plan.breaks.is_some_and(|broken| broken.how == Ending::NoCall) {
+        "tool_use".clone_into(&mut plan.stop_reason);
+        plan.breaks = None;
+    }
+    Answer::Message(plan)
 }
 
 fn one_text(asked: &Asked, text: String, input_tokens: u64) -> Plan {
@@ -125,6 +133,7 @@ fn one_text(asked: &Asked, text: String, input_tokens: u64) -> Plan {
         input_tokens,
         wait: Duration::ZERO,
         hang: false,
+        breaks: None,
     }
 }
 
@@ -192,6 +201,7 @@ impl Planner<'_> {
             output_tokens: turn.usage.and_then(|usage| usage.output_tokens).unwrap_or(counted),
             wait: Duration::from_millis(turn.wait_ms),
             hang: turn.hang,
+            breaks: None,
             blocks,
         }
     }
@@ -207,13 +217,17 @@ impl Planner<'_> {
                 let pace = Pace { chunk: *chunk, delay_ms: *delay_ms };
                 blocks.push(self.planned(Kind::Thinking, self.names.fill(thinking), pace));
             }
-            Block::ToolUse { name, input, input_json, .. } => {
+            Block::ToolUse { name, input, input_json, id } => {
                 let name = self.offered(name);
                 let input = match input_json {
                     Some(template) => self.parse(template),
                     None => Ok(self.names.fill_json(input)),
                 };
-                blocks.push(self.tool_or_excuse(input.map(|input| (name, input))));
+                let mut call = self.tool_or_excuse(input.map(|input| (name, input)));
+                if let (Kind::ToolUse { id, .. }, Some(template)) = (&mut call.kind, id) {
+                    *id = self.names.fill(template);
+                }
+                blocks.push(call);
             }
             Block::ToolCalls { json } => match self.parse(json) {
                 Ok(Value::Array(calls)) if !calls.is_empty() => {

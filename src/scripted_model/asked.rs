@@ -42,13 +42,18 @@ pub struct ToolResult {
 }
 
 /// Notes that the CLI itself writes into user messages; a person's text is what begins with none of them.
-const NOTES: [&str; 6] = [
+const NOTES: [&str; 11] = [
     "<system-reminder>",
     "[Request interrupted by user",
     "[Image: ",
     "<local-command-",
     "<command-",
     "<task-notification>",
+    "Your response above was ",
+    "The previous response failed to produce a valid tool call",
+    "Your tool call was malformed",
+    "Output token limit hit",
+    "This session is being continued from a previous conversation",
 ];
 
 impl Asked {

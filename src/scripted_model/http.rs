@@ -43,8 +43,12 @@ const MAX_CONNECTIONS: usize = 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 type Body = Either<Full<Bytes>, EventBody>;
-type EventBody =
-    StreamBody<std::pin::Pin<Box<dyn stream::Stream<Item = Result<Frame<Bytes>, Infallible>> + Send>>>;
+type EventBody = StreamBody<std::pin::Pin<Box<dyn stream::Stream<Item = Result<Frame<Bytes>, Cut>> + Send>>>;
+
+/// Ends the connection in the middle of a body.
+#[derive(Debug, thiserror::Error)]
+#[error("the script cuts the stream")]
+struct Cut;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -161,7 +165,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Response<Body> {
 fn fingerprint(asked: &Asked, messages: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     asked.conversation.hash(&mut hasher);
-    asked.user_text.hash(&mut hasher);
+    asked.user_text.trim().hash(&mut hasher);
     messages.as_array().map_or(0, Vec::len).hash(&mut hasher);
     asked.rounds.hash(&mut hasher);
     hasher.finish()
@@ -177,6 +181,10 @@ fn event_stream(plan: Plan) -> Response<Body> {
                 Some((Ok(Frame::data(bytes)), events))
             }
             Step::Hang => std::future::pending().await,
+            Step::Cut(delay) => {
+                tokio::time::sleep(delay).await;
+                Some((Err(Cut), events))
+            }
         }
     });
     let steps: std::pin::Pin<Box<dyn stream::Stream<Item = _> + Send>> = Box::pin(steps);

@@ -88,6 +88,41 @@ pub(super) struct Turn {
     /// After the blocks (or, without blocks, before anything at all): silence until the client leaves.
     #[serde(default)]
     pub(super) hang: bool,
+    /// The stream of the answer does not come to its end.
+    #[serde(rename = "break")]
+    pub(super) breaks: Option<Break>,
+}
+
+/// Where and how an answer's stream breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Break {
+    /// In this block (from 0); none: in the last one.
+    pub(super) block: Option<usize>,
+    /// After so many of its deltas; none: when it is finished, and before anything else comes.
+    pub(super) deltas: Option<usize>,
+    #[serde(default)]
+    pub(super) how: Ending,
+    /// So many answers to the same request break; the next one is whole.
+    #[serde(default = "once")]
+    pub(super) times: u32,
+}
+
+/// What a client sees of a broken stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ending {
+    /// The connection is cut.
+    #[default]
+    Cut,
+    /// An `error` event (`overloaded_error`), then the orderly end of the body.
+    Error,
+    /// The stream is whole, and says `tool_use` although no tool is called.
+    NoCall,
+}
+
+fn once() -> u32 {
+    1
 }
 
 /// One content block of an answer.
@@ -113,6 +148,8 @@ pub(super) enum Block {
         input: Value,
         /// A template that gives the input as JSON text, instead of `input`.
         input_json: Option<String>,
+        /// A template that gives the call's id, instead of one of its own.
+        id: Option<String>,
     },
     /// A template that gives `{"name":…,"input":{…}}`, or an array of those, as JSON text.
     ToolCalls {
@@ -245,6 +282,11 @@ impl Turn {
             }
         } else if self.blocks.is_empty() && !self.hang {
             return Err("one of `blocks`, `error` or `hang` is needed".into());
+        }
+        if let Some(Break { block, .. }) = self.breaks
+            && block.unwrap_or(0) >= self.blocks.len()
+        {
+            return Err("break.block names no block of this turn".into());
         }
         for (index, block) in self.blocks.iter().enumerate() {
             if let Block::ToolUse { name, input, input_json, .. } = block {

@@ -10,8 +10,12 @@ use serde_json::{Value, json};
 
 use super::{
     answer::{Kind, Plan, Planned},
+    script::{Break, Ending},
     text::take_chars,
 };
+
+/// Silence before a connection is cut, so that what was sent before has been read: a reset may discard it.
+const BEFORE_A_CUT: Duration = Duration::from_millis(200);
 
 /// The next thing to do on the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub(super) enum Step {
     Send(Duration, Bytes),
     /// Stay silent until the client goes away.
     Hang,
+    /// End the connection after this silence, in the middle of the body.
+    Cut(Duration),
 }
 
 /// The events of one message, in order.
@@ -27,6 +33,8 @@ pub(super) enum Step {
 pub(super) struct Events {
     plan: Plan,
     state: State,
+    /// Deltas of the current block so far.
+    deltas: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,11 +53,28 @@ enum State {
 
 impl Events {
     pub(super) fn new(plan: Plan) -> Self {
-        Self { plan, state: State::Start }
+        Self { plan, state: State::Start, deltas: 0 }
+    }
+
+    /// How the stream breaks, if it does so now.
+    fn breaks(&self) -> Option<Ending> {
+        let Break { block, deltas, how, .. } = self.plan.breaks?;
+        let last = self.plan.blocks.len().saturating_sub(1);
+        let block = block.unwrap_or(last);
+        let now = match (self.state, deltas) {
+            (State::Delta(index, _) | State::Signature(index) | State::BlockStop(index), Some(deltas)) => {
+                index == block && self.deltas >= deltas
+            }
+            (State::BlockStart(index), None) => index == block + 1,
+            (State::MessageDelta, None) => block == last,
+            _ => false,
+        };
+        now.then_some(how)
     }
 
     fn block_start(&mut self, index: usize) -> Value {
         self.state = State::Delta(index, 0);
+        self.deltas = 0;
         let content_block = match &self.plan.blocks[index].kind {
             Kind::Text => json!({"type": "text", "text": ""}),
             Kind::Thinking => json!({"type": "thinking", "thinking": "", "signature": ""}),
@@ -67,6 +92,7 @@ impl Events {
             Kind::ToolUse { .. } => json!({"type": "input_json_delta", "partial_json": piece}),
         };
         let delay = if from == 0 { Duration::ZERO } else { block.delay };
+        self.deltas += 1;
         self.state = if !rest.is_empty() {
             State::Delta(index, from + piece.len())
         } else if block.kind == Kind::Thinking {
@@ -92,6 +118,18 @@ impl Iterator for Events {
 
     fn next(&mut self) -> Option<Step> {
         let mut delay = Duration::ZERO;
+        match self.breaks() {
+            Some(Ending::Cut) => {
+                self.state = State::Over;
+                return Some(Step::Cut(BEFORE_A_CUT));
+            }
+            Some(Ending::Error) => {
+                self.state = State::Over;
+                let error = json!({"type": "overloaded_error", "message": "Overloaded"});
+                return Some(Step::Send(delay, frame(&json!({"type": "error", "error": error}))));
+            }
+            Some(Ending::NoCall) | None => {}
+        }
         let event = match self.state {
             State::Start => {
                 self.state = State::Ping;
@@ -186,6 +224,7 @@ mod tests {
             output_tokens: 5,
             wait: Duration::from_millis(7),
             hang: false,
+            breaks: None,
         }
     }
 
@@ -198,7 +237,7 @@ mod tests {
         for step in Events::new(plan) {
             match step {
                 Step::Send(_, bytes) => all.extend_from_slice(&bytes),
-                Step::Hang => break,
+                Step::Hang | Step::Cut(_) => break,
             }
         }
         String::from_utf8(all).unwrap()
@@ -220,7 +259,7 @@ mod tests {
         let delays: Vec<u64> = Events::new(plan(vec![block(Kind::Text, "abcd")]))
             .map(|step| match step {
                 Step::Send(delay, _) => u64::try_from(delay.as_millis()).unwrap(),
-                Step::Hang => unreachable!(),
+                Step::Hang | Step::Cut(_) => unreachable!(),
             })
             .collect();
         assert_eq!(delays, [7, 0, 0, 0, 9, 0, 0, 0]);
@@ -234,6 +273,33 @@ mod tests {
         let last = events.by_ref().take(6).last();
         assert_eq!(last, Some(Step::Hang));
         assert_eq!(events.next(), Some(Step::Hang));
+    }
+
+    #[test]
+    fn a_stream_breaks_where_it_is_told_to() {
+        let tool = Kind::ToolUse { id: "toolu_1".into(), name: "Read".into() };
+        let broken = |at: Option<usize>, deltas, how| {
+            let mut broken = plan(vec![block(Kind::Text, "abcd"), block(tool.clone(), r#"{"a":1}"#)]);
+            broken.breaks = Some(Break { block: at, deltas, how, times: 1 });
+            let steps: Vec<Step> = Events::new(broken).collect();
+            let cut = matches!(steps.last(), Some(Step::Cut(_)));
+            let sent = steps.into_iter().filter_map(|step| match step {
+                Step::Send(_, bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
+                _ => None,
+            });
+            (sent.collect::<Vec<_>>(), cut)
+        };
+        let (sent, cut) = broken(Some(0), Some(1), Ending::Cut);
+        assert!(cut);
+        assert!(sent.last().unwrap().contains(r#""text":"ab""#), "{sent:?}");
+        let (sent, cut) = broken(None, Some(1), Ending::Error);
+        assert!(!cut);
+        assert!(sent[sent.len() - 2].contains("input_json_delta"), "{sent:?}");
+        assert!(sent.last().unwrap().contains("overloaded_error"), "{sent:?}");
+        for at in [Some(0), None] {
+            let (sent, _) = broken(at, None, Ending::Cut);
+            assert!(sent.last().unwrap().contains("content_block_stop"), "{sent:?}");
+        }
     }
 
     #[test]
