@@ -19,7 +19,7 @@ mod turn;
 use std::borrow::Cow;
 
 use crate::agent::wire::{self, BadLine, Message};
-use crate::protocol::{AgentEvent, EventSink, Json, ServerMessage, Subagent};
+use crate::protocol::{AgentEvent, EventSink, Json, RetractionReason, ServerMessage, Subagent};
 
 pub use input::{SdkInput, agent_mode, protocol_to_sdk_input, user_content, user_content_within};
 pub use sdk::sdk_to_protocol;
@@ -195,18 +195,20 @@ impl Converter {
         let cut_off = self.cut_off();
         let mut outcome = None;
         let told = match message {
-            Message::StreamEvent(event) => self.streams.event(&event, cut_off, sink),
+            Message::StreamEvent(event) => self.streams.event(&event, cut_off, &mut self.tools, sink),
             Message::Assistant(assistant) => {
                 self.streams.finished(&assistant, cut_off, &mut self.tools, sink)
             }
             Message::User(user) => {
                 self.streams.user_spoke(user.parent_tool_use_id.as_deref(), cut_off, sink);
+                self.taken_back(&user, sink);
                 let (told, news) = self.tool_results(&user, sink);
                 outcome = (!news.is_empty()).then_some(Outcome::Tasks(news));
                 told
             }
             Message::System(system) => {
                 let subtype = system.subtype.text().unwrap_or_default();
+                self.system_takes_back(&system, sink);
                 let news = self.tools.news(&system);
                 let told = news.is_some() || notice::system(&system, sink);
                 outcome =
@@ -222,7 +224,9 @@ impl Converter {
             Message::RateLimit(limit) => notice::rate_limit(&limit, sink),
             Message::ToolProgress(_) => false,
             Message::Unknown { kind } => {
-                self.unknown(kind);
+                if !notice::is_known(&kind) {
+                    self.unknown(kind);
+                }
                 false
             }
             Message::Init(init) => return Outcome::Init(init),
@@ -270,11 +274,34 @@ impl Converter {
         (all, news)
     }
 
+    /// The agent asks the model again; what is void of the first answer is told.
+    fn taken_back(&mut self, user: &wire::UserMessage<'_>, sink: &mut impl EventSink) {
+        if user.is_replay {
+            return;
+        }
+        let reason = match &user.refused_message_id {
+            Some(refused) => {
+                self.streams.refused(refused, &mut self.tools, sink);
+                RetractionReason::Refusal
+            }
+            None => RetractionReason::Superseded,
+        };
+        self.streams.retract_lines(wire::strings(user.retracted), reason, &mut self.tools, sink);
+    }
+
+    /// Another model answers what one has refused; or a compaction keeps lines that it will say again.
+    fn system_takes_back(&mut self, system: &wire::SystemMessage<'_>, sink: &mut impl EventSink) {
+        let retracted = system.retracted.0.iter().filter_map(|line| line.text());
+        self.streams.retract_lines(retracted, RetractionReason::Refusal, &mut self.tools, sink);
+        let kept = &system.compact_metadata.preserved;
+        self.streams.preserve(kept.uuids.0.iter().chain(&kept.all_uuids.0).filter_map(|line| line.text()));
+    }
+
     fn turn_over(&mut self, result: &wire::ResultMessage<'_>, sink: &mut impl EventSink) {
         if self.interrupted || result.was_aborted() {
             self.streams.close_all(Some("interrupted"), sink);
         } else {
-            self.streams.close_turn(sink);
+            self.streams.close_turn(&mut self.tools, sink);
         }
         self.streams.forget();
         self.tools.turn_over();

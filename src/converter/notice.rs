@@ -9,8 +9,10 @@ use crate::protocol::{EventSink, ServerMessage, Warning, WarningCode};
 
 /// Subtypes of `system` that have no form in the protocol and are passed over: their news comes in other messages too, or nobody
 /// waits for it. Others that are not told here are counted as unknown.
-const PASSED_OVER: [&str; 12] = [
+const PASSED_OVER: [&str; 16] = [
     "background_tasks_changed",
+    "commands_changed",
+    "conversation_reset",
     "elicitation_complete",
     "files_persisted",
     "hook_progress",
@@ -18,11 +20,21 @@ const PASSED_OVER: [&str; 12] = [
     "hook_started",
     "informational",
     "local_command_output",
+    "model_refusal_no_fallback",
     "notification",
     "session_state_changed",
+    "session_title_changed",
     "status",
     "thinking_tokens",
 ];
+
+/// Kinds of lines that are known and have no form in the protocol.
+const KNOWN: [&str; 4] = ["command_lifecycle", "keep_alive", "prompt_suggestion", "tool_use_summary"];
+
+/// Whether a kind of line is no surprise.
+pub(super) fn is_known(kind: &str) -> bool {
+    KNOWN.contains(&kind)
+}
 
 /// Whether a subtype that [`system`] did not tell is one of those that are passed over.
 pub(super) fn is_passed_over(subtype: &str) -> bool {
@@ -56,7 +68,10 @@ pub(super) fn system(message: &SystemMessage<'_>, sink: &mut impl EventSink) -> 
         "permission_denied" | "permission_denial" | "auto_mode_denied" => {
             (WarningCode::PermissionDenied, permission_denied(message))
         }
-        "informational" | "notification" => match words(message) {
+        "model_fallback" | "model_refusal_fallback" | "model_consent_fallback" => {
+            (WarningCode::ModelFallback, model_fallback(message))
+        }
+        "informational" | "notification" | "model_refusal_no_fallback" => match words(message) {
             Some(text) => (WarningCode::AgentNotice, text.into_owned()),
             None => return false,
         },
@@ -108,6 +123,15 @@ fn api_retry(message: &SystemMessage<'_>) -> String {
     text
 }
 
+fn model_fallback(message: &SystemMessage<'_>) -> String {
+    match (words(message), message.original_model.text(), message.fallback_model.text()) {
+        (Some(words), ..) => words.into_owned(),
+        (None, Some(asked), Some(answers)) => format!("{answers} answers instead of {asked}"),
+        (None, _, Some(answers)) => format!("{answers} answers instead"),
+        (None, ..) => "Another model answers".to_owned(),
+    }
+}
+
 fn permission_denied(message: &SystemMessage<'_>) -> String {
     let mut text = match message.tool_name.text() {
         Some(tool) => format!("{tool} was denied"),
@@ -123,7 +147,7 @@ fn permission_denied(message: &SystemMessage<'_>) -> String {
 /// The message's own text for people.
 fn words<'a>(message: &SystemMessage<'a>) -> Option<Cow<'a, str>> {
     let said = |raw: Raw<'a>| raw.text().filter(|text| !text.is_empty());
-    said(message.message).or_else(|| said(message.content))
+    said(message.message).or_else(|| said(message.content)).or_else(|| said(message.text))
 }
 
 fn append(text: &mut String, more: std::fmt::Arguments<'_>) {

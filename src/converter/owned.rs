@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use crate::protocol::{
-    AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageStart, Delta, Json,
-    ServerMessage, Subagent, Text, ToolResult, ToolUse, TurnResult, Warning,
+    AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageRetracted,
+    AssistantMessageStart, Delta, Json, ServerMessage, Subagent, Text, ToolResult, ToolUse, TurnResult,
+    Warning,
 };
 
 fn own(text: &str) -> Cow<'static, str> {
@@ -31,6 +32,14 @@ pub(super) fn into_owned(message: &ServerMessage<'_>) -> Option<ServerMessage<'s
             stop_reason: maybe(complete.stop_reason.as_ref()),
             usage: complete.usage.clone().map(Json::into_owned),
             parent_tool_use_id: maybe(complete.parent_tool_use_id.as_ref()),
+        }),
+        M::AssistantMessageRetracted(message) => M::AssistantMessageRetracted(AssistantMessageRetracted {
+            message_id: own(&message.message_id),
+            kept: own(&message.kept),
+            kept_thinking: maybe(message.kept_thinking.as_ref()),
+            tool_use_ids: message.tool_use_ids.clone(),
+            reason: message.reason,
+            parent_tool_use_id: maybe(message.parent_tool_use_id.as_ref()),
         }),
         M::ToolUse(tool) => M::ToolUse(ToolUse {
             tool_use_id: own(&tool.tool_use_id),

@@ -5,4 +5,5 @@ mod golden;
 mod lines;
 mod recorder;
 mod rules;
+mod taken_back;
 mod tools;

@@ -30,13 +30,23 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    /// Whether a call's `tool_use` may still be told; from now on it counts as told.
+    /// Whether a call's `tool_use` may still be told; from now on it counts as told. Ids repeat (some proxies of the API count them
+    /// anew in each round): the call of an id that has its result is another one.
     pub(super) fn first_use(&mut self, tool_use_id: &str) -> bool {
-        if self.calls.contains_key(tool_use_id) {
+        if self.calls.get(tool_use_id) == Some(&Call::Used) {
             return false;
         }
         self.remember(tool_use_id, Call::Used);
         true
+    }
+
+    /// The agent has dropped a call; tells whether it was still open.
+    pub(super) fn never_comes(&mut self, tool_use_id: &str) -> bool {
+        let is_open = self.calls.get(tool_use_id) == Some(&Call::Used);
+        if is_open {
+            self.calls.remove(tool_use_id);
+        }
+        is_open
     }
 
     fn remember(&mut self, tool_use_id: &str, call: Call) {

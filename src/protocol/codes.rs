@@ -90,6 +90,8 @@ pub enum WarningCode {
     StoreUnavailable,
     /// Tasks ended because their agent's process had to.
     TasksStopped,
+    /// Another model answers than the one that was asked.
+    ModelFallback,
     /// Anything else that the agent says to people.
     AgentNotice,
 }

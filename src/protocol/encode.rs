@@ -312,6 +312,7 @@ fn size_hint(message: &ServerMessage<'_>) -> usize {
     match message {
         ServerMessage::UserMessage(event) => event.content.get().len(),
         ServerMessage::PermissionRequest(request) => request.tool_input.get().len() + 1024,
+        ServerMessage::AssistantMessageRetracted(message) => message.kept.len() + 512,
         ServerMessage::Result(result) => result.result.as_ref().map_or(0, text_size) + 1024,
         ServerMessage::AgentEvent(event) => event.event.get().len(),
         _ => 256,

@@ -37,6 +37,8 @@ struct Running {
     executor: Executor,
     /// The call that began the subagent which made it.
     parent: Option<String>,
+    /// Of its `tool_use`.
+    seq: u64,
 }
 
 /// Subagents that are remembered to be no part of the turn; more than an agent runs.
@@ -162,9 +164,11 @@ impl Journal {
         self.running_tools.get(tool_use_id).is_some_and(|tool| !self.is_beside(tool.parent.as_deref()))
     }
 
-    /// Whether clients were told of this call as theirs, and no result of it was seen.
-    pub fn client_runs(&self, tool_use_id: &str) -> bool {
-        self.running_tools.get(tool_use_id).is_some_and(|tool| tool.executor == Executor::Client)
+    /// The `seq` of the `tool_use` by which clients were told of this call as theirs (ids repeat); none where a result of it was
+    /// seen.
+    pub fn client_runs(&self, tool_use_id: &str) -> Option<u64> {
+        let running = self.running_tools.get(tool_use_id)?;
+        (running.executor == Executor::Client).then_some(running.seq)
     }
 
     /// From now on the subagent that this call began is no part of the turn.
@@ -241,19 +245,25 @@ impl Journal {
         let header =
             Header { id: id.into(), request_id, seq: Some(self.next_seq), timestamp: Some(self.now) };
         let frame = self.encoder.encode(&header, message);
-        self.entries.push(Entry { seq: self.next_seq, frame });
+        let seq = self.next_seq;
+        self.entries.push(Entry { seq, frame });
         self.next_seq += 1;
         self.stems.note(request_id);
         match message {
             ServerMessage::ToolUse(call) => {
                 self.plans.called(call);
                 let parent = call.parent_tool_use_id.as_deref().map(str::to_owned);
-                let running = Running { executor: call.executor, parent };
+                let running = Running { executor: call.executor, parent, seq };
                 self.running_tools.insert(call.tool_use_id.to_string(), running);
             }
             ServerMessage::ToolResult(result) => {
                 self.plans.done(&result.tool_use_id);
                 self.running_tools.remove(&*result.tool_use_id);
+            }
+            ServerMessage::AssistantMessageRetracted(retracted) => {
+                for call in &retracted.tool_use_ids {
+                    self.running_tools.remove(call);
+                }
             }
             ServerMessage::AssistantMessageStart(start) => {
                 let parent_tool_use_id = start.parent_tool_use_id.as_deref().map(str::to_owned);

@@ -152,7 +152,9 @@ impl Cli {
             "type": "assistant",
             "message": {"id": id, "type": "message", "role": "assistant", "model": MODEL, "content": [block],
                 "stop_reason": null, "stop_sequence": null, "usage": {"input_tokens": 1, "output_tokens": 1}},
-            "parent_tool_use_id": null, "session_id": self.session_id, "uuid": "00000000-0000-4000-8000-000000000003",
+            "parent_tool_use_id": null, "session_id": self.session_id,
+            // A line that comes again has the same, so no two of these have.
+            "uuid": uuid::Uuid::new_v4().to_string(),
         }));
     }
 

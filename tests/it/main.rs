@@ -32,4 +32,5 @@ mod queue;
 mod replay;
 mod rules;
 mod sessions;
+mod taken_back;
 mod tools;

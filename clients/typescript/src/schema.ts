@@ -119,6 +119,7 @@ export type ServerMessage =
   | ServerAgentEvent
   | ServerAssistantMessageComplete
   | ServerAssistantMessageDelta
+  | ServerAssistantMessageRetracted
   | ServerAssistantMessageStart
   | ServerCancelled
   | ServerConfigResponse
@@ -192,6 +193,10 @@ export type Delta =
        */
       tool_use_id: string;
     };
+/**
+ * Why a message is taken back.
+ */
+export type RetractionReason = 'retry' | 'refusal' | 'superseded';
 /**
  * Who is asked before a tool runs.
  */
@@ -300,6 +305,7 @@ export type WarningCode =
   | 'gap'
   | 'store_unavailable'
   | 'tasks_stopped'
+  | 'model_fallback'
   | 'agent_notice';
 
 /**
@@ -966,7 +972,8 @@ export interface ServerAssistantMessageComplete {
    */
   session_id: string;
   /**
-   * The API's stop reason, or `interrupted`.
+   * The API's stop reason, `interrupted`, or `abandoned`: a part of the message is void, and an
+   * `AssistantMessageRetracted` says what stands.
    */
   stop_reason?: string;
   /**
@@ -1014,6 +1021,56 @@ export interface ServerAssistantMessageDelta {
    */
   timestamp: number;
   type: 'assistant_message_delta';
+}
+/**
+ * `assistant_message_retracted` event: the agent takes a message back, or a part of it.
+ */
+export interface ServerAssistantMessageRetracted {
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * The text of it that stands, instead of its text deltas joined; empty: none.
+   */
+  kept: string;
+  /**
+   * The thinking of it that stands; absent: none.
+   */
+  kept_thinking?: string;
+  /**
+   * The `id` of the message.
+   */
+  message_id: string;
+  /**
+   * As in the start.
+   */
+  parent_tool_use_id?: string;
+  /**
+   * Why.
+   */
+  reason: RetractionReason;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * Position in the session's log, strictly increasing within an epoch.
+   */
+  seq: number;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp: number;
+  /**
+   * Calls of it that will never come.
+   */
+  tool_use_ids: string[];
+  type: 'assistant_message_retracted';
 }
 /**
  * `assistant_message_start` event.

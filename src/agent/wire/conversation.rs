@@ -14,6 +14,9 @@ pub struct StreamEvent<'a> {
     pub parent_tool_use_id: Option<Cow<'a, str>>,
     /// The message that it belongs to (newer versions only).
     pub api_message_id: Option<Cow<'a, str>>,
+    /// `message_stop`: the stream broke. Blocks that no `assistant` line has brought by now will never come (newer versions
+    /// only; the older one says nothing at all). Source: `abandoned_blocks` in the agent's own schema.
+    pub is_abandoned: bool,
 }
 
 scanned! {
@@ -59,6 +62,12 @@ pub struct AssistantMessage<'a> {
     pub parent_tool_use_id: Option<Cow<'a, str>>,
     /// The message was cut off by an interrupt (newer versions only).
     pub aborted: bool,
+    /// The line's own id; a line that comes again has the same.
+    pub uuid: Option<Cow<'a, str>>,
+    /// Ids of lines that this one replaces, an array of [`strings`]. Unknown ones mean nothing.
+    pub supersedes: Span<'a>,
+    /// On the agent's own report of a refusal: the API's id of the message that the model broke off.
+    pub refused_message_id: Option<Cow<'a, str>>,
 }
 
 /// `user`: results of tools, or the agent's own notes.
@@ -74,6 +83,10 @@ pub struct UserMessage<'a> {
     pub is_synthetic: bool,
     /// What the tool gave, in a form of its own.
     pub tool_use_result: Span<'a>,
+    /// Where the agent asks the model again: ids of lines that it has dropped, an array of [`strings`].
+    pub retracted: Span<'a>,
+    /// As that after a refusal: the API's id of the refused message.
+    pub refused_message_id: Option<Cow<'a, str>>,
 }
 
 scanned! {
@@ -120,6 +133,12 @@ scanned! {
 pub fn blocks(text: &str) -> Option<Vec<Block<'_>>> {
     let is_array = text.trim_start().starts_with('[');
     is_array.then(|| scan::read(text).ok()).flatten()
+}
+
+/// The strings of a JSON array; none where it is something else.
+pub fn strings(span: Span<'_>) -> impl Iterator<Item = Cow<'_, str>> {
+    let all: Vec<Str<'_>> = span.array().and_then(|text| scan::read(text).ok()).unwrap_or_default();
+    all.into_iter().filter_map(|one| one.0)
 }
 
 impl<'a> Event<'a> {

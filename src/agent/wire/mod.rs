@@ -21,7 +21,9 @@ use thiserror::Error;
 
 pub use control::{Applied, CanUseTool, Elicitation, McpMessage};
 pub use control::{ControlCancel, ControlRequest, ControlResponse, OtherRequest};
-pub use conversation::{AssistantMessage, Block, BlockDelta, Body, Event, StreamEvent, UserMessage, blocks};
+pub use conversation::{
+    AssistantMessage, Block, BlockDelta, Body, Event, StreamEvent, UserMessage, blocks, strings,
+};
 pub use lenient::{List, Raw, Str};
 pub use outcome::ResultMessage;
 pub use scan::Span;
@@ -98,6 +100,11 @@ scanned! {
         is_synthetic: Span<'a> = "isSynthetic",
         aborted: Span<'a> = "aborted",
         tool_use_result: Span<'a> = "tool_use_result",
+        uuid: Str<'a> = "uuid",
+        supersedes: Span<'a> = "supersedes",
+        retracted: Span<'a> = "retracted_message_uuids",
+        refused: Str<'a> = "refused_message_id",
+        abandoned: Span<'a> = "abandoned_blocks",
     }
 }
 
@@ -140,11 +147,15 @@ impl<'a> Line<'a> {
                 event: self.event,
                 parent_tool_use_id: self.parent_tool_use_id.0,
                 api_message_id: self.api_message_id.0,
+                is_abandoned: self.abandoned.object().is_some(),
             }),
             "assistant" => Message::Assistant(AssistantMessage {
                 body: self.message,
                 parent_tool_use_id: self.parent_tool_use_id.0,
                 aborted: self.aborted.flag().unwrap_or(false),
+                uuid: self.uuid.0,
+                supersedes: self.supersedes,
+                refused_message_id: self.refused.0,
             }),
             "user" => Message::User(UserMessage {
                 body: self.message,
@@ -152,6 +163,8 @@ impl<'a> Line<'a> {
                 is_replay: self.is_replay.flag().unwrap_or(false),
                 is_synthetic: self.is_synthetic.flag().unwrap_or(false),
                 tool_use_result: self.tool_use_result,
+                retracted: self.retracted,
+                refused_message_id: self.refused.0,
             }),
             _ => rare(kind, self.subtype.get(), text)
                 .unwrap_or_else(|| Message::Unknown { kind: kind.to_owned() }),

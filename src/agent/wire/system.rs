@@ -33,6 +33,8 @@ lenient! {
         message: Raw<'a> = "message",
         /// Text for people, where it is called that.
         content: Raw<'a> = "content",
+        /// `notification`: text for people.
+        text: Raw<'a> = "text",
         /// `api_retry`: the attempt, from 1.
         attempt: Raw<'a> = "attempt",
         /// `api_retry`: how many there will be at most.
@@ -43,8 +45,14 @@ lenient! {
         error_status: Raw<'a> = "error_status",
         /// `api_retry`: the kind of error.
         error: Raw<'a> = "error",
-        /// `compact_boundary`: `{trigger, pre_tokens}`.
-        compact_metadata: Raw<'a> = "compact_metadata",
+        /// `compact_boundary`: `{trigger, pre_tokens}`, and what it has kept.
+        compact_metadata: CompactMetadata<'a> = "compact_metadata",
+        /// `model_refusal_fallback`: ids of lines that it has dropped.
+        retracted: List<Raw<'a>> = "retracted_message_uuids",
+        /// `model_fallback`: the model that was asked first.
+        original_model: Raw<'a> = "original_model",
+        /// `model_fallback`: the model that answers.
+        fallback_model: Raw<'a> = "fallback_model",
         /// `permission_denied`: the tool.
         tool_name: Raw<'a> = "tool_name",
         /// The tool call it is about; for tasks, the one that started them.
@@ -162,6 +170,24 @@ lenient! {
         scheduled_for: Raw<'a> = "scheduledFor",
         /// `CronList`: the schedules that there are.
         jobs: Raw<'a> = "jobs",
+    }
+}
+
+lenient! {
+    /// `compact_metadata`.
+    pub CompactMetadata {
+        /// The messages that were not compacted. The agent says some of them once more, with the `uuid` that they had.
+        preserved: Preserved<'a> = "preserved_messages",
+    }
+}
+
+lenient! {
+    /// `preserved_messages`.
+    pub Preserved {
+        /// Ids of their lines.
+        uuids: List<Raw<'a>> = "uuids",
+        /// The same, with those that are not shown.
+        all_uuids: List<Raw<'a>> = "all_uuids",
     }
 }
 

@@ -5,18 +5,21 @@
 //! rest is told. Each subagent has a [`Stream`] of its own; on each, at most one message is open, so that start, deltas and
 //! complete nest whatever order the lines come in.
 
+mod retract;
+mod standing;
 mod token;
 mod track;
 
 use std::borrow::Cow;
 
-use crate::agent::wire::{AssistantMessage, Block, Event, Span, StreamEvent};
+use crate::agent::wire::{AssistantMessage, Block, Event, Span, StreamEvent, strings};
 use crate::protocol::{
     AssistantMessageComplete, AssistantMessageDelta, AssistantMessageStart, Delta, EventSink, Json,
-    MessageId, ServerMessage, Text,
+    MessageId, RetractionReason, ServerMessage, Text,
 };
 
 use super::tools::{self, Tools};
+use standing::{LineId, Standing};
 use track::{Kind, Track};
 
 /// So many subagents' streams are kept; the stalest makes room for one more. Streams end with their subagent.
@@ -26,6 +29,7 @@ const MOST_STREAMS: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     list: Vec<Stream>,
+    standing: Standing,
 }
 
 /// One thread of the conversation.
@@ -58,12 +62,16 @@ impl Streams {
         &mut self,
         line: &StreamEvent<'_>,
         cut_off: Option<&str>,
+        tools: &mut Tools,
         sink: &mut impl EventSink,
     ) -> bool {
         let event = &line.event;
         let parent = line.parent_tool_use_id.as_deref();
         match event.kind.get() {
-            "message_start" => self.stream(parent, sink).begin(event, cut_off, sink),
+            "message_start" => {
+                let (stream, standing) = self.stream(parent, sink);
+                stream.begin(event, cut_off, standing, tools, sink);
+            }
             "content_block_start" => return self.block_start(line, cut_off, sink),
             "content_block_delta" => {
                 let delta = &event.delta;
@@ -83,8 +91,9 @@ impl Streams {
                 }
             }
             "message_stop" => {
-                if let Some(stream) = self.find(parent) {
-                    stream.stop(cut_off, sink);
+                let Self { list, standing } = self;
+                if let Some(stream) = list.iter_mut().find(|stream| stream.parent.as_deref() == parent) {
+                    stream.stop(line.is_abandoned, cut_off, standing, tools, sink);
                 }
             }
             _ => return false,
@@ -102,13 +111,13 @@ impl Streams {
         cut_off: Option<&str>,
         sink: &mut impl EventSink,
     ) -> bool {
-        let stream = self.stream(parent, sink);
+        let (stream, standing) = self.stream(parent, sink);
         let index = index.unwrap_or(0);
         if piece == Piece::Input {
             // Without its block's start nobody could tell which tool the input is for.
             return stream.input(index, token, sink);
         }
-        let id = stream.open_streamed(cut_off, sink);
+        let id = stream.open_streamed(cut_off, standing, sink);
         let kind = if piece == Piece::Text { Kind::Text } else { Kind::Thinking };
         let track = stream.current.get_or_insert_default();
         if track.streamed(index, kind, token) && token != "\"\"" {
@@ -128,8 +137,8 @@ impl Streams {
         let index = line.event.index.count();
         let kind = Kind::of(&block);
         let known = kind != Kind::Other;
-        let stream = self.stream(parent, sink);
-        stream.open_streamed(cut_off, sink);
+        let (stream, standing) = self.stream(parent, sink);
+        stream.open_streamed(cut_off, standing, sink);
         stream.current.get_or_insert_default().begin_block(index.unwrap_or(0), kind);
         let (piece, token) = match block.kind.get() {
             "text" => (Piece::Text, block.text),
@@ -143,7 +152,7 @@ impl Streams {
     }
 
     /// Converts an `assistant` line: what of its blocks was not streamed, and its tool calls. Tells whether all of it has a
-    /// form in the protocol.
+    /// form in the protocol. A line that comes again is no news.
     pub(super) fn finished(
         &mut self,
         line: &AssistantMessage<'_>,
@@ -151,15 +160,23 @@ impl Streams {
         tools: &mut Tools,
         sink: &mut impl EventSink,
     ) -> bool {
-        let stream = self.stream(line.parent_tool_use_id.as_deref(), sink);
-        stream.turn_to(line, cut_off, sink);
+        let id = line.uuid.as_deref().and_then(LineId::of);
+        if self.standing.is_repeated(id) {
+            return true;
+        }
+        self.retract_lines(strings(line.supersedes), RetractionReason::Superseded, tools, sink);
+        if let Some(refused) = line.refused_message_id.as_deref() {
+            self.refused(refused, tools, sink);
+        }
+        let (stream, standing) = self.stream(line.parent_tool_use_id.as_deref(), sink);
+        stream.turn_to(line, cut_off, standing, tools, sink);
         let mut all = true;
         for block in &line.body.content {
             all &= match block.kind.get() {
-                "text" => stream.rest(Piece::Text, block.text, sink),
-                "thinking" => stream.rest(Piece::Thinking, block.thinking, sink),
+                "text" => stream.rest(Piece::Text, block.text, id, standing, sink),
+                "thinking" => stream.rest(Piece::Thinking, block.thinking, id, standing, sink),
                 "tool_use" => {
-                    stream.call(block, tools, sink);
+                    stream.call(block, id, tools, standing, sink);
                     true
                 }
                 _ => false,
@@ -168,6 +185,10 @@ impl Streams {
         let late = stream.current.as_ref().is_some_and(|track| track.stopped);
         if late {
             stream.close(cut_off, sink);
+        }
+        let refused = stream.current.as_ref().is_some_and(|track| !track.is_streamed && track.is_refused());
+        if refused && cut_off.is_none() {
+            self.refused(line.body.id.get(), tools, sink);
         }
         all
     }
@@ -199,10 +220,11 @@ impl Streams {
     }
 
     /// A turn is over: closes what is open, but not what a subagent that goes on in the background is just saying.
-    pub(super) fn close_turn(&mut self, sink: &mut impl EventSink) {
-        for stream in &mut self.list {
+    pub(super) fn close_turn(&mut self, tools: &mut Tools, sink: &mut impl EventSink) {
+        let Self { list, standing } = self;
+        for stream in list {
             if stream.parent.is_none() || stream.current.as_ref().is_some_and(|track| !track.is_streamed) {
-                stream.close(None, sink);
+                stream.leave(None, standing, tools, sink);
             }
         }
     }
@@ -215,8 +237,9 @@ impl Streams {
         }
     }
 
-    /// Forgets the subagents that say nothing at the moment.
+    /// Forgets the subagents that say nothing at the moment, and what the turn has said.
     pub(super) fn forget(&mut self) {
+        self.standing.turn_over();
         self.list.retain(|stream| stream.parent.is_none() || stream.open.is_some());
     }
 
@@ -224,8 +247,8 @@ impl Streams {
         self.list.iter_mut().find(|stream| stream.parent.as_deref() == parent)
     }
 
-    /// The stream of `parent`, a new one if need be.
-    fn stream(&mut self, parent: Option<&str>, sink: &mut impl EventSink) -> &mut Stream {
+    /// The stream of `parent`, a new one if need be; and what stands.
+    fn stream(&mut self, parent: Option<&str>, sink: &mut impl EventSink) -> (&mut Stream, &mut Standing) {
         let found = self.list.iter().position(|stream| stream.parent.as_deref() == parent);
         let at = found.unwrap_or_else(|| {
             if self.list.len() >= MOST_STREAMS {
@@ -234,7 +257,7 @@ impl Streams {
             self.list.push(Stream { parent: parent.map(Box::from), ..Stream::default() });
             self.list.len() - 1
         });
-        &mut self.list[at]
+        (&mut self.list[at], &mut self.standing)
     }
 
     /// Forgets the oldest subagent's stream, one without an open message if there is one.
@@ -252,16 +275,23 @@ impl Streams {
 
 impl Stream {
     /// `message_start`.
-    fn begin(&mut self, event: &Event<'_>, cut_off: Option<&str>, sink: &mut impl EventSink) {
+    fn begin(
+        &mut self,
+        event: &Event<'_>,
+        cut_off: Option<&str>,
+        standing: &mut Standing,
+        tools: &mut Tools,
+        sink: &mut impl EventSink,
+    ) {
         let message = event.body();
         match &mut self.current {
             // Its blocks came first.
             Some(track) if track.is(message.id.get()) && !track.is_streamed => track.is_streamed = true,
             _ => {
-                self.close(cut_off, sink);
+                self.leave(cut_off, standing, tools, sink);
                 self.suspended = None;
                 self.current = Some(Track::new(&message, true));
-                self.open(sink);
+                self.open(standing, sink);
             }
         }
     }
@@ -271,34 +301,41 @@ impl Stream {
         [&mut self.current, &mut self.suspended].into_iter().flatten().find(|track| track.is_streamed)
     }
 
-    /// `message_stop`.
-    fn stop(&mut self, cut_off: Option<&str>, sink: &mut impl EventSink) {
-        if let Some(track) = self.streamed() {
-            track.stopped = true;
-        }
-        if self.current.as_ref().is_some_and(|track| track.is_streamed) {
-            self.close(cut_off, sink);
-        }
-    }
-
     /// Makes sure that a streamed message is open, for a stream event that belongs to it.
-    fn open_streamed(&mut self, cut_off: Option<&str>, sink: &mut impl EventSink) -> MessageId {
+    fn open_streamed(
+        &mut self,
+        cut_off: Option<&str>,
+        standing: &mut Standing,
+        sink: &mut impl EventSink,
+    ) -> MessageId {
         if !self.current.as_ref().is_some_and(|track| track.is_streamed) {
             self.close(cut_off, sink);
             let streamed = self.suspended.take().unwrap_or_else(Track::implicit);
             self.suspended = self.current.replace(streamed);
         }
-        self.open(sink)
+        self.open(standing, sink)
     }
 
     /// Makes the message of an `assistant` line the current one.
-    fn turn_to(&mut self, line: &AssistantMessage<'_>, cut_off: Option<&str>, sink: &mut impl EventSink) {
+    fn turn_to(
+        &mut self,
+        line: &AssistantMessage<'_>,
+        cut_off: Option<&str>,
+        standing: &mut Standing,
+        tools: &mut Tools,
+        sink: &mut impl EventSink,
+    ) {
         let id = line.body.id.get();
-        let is_open = self.open.is_some();
-        let is_current =
-            self.current.as_mut().is_some_and(|track| track.is(id) || is_open && track.takes(id));
+        let is_current = self.current.as_mut().is_some_and(|track| match self.open {
+            _ if track.is(id) => true,
+            Some(open) if track.takes(id) => {
+                standing.is_called(open, id);
+                true
+            }
+            _ => false,
+        });
         if !is_current {
-            self.close(cut_off, sink);
+            self.leave(cut_off, standing, tools, sink);
             if self.suspended.as_ref().is_some_and(|track| track.is(id)) {
                 std::mem::swap(&mut self.current, &mut self.suspended);
             } else {
@@ -315,36 +352,68 @@ impl Stream {
     }
 
     /// Tells what of a finished block was not streamed.
-    fn rest(&mut self, piece: Piece, token: Span<'_>, sink: &mut impl EventSink) -> bool {
+    fn rest(
+        &mut self,
+        piece: Piece,
+        token: Span<'_>,
+        line: Option<LineId>,
+        standing: &mut Standing,
+        sink: &mut impl EventSink,
+    ) -> bool {
         let Some(token) = token.string() else { return false };
         let kind = if piece == Piece::Text { Kind::Text } else { Kind::Thinking };
-        let told = self.current.get_or_insert_default().finish(kind);
-        if told == 0 {
-            if token != "\"\"" {
-                let id = self.open(sink);
-                say(id, self.parent.as_deref(), piece, token, sink);
+        let track = self.current.get_or_insert_default();
+        let told = track.finish(kind);
+        let before = track.message;
+        let block = if piece == Piece::Text { standing::Block::Text } else { standing::Block::Thinking };
+        let rest =
+            if told == 0 { Some(Cow::Borrowed(token)) } else { token::tail(token, told).map(Cow::Owned) };
+        let Some(rest) = rest.filter(|rest| rest != "\"\"") else {
+            if let Some(id) = before.filter(|_| told > 0) {
+                standing.finished(id, line, block(token.into()));
             }
-        } else if let Some(rest) = token::tail(token, told) {
-            let id = self.open(sink);
-            say(id, self.parent.as_deref(), piece, &rest, sink);
+            return true;
+        };
+        let is_whole = told == 0 || self.open == before;
+        if let Some(id) = before.filter(|_| !is_whole) {
+            // The message that the beginning stands in is over.
+            standing.finished(id, line, block(token::head(token, &rest).into()));
         }
+        let id = self.open(standing, sink);
+        say(id, self.parent.as_deref(), piece, &rest, sink);
+        standing.finished(id, line, block(if is_whole { token } else { &rest }.into()));
         true
     }
 
     /// Tells of a tool call, once.
-    fn call(&mut self, block: &Block<'_>, tools: &mut Tools, sink: &mut impl EventSink) {
+    fn call(
+        &mut self,
+        block: &Block<'_>,
+        line: Option<LineId>,
+        tools: &mut Tools,
+        standing: &mut Standing,
+        sink: &mut impl EventSink,
+    ) {
         let (tool_use_id, tool_name) = (block.id.get(), block.name.get());
-        if !tools.first_use(tool_use_id) {
-            return;
+        if let Some(track) = &mut self.current {
+            track.called(tool_use_id);
         }
-        let id = self.open(sink);
-        let delta = Delta::ToolUse {
-            tool_use_id: tool_use_id.into(),
-            tool_name: tool_name.into(),
-            tool_input: tools::tool_input(block.input),
-        };
-        emit(id, self.parent.as_deref(), delta, sink);
-        tools.tell_use(tool_use_id, tool_name, block.input, self.parent.as_deref(), sink);
+        let is_news = tools.first_use(tool_use_id);
+        if is_news {
+            let id = self.open(standing, sink);
+            let delta = Delta::ToolUse {
+                tool_use_id: tool_use_id.into(),
+                tool_name: tool_name.into(),
+                tool_input: tools::tool_input(block.input),
+            };
+            emit(id, self.parent.as_deref(), delta, sink);
+        }
+        if let Some(id) = self.current.as_ref().and_then(|track| track.message) {
+            standing.finished(id, line, standing::Block::Call(tool_use_id.into()));
+        }
+        if is_news {
+            tools.tell_use(tool_use_id, tool_name, block.input, self.parent.as_deref(), sink);
+        }
     }
 
     /// `input_json_delta`.
@@ -366,12 +435,15 @@ impl Stream {
     }
 
     /// The open message, a new one if none is.
-    fn open(&mut self, sink: &mut impl EventSink) -> MessageId {
+    fn open(&mut self, standing: &mut Standing, sink: &mut impl EventSink) -> MessageId {
         if let Some(id) = self.open {
             return id;
         }
         let id = sink.next_id();
-        let model = self.current.as_ref().map_or("", |track| &*track.model);
+        let track = self.current.get_or_insert_default();
+        track.message = Some(id);
+        standing.begins(id, track.api_id(), self.parent.as_deref());
+        let model = &*track.model;
         sink.emit(
             id,
             &ServerMessage::AssistantMessageStart(AssistantMessageStart {
@@ -384,15 +456,20 @@ impl Stream {
     }
 
     fn close(&mut self, cut_off: Option<&str>, sink: &mut impl EventSink) {
-        let Some(id) = self.open.take() else { return };
         let track = self.current.as_ref();
         let own = track.and_then(|track| track.stop_reason.as_deref());
-        let usage = track.and_then(|track| track.usage.as_deref());
         let aborted = track.is_some_and(|track| track.aborted).then_some("interrupted");
+        let stop_reason = own.or(aborted).or(cut_off).map(str::to_owned);
+        self.complete(stop_reason.as_deref(), sink);
+    }
+
+    fn complete(&mut self, stop_reason: Option<&str>, sink: &mut impl EventSink) {
+        let Some(id) = self.open.take() else { return };
+        let usage = self.current.as_ref().and_then(|track| track.usage.as_deref());
         sink.emit(
             id,
             &ServerMessage::AssistantMessageComplete(AssistantMessageComplete {
-                stop_reason: own.or(aborted).or(cut_off).map(Cow::Borrowed),
+                stop_reason: stop_reason.map(Cow::Borrowed),
                 usage: usage.map(Json::checked),
                 parent_tool_use_id: self.parent.as_deref().map(Cow::Borrowed),
             }),

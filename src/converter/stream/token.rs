@@ -58,6 +58,13 @@ pub(super) fn tail(token: &str, told: u64) -> Option<String> {
     Some(format!("\"{rest}\""))
 }
 
+/// What stands before a [`tail`], as a token of its own.
+pub(super) fn head(token: &str, tail: &str) -> String {
+    let text = inner(token);
+    let head = text.strip_suffix(inner(tail)).unwrap_or(text);
+    format!("\"{head}\"")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +97,9 @@ mod tests {
         fn head_and_tail_make_the_text(head: String, rest: String) {
             let whole = raw(&format!("{head}{rest}"));
             let tail = tail(&whole, units(&raw(&head)));
+            if let Some(tail) = &tail {
+                prop_assert_eq!(super::head(&whole, tail), raw(&head));
+            }
             let tail = tail.map_or(String::new(), |raw| serde_json::from_str(&raw).expect("a string"));
             prop_assert_eq!(tail, rest);
         }

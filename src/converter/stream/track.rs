@@ -2,6 +2,10 @@
 
 use super::token;
 use crate::agent::wire::{Block, Body, Span};
+use crate::protocol::MessageId;
+
+/// The model of texts that are the agent's own.
+const SYNTHETIC: &str = "<synthetic>";
 
 /// One message of the model.
 #[derive(Debug, Default)]
@@ -20,6 +24,8 @@ pub(super) struct Track {
     pub(super) stop_reason: Option<Box<str>>,
     /// The API's usage object.
     pub(super) usage: Option<Box<str>>,
+    /// The message of the protocol that tells it, the newest one.
+    pub(super) message: Option<MessageId>,
     blocks: Vec<Told>,
 }
 
@@ -33,6 +39,8 @@ struct Told {
     units: u64,
     /// The finished block came: there is nothing to add.
     finished: bool,
+    /// What was told of it is taken back. Should its finished form come all the same, it is told from the beginning.
+    void: bool,
 }
 
 /// Kinds of blocks.
@@ -106,7 +114,7 @@ impl Track {
             told.index = Some(index);
             return;
         }
-        let told = Told { index: Some(index), kind, units: 0, finished: false };
+        let told = Told { index: Some(index), kind, units: 0, finished: false, void: false };
         match self.at(index) {
             Some(at) => self.blocks[at] = told,
             None => self.blocks.push(told),
@@ -123,6 +131,9 @@ impl Track {
             }
         };
         let Some(told) = self.blocks.get_mut(at) else { return true };
+        if told.void {
+            return false;
+        }
         told.units += token::units(token);
         !told.finished
     }
@@ -134,8 +145,42 @@ impl Track {
             told.finished = true;
             return told.units;
         }
-        self.blocks.push(Told { index: None, kind, units: 0, finished: true });
+        self.blocks.push(Told { index: None, kind, units: 0, finished: true, void: false });
         0
+    }
+
+    /// The whole call came that was streamed.
+    pub(super) fn called(&mut self, tool_use_id: &str) {
+        let is_it = |told: &&mut Told| matches!(&told.kind, Kind::Tool { id, .. } if **id == *tool_use_id);
+        if let Some(told) = self.blocks.iter_mut().filter(|told| !told.finished).find(is_it) {
+            told.finished = true;
+        }
+    }
+
+    /// The stream broke: blocks that are not finished never will be. The ids of calls among them; none where nothing of it was
+    /// told.
+    pub(super) fn give_up(&mut self) -> Option<Vec<String>> {
+        let mut calls = Vec::new();
+        let mut is_void = false;
+        for told in self.blocks.iter_mut().filter(|told| !told.finished && !told.void) {
+            told.void = true;
+            if let Kind::Tool { id, .. } = &told.kind {
+                calls.push(id.to_string());
+            }
+            is_void |= told.units > 0 || matches!(told.kind, Kind::Tool { .. });
+            told.units = 0;
+        }
+        is_void.then_some(calls)
+    }
+
+    /// Whether the model broke it off: what was said by then does not count. The agent's own report of that does.
+    pub(super) fn is_refused(&self) -> bool {
+        self.stop_reason.as_deref() == Some("refusal") && *self.model != *SYNTHETIC
+    }
+
+    /// The API's id.
+    pub(super) fn api_id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     /// Id and name of the tool whose call is streamed there.

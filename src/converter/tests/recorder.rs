@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::converter::owned::into_owned;
 use crate::converter::{Converter, ConverterOptions, Outcome, turn_result};
-use crate::protocol::{Delta, EventSink, MessageId, ServerMessage};
+use crate::protocol::{Delta, EventSink, MessageId, RetractionReason, ServerMessage};
 
 /// Everything that was emitted, in order.
 #[derive(Default)]
@@ -48,18 +48,43 @@ impl Recorder {
             .collect()
     }
 
-    /// The joined text deltas of one thread.
+    /// What stands of one thread's text: each message's text deltas joined, or what was kept of it.
     pub(super) fn said(&self, parent: Option<&str>) -> String {
+        let mut messages: Vec<(String, String)> = Vec::new();
+        for (id, message) in &self.events {
+            match message {
+                ServerMessage::AssistantMessageStart(start)
+                    if start.parent_tool_use_id.as_deref() == parent =>
+                {
+                    messages.push((id.to_string(), String::new()));
+                }
+                ServerMessage::AssistantMessageDelta(piece) => {
+                    let id = id.to_string();
+                    if let Delta::Text { text } = &piece.delta
+                        && let Some((_, said)) = messages.iter_mut().rfind(|(message, _)| *message == id)
+                    {
+                        *said += &text.decode();
+                    }
+                }
+                ServerMessage::AssistantMessageRetracted(retracted) => {
+                    let told = messages.iter_mut().rfind(|(message, _)| *message == retracted.message_id);
+                    if let Some((_, said)) = told {
+                        *said = retracted.kept.clone().into_owned();
+                    }
+                }
+                _ => {}
+            }
+        }
+        messages.into_iter().map(|(_, said)| said).collect()
+    }
+
+    /// What was taken back: message, text that stands, calls, reason.
+    pub(super) fn retracted(&self) -> Vec<(&str, &str, &[String], RetractionReason)> {
         self.events
             .iter()
             .filter_map(|(_, message)| match message {
-                ServerMessage::AssistantMessageDelta(piece)
-                    if piece.parent_tool_use_id.as_deref() == parent =>
-                {
-                    match &piece.delta {
-                        Delta::Text { text } => Some(text.decode().into_owned()),
-                        _ => None,
-                    }
+                ServerMessage::AssistantMessageRetracted(gone) => {
+                    Some((&*gone.message_id, &*gone.kept, &*gone.tool_use_ids, gone.reason))
                 }
                 _ => None,
             })
@@ -87,12 +112,21 @@ impl Recorder {
                     assert_eq!(open.remove(&parent), Some(*id), "a complete outside its message");
                 }
                 ServerMessage::ToolUse(tool) => {
-                    assert!(used.insert(tool.tool_use_id.clone()), "{} is used twice", tool.tool_use_id);
+                    // An id that has its result may name another call.
+                    let is_over = done.remove(&tool.tool_use_id);
+                    let is_new = used.insert(tool.tool_use_id.clone());
+                    assert!(is_new || is_over, "{} is used twice", tool.tool_use_id);
+                }
+                ServerMessage::AssistantMessageRetracted(gone) => {
+                    let message = seen.iter().find(|id: &&MessageId| id.to_string() == gone.message_id);
+                    let message = message.expect("a message that was told");
                     assert!(
-                        !done.contains(&tool.tool_use_id),
-                        "{} is used after its result",
-                        tool.tool_use_id
+                        !open.values().any(|open| open == message),
+                        "{message} is taken back while it is open"
                     );
+                    for call in &gone.tool_use_ids {
+                        used.remove(&**call);
+                    }
                 }
                 ServerMessage::ToolResult(result) => {
                     done.insert(result.tool_use_id.clone());

@@ -66,6 +66,7 @@ fn server_message(kind: &str, text: &str) -> Result<Option<ServerMessage<'static
         "assistant_message_start" => read(text, ServerMessage::AssistantMessageStart),
         "assistant_message_delta" => read(text, ServerMessage::AssistantMessageDelta),
         "assistant_message_complete" => read(text, ServerMessage::AssistantMessageComplete),
+        "assistant_message_retracted" => read(text, ServerMessage::AssistantMessageRetracted),
         "tool_use" => read(text, ServerMessage::ToolUse),
         "tool_result" => read(text, ServerMessage::ToolResult),
         "permission_request" => read(text, ServerMessage::PermissionRequest),

@@ -6,12 +6,13 @@ use serde_json::{Map, Value, json};
 
 use super::tidy;
 use crate::protocol::{
-    AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageStart, Cancel, Cancelled,
-    ClientToolResult, ConfigMessage, ConfigUpdate, ConversationReset, ElicitationRequest,
-    ElicitationResolved, ElicitationResponse, Empty, ErrorMessage, Interrupt, Interrupted, NewSession,
-    NewSessionReply, PermissionRequest, PermissionResolved, PermissionResponse, PermissionUpdate, Position,
-    ServerHeartbeat, SessionEnd, SessionEnded, SessionInfo, SessionList, StartOptions, StatusUpdate,
-    TaskUpdate, ToolResult, ToolUse, TurnResult, UserMessage, UserMessageEvent, Warning,
+    AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageRetracted,
+    AssistantMessageStart, Cancel, Cancelled, ClientToolResult, ConfigMessage, ConfigUpdate,
+    ConversationReset, ElicitationRequest, ElicitationResolved, ElicitationResponse, Empty, ErrorMessage,
+    Interrupt, Interrupted, NewSession, NewSessionReply, PermissionRequest, PermissionResolved,
+    PermissionResponse, PermissionUpdate, Position, ServerHeartbeat, SessionEnd, SessionEnded, SessionInfo,
+    SessionList, StartOptions, StatusUpdate, TaskUpdate, ToolResult, ToolUse, TurnResult, UserMessage,
+    UserMessageEvent, Warning,
 };
 
 /// Schemas by name: the messages, and the types that they refer to.
@@ -79,6 +80,7 @@ pub(super) fn server() -> Schemas {
     maker.server::<AssistantMessageStart<'_>>("assistant_message_start", Event);
     maker.server::<AssistantMessageDelta<'_>>("assistant_message_delta", Event);
     maker.server::<AssistantMessageComplete<'_>>("assistant_message_complete", Event);
+    maker.server::<AssistantMessageRetracted<'_>>("assistant_message_retracted", Event);
     maker.server::<ToolUse<'_>>("tool_use", Event);
     maker.server::<ToolResult<'_>>("tool_result", Event);
     maker.server::<PermissionRequest<'_>>("permission_request", Event);

@@ -111,7 +111,8 @@ impl<'de> Deserialize<'de> for Delta<'_> {
 /// `assistant_message_complete` event.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct AssistantMessageComplete<'a> {
-    /// The API's stop reason, or `interrupted`.
+    /// The API's stop reason, `interrupted`, or `abandoned`: a part of the message is void, and an
+    /// [`AssistantMessageRetracted`] says what stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_reason: Option<Cow<'a, str>>,
     /// The API's usage object.
@@ -121,4 +122,35 @@ pub struct AssistantMessageComplete<'a> {
     /// As in the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_tool_use_id: Option<Cow<'a, str>>,
+}
+
+/// `assistant_message_retracted` event: the agent takes a message back, or a part of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AssistantMessageRetracted<'a> {
+    /// The `id` of the message.
+    pub message_id: Cow<'a, str>,
+    /// The text of it that stands, instead of its text deltas joined; empty: none.
+    pub kept: Cow<'a, str>,
+    /// The thinking of it that stands; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_thinking: Option<Cow<'a, str>>,
+    /// Calls of it that will never come.
+    pub tool_use_ids: Vec<String>,
+    /// Why.
+    pub reason: RetractionReason,
+    /// As in the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_tool_use_id: Option<Cow<'a, str>>,
+}
+
+/// Why a message is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RetractionReason {
+    /// Its stream broke; the model is asked again, or the turn fails.
+    Retry,
+    /// The model refused to go on.
+    Refusal,
+    /// Another message replaces it.
+    Superseded,
 }

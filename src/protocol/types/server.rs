@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::{
-    AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageStart, Cancelled,
-    ConfigMessage, ConversationReset, ElicitationRequest, ElicitationResolved, ErrorMessage, Interrupted,
-    NewSessionReply, PermissionRequest, PermissionResolved, SessionEnded, SessionInfo, SessionList,
-    StatusUpdate, TaskUpdate, ToolResult, ToolUse, TurnResult, UserMessageEvent, Warning,
+    AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageRetracted,
+    AssistantMessageStart, Cancelled, ConfigMessage, ConversationReset, ElicitationRequest,
+    ElicitationResolved, ErrorMessage, Interrupted, NewSessionReply, PermissionRequest, PermissionResolved,
+    SessionEnded, SessionInfo, SessionList, StatusUpdate, TaskUpdate, ToolResult, ToolUse, TurnResult,
+    UserMessageEvent, Warning,
 };
 
 /// The common fields around a server message.
@@ -46,6 +47,8 @@ pub enum ServerMessage<'a> {
     AssistantMessageDelta(AssistantMessageDelta<'a>),
     /// Event: it is finished.
     AssistantMessageComplete(AssistantMessageComplete<'a>),
+    /// Event: the agent takes it back, or a part of it.
+    AssistantMessageRetracted(AssistantMessageRetracted<'a>),
     /// Event: a tool is called.
     ToolUse(ToolUse<'a>),
     /// Event: what a tool gave.
@@ -99,6 +102,7 @@ impl ServerMessage<'_> {
         "assistant_message_start",
         "assistant_message_delta",
         "assistant_message_complete",
+        "assistant_message_retracted",
         "tool_use",
         "tool_result",
         "permission_request",
@@ -130,6 +134,7 @@ impl ServerMessage<'_> {
             Self::AssistantMessageStart(_) => "assistant_message_start",
             Self::AssistantMessageDelta(_) => "assistant_message_delta",
             Self::AssistantMessageComplete(_) => "assistant_message_complete",
+            Self::AssistantMessageRetracted(_) => "assistant_message_retracted",
             Self::ToolUse(_) => "tool_use",
             Self::ToolResult(_) => "tool_result",
             Self::PermissionRequest(_) => "permission_request",

@@ -29,9 +29,17 @@ const INTERNAL_ERROR: i32 = -32603;
 pub(super) struct ClientTools {
     offered: Vec<ClientTool>,
     calls: Vec<Call>,
-    /// Calls of this turn that a client has answered, with the answer where the agent has not asked for it yet: clients learn of
-    /// a call before the agent makes it.
-    answered: HashMap<String, Option<ClientToolResult>>,
+    /// Calls of this turn that a client has answered.
+    answered: HashMap<String, Answered>,
+}
+
+/// A client's answer.
+#[derive(Debug)]
+struct Answered {
+    /// `seq` of the `tool_use` that it answers; a later one with the same id is another call.
+    tool_use: Option<u64>,
+    /// The answer where the agent has not asked for it yet: clients learn of a call before the agent makes it.
+    early: Option<ClientToolResult>,
 }
 
 #[derive(Debug)]
@@ -193,7 +201,10 @@ impl SessionState {
             Some(params) if self.client_tools.calls.len() < MAX_CALLS => {
                 let deadline = self.limits.client_tool_timeout.map(|timeout| self.now.instant + timeout);
                 let tool_use_id = params.meta.tool_use_id;
-                let early = self.client_tools.answered.get_mut(&tool_use_id).and_then(Option::take);
+                let told = self.journal.client_runs(&tool_use_id);
+                let answered = self.client_tools.answered.get_mut(&tool_use_id);
+                let early = answered.filter(|answered| answered.tool_use == told);
+                let early = early.and_then(|answered| answered.early.take());
                 let call = Call { tool_use_id, agent_id: agent_id.to_owned(), rpc_id, deadline };
                 if let Some(result) = early {
                     self.answer_call(&call, &result);
@@ -242,12 +253,15 @@ impl SessionState {
     /// `tool_result`: of a client tool, or the answers to a question.
     pub(super) fn client_tool_result(&mut self, asker: &Asker, result: ClientToolResult) {
         let id = &result.tool_use_id;
+        let tool_use = self.journal.client_runs(id);
+        let is_answered =
+            self.client_tools.answered.get(id).is_some_and(|answered| answered.tool_use == tool_use);
         if let Some(call) = self.client_tools.take(|call| call.tool_use_id == *id) {
-            self.client_tools.answered.insert(id.clone(), None);
+            self.client_tools.answered.insert(id.clone(), Answered { tool_use, early: None });
             self.answer_call(&call, &result);
             self.settle();
-        } else if self.journal.client_runs(id) && !self.client_tools.answered.contains_key(id) {
-            self.client_tools.answered.insert(id.clone(), Some(result));
+        } else if tool_use.is_some() && !is_answered {
+            self.client_tools.answered.insert(id.clone(), Answered { tool_use, early: Some(result) });
         } else if !self.question_answered(asker, &result) {
             let text = format!("no client tool or question waits under the tool_use_id {id:?}");
             self.reply(asker, error(ErrorCode::UnknownRequest, text));

@@ -87,7 +87,20 @@ impl Lab {
 
     /// The same, configured otherwise.
     pub(crate) async fn server_with(&self, configure: impl FnOnce(&mut Config)) -> Arc<Server> {
-        let server = Arc::new(Server::start(self, self.program.clone(), configure).await);
+        self.start(None, configure).await
+    }
+
+    /// A gateway whose (real) agents speak with a model that plays this script; see `docs/demo-script.md`.
+    pub(crate) async fn scripted_server(&self, script: &serde_json::Value) -> Arc<Server> {
+        self.start(Some(script), |_| ()).await
+    }
+
+    async fn start(
+        &self,
+        script: Option<&serde_json::Value>,
+        configure: impl FnOnce(&mut Config),
+    ) -> Arc<Server> {
+        let server = Arc::new(Server::start(self, self.program.clone(), script, configure).await);
         self.servers.lock().push(Arc::clone(&server));
         server
     }

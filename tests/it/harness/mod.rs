@@ -15,7 +15,7 @@ pub(crate) use client::Client;
 pub(crate) use lab::{Lab, fake, real};
 pub(crate) use server::Server;
 pub(crate) use transcript::Transcript;
-pub(crate) use turn::Turn;
+pub(crate) use turn::{Turn, standing};
 
 use std::path::{Path, PathBuf};
 

@@ -31,7 +31,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(lab: &Lab, program: PathBuf, configure: impl FnOnce(&mut Config)) -> Self {
+    pub(super) async fn start(
+        lab: &Lab,
+        program: PathBuf,
+        script: Option<&serde_json::Value>,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
         let workspace = tempfile::Builder::new().prefix("claude-ws-it-").tempdir().unwrap();
         let mut config = Config { claude_bin: program, ..Config::default() };
         config.workspace_roots = vec![workspace.path().to_owned()];
@@ -39,7 +44,13 @@ impl Server {
         config.times.drain = Duration::ZERO;
         configure(&mut config);
         let tasks = TaskTracker::new();
-        let demo = Demo::start(&mut config, None, &tasks).await.unwrap();
+        let file = script.map(|script| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), script.to_string()).unwrap();
+            file
+        });
+        let script = file.as_ref().map(tempfile::NamedTempFile::path);
+        let demo = Demo::start(&mut config, script, &tasks).await.unwrap();
         let config_dir =
             config.agent_env.iter().find(|(name, _)| name == "CLAUDE_CONFIG_DIR").unwrap().1.clone();
         let gateway = Gateway::new(config).await.unwrap();

@@ -35,21 +35,21 @@ impl Turn {
         all[0]
     }
 
-    fn joined(&self, kind: &str) -> String {
+    /// What stands of this turn's own messages: text or thinking.
+    fn standing(&self, kind: &str) -> String {
         let id = &self.result["request_id"];
-        let deltas = self.of_type("assistant_message_delta").into_iter();
-        let own = deltas.filter(|message| message["request_id"] == *id).map(|message| &message["delta"]);
-        own.filter(|delta| delta["delta_type"] == kind).filter_map(|delta| delta[kind].as_str()).collect()
+        let own = self.events.iter().filter(|message| message["request_id"] == *id);
+        standing(own, kind).into_iter().map(|(_, said)| said).collect()
     }
 
-    /// All text deltas, joined.
+    /// The text of the messages: each one's text deltas joined, or what was kept of it.
     pub(crate) fn text(&self) -> String {
-        self.joined("text")
+        self.standing("text")
     }
 
-    /// All thinking deltas, joined.
+    /// The same, of their thinking.
     pub(crate) fn thinking(&self) -> String {
-        self.joined("thinking")
+        self.standing("thinking")
     }
 
     /// The only `tool_result`'s content.
@@ -83,4 +83,29 @@ impl Turn {
         assert_eq!(turn.result["error_code"], code, "{}", turn.result);
         turn
     }
+}
+
+/// Rule 4: what stands of each message of the model that these events tell, `kind` being `text` or `thinking`.
+pub(crate) fn standing<'a>(events: impl IntoIterator<Item = &'a Value>, kind: &str) -> Vec<(String, String)> {
+    let mut messages: Vec<(String, String)> = Vec::new();
+    for event in events {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (id, said) = match event["type"].as_str() {
+            Some("assistant_message_delta") if event["delta"]["delta_type"] == kind => {
+                (text(&event["id"]), Some(text(&event["delta"][kind])))
+            }
+            Some("assistant_message_retracted") => (text(&event["message_id"]), None),
+            _ => continue,
+        };
+        let at = messages.iter().position(|(message, _)| *message == id).unwrap_or_else(|| {
+            messages.push((id, String::new()));
+            messages.len() - 1
+        });
+        match said {
+            Some(said) => messages[at].1 += &said,
+            None => messages[at].1 = text(&event[if kind == "text" { "kept" } else { "kept_thinking" }]),
+        }
+    }
+    messages.retain(|(_, said)| !said.is_empty());
+    messages
 }

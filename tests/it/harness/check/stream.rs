@@ -81,6 +81,7 @@ impl Stream {
             kind @ ("assistant_message_start" | "assistant_message_delta" | "assistant_message_complete") => {
                 self.assistant(kind, &mut event);
             }
+            "assistant_message_retracted" => self.retracted(&mut event),
             kind @ ("tool_use" | "permission_request" | "permission_resolved" | "tool_result") => {
                 self.tool(kind, &mut event);
             }
@@ -117,7 +118,7 @@ impl Stream {
 
     fn id(&mut self, event: &mut Event<'_>) {
         let (id, kind) = (event.text("id"), event.text("type"));
-        let shared = kind.strip_prefix("assistant_message_").is_some_and(|which| which != "start");
+        let shared = ["assistant_message_delta", "assistant_message_complete"].contains(&kind.as_str());
         match self.ids.get(&id) {
             None => drop(self.ids.insert(id, kind)),
             Some(first) => {
@@ -147,6 +148,22 @@ impl Stream {
         }
     }
 
+    /// Rule 4: what is taken back was told, and is over. Its calls are as if they had never been.
+    fn retracted(&mut self, event: &mut Event<'_>) {
+        let id = event.text("message_id");
+        let told = self.ids.get(&id).is_some_and(|kind| kind.starts_with("assistant_message_"));
+        event.check(told || !self.complete, "takes a message back that was never told");
+        event.check(!self.open.values().any(|open| *open == id), "takes a message back that is open");
+        for call in event.message["tool_use_ids"].as_array().into_iter().flatten() {
+            let call = call.as_str().unwrap_or_default();
+            let stage = self.tools.get(call).copied();
+            event.check(stage != Some(Tool::Asked), "takes a call back that a person is asked about");
+            if stage != Some(Tool::Done) {
+                self.tools.remove(call);
+            }
+        }
+    }
+
     /// Rule 5.
     fn tool(&mut self, kind: &str, event: &mut Event<'_>) {
         let tool = match kind {
@@ -170,7 +187,8 @@ impl Stream {
         };
         let before = self.tools.insert(tool.clone(), stage);
         let fine = match (stage, before) {
-            (Tool::Used, before) => before.is_none(),
+            // An id that has its result may name another call.
+            (Tool::Used, before) => before.is_none_or(|before| before == Tool::Done),
             (_, None) => !self.complete,
             (Tool::Resolved, Some(before)) => before == Tool::Asked,
             // The agent may ask again about the same call.
