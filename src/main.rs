@@ -68,6 +68,14 @@ async fn run(cli: Cli, inherited: std::io::Result<Option<Inherited>>) -> Result<
     }
 }
 
+/// Waits for what is under way, if something is.
+async fn done(work: &mut Option<std::pin::Pin<Box<impl Future<Output = ()>>>>) {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
+    }
+}
+
 /// SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reads the tokens again.
 fn signals(
     shutdown: CancellationToken,
@@ -78,13 +86,22 @@ fn signals(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
+        // Beside the signals, which it must not hold up; once more, if the file may have changed while it was read.
+        let read = || reload.as_ref().map(|(tokens, path)| Box::pin(tokens.reload(path)));
+        let (mut reading, mut again) = (None, false);
         loop {
             tokio::select! {
+                () = done(&mut reading) => {
+                    reading = if std::mem::take(&mut again) { read() } else { None };
+                    continue;
+                }
                 Some(()) = terminate.recv() => {}
                 Some(()) = interrupt.recv() => {}
                 Some(()) = hangup.recv() => {
-                    if let Some((tokens, path)) = &reload {
-                        tokens.reload(path);
+                    if reading.is_some() {
+                        again = true;
+                    } else {
+                        reading = read();
                     }
                     continue;
                 }

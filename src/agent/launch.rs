@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use claude_agent_sdk::ClaudeAgentOptions;
@@ -39,6 +40,8 @@ pub struct Launch {
     /// not on the command line). It is created with mode 0700 if it is missing, the files with 0600; they are removed
     /// when the agent ended, and by [`super::sweep`] after a crash of this process.
     pub scratch_dir: PathBuf,
+    /// Resolved directories under which the agent's must lie when it is started, symbolic links resolved then; `None`: anywhere.
+    pub roots: Option<Arc<[PathBuf]>>,
     /// Bounds of memory and time.
     pub limits: AgentLimits,
 }
@@ -57,6 +60,7 @@ impl Launch {
             env_remove: Vec::new(),
             scratch_dir: std::env::temp_dir().join(format!("claude-ws-{}", marker.instance())),
             marker,
+            roots: None,
             limits: AgentLimits::default(),
         }
     }
@@ -191,6 +195,9 @@ pub enum SpawnError {
     /// The file system of the working directory does not answer.
     #[error("{}: its file system does not answer", .0.display())]
     Silent(PathBuf),
+    /// What is there now lies elsewhere, where no agent may work: a symbolic link took its place, say.
+    #[error("{} does not lie under a workspace root any more (--workspace-root)", .0.display())]
+    Outside(PathBuf),
     /// The options cannot be put into arguments.
     #[error(transparent)]
     Arguments(#[from] ArgsError),
@@ -215,6 +222,10 @@ impl SpawnError {
             Self::Program(_) => "its program is not there or may not be run".to_owned(),
             Self::WorkingDirectory(_) => "the working directory is gone".to_owned(),
             Self::Silent(_) => "the file system of its working directory does not answer".to_owned(),
+            Self::Outside(_) => {
+                "the working directory is not under the server's workspace roots any more (--workspace-root)"
+                    .to_owned()
+            }
             Self::Files(_) => "its private files cannot be written".to_owned(),
             Self::Arguments(_) | Self::Os(_) | Self::Late | Self::Closed => self.to_string(),
         }

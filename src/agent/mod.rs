@@ -28,6 +28,7 @@ mod stdin;
 mod supervise;
 mod sweep;
 pub mod wire;
+mod workplace;
 
 /// Where the fake CLI is, for every room's tests.
 #[cfg(test)]

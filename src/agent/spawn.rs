@@ -31,6 +31,7 @@ use super::marker::MARKER_VARIABLE;
 use super::pump::AgentOutput;
 use super::supervise::{Agent, supervise};
 use super::sweep::{sweep_agent, sweep_run};
+use super::workplace::{self, Workplace};
 use crate::lookup::{Lookup, NoDirectory, Workers};
 
 /// Sweeps that run at the same time: each reads all of `/proc`.
@@ -108,7 +109,7 @@ impl Spawner {
     }
 
     /// Starts a process. Dropping the agent or its output kills it.
-    pub async fn spawn(&self, launch: Launch) -> Result<(Agent, AgentOutput), SpawnError> {
+    pub async fn spawn(&self, mut launch: Launch) -> Result<(Agent, AgentOutput), SpawnError> {
         let forks = &self.shared.forks;
         if let Some(dir) = &launch.options.cwd {
             let path = std::path::absolute(dir)?;
@@ -117,6 +118,7 @@ impl Spawner {
                 NoDirectory::Silent => SpawnError::Silent(dir.clone()),
             })?;
         }
+        self.drop_bad_dirs(&mut launch).await?;
         let place = Arc::clone(&forks.places).acquire_owned().await.map_err(|_| SpawnError::Closed)?;
         let (reply, answer) = oneshot::channel();
         let request = Request { launch: Box::new(launch), runtime: Handle::current(), reply, _place: place };
@@ -129,6 +131,24 @@ impl Spawner {
         }));
         let started = answer.await.map_err(|_| SpawnError::Closed)??;
         supervise(started, &self.shared)
+    }
+
+    /// Takes out further directories that are gone or lie elsewhere by now. The agent opens the others by their names, later: what comes
+    /// in their place in between cannot be seen from here.
+    async fn drop_bad_dirs(&self, launch: &mut Launch) -> Result<(), SpawnError> {
+        let Some(roots) = &launch.roots else { return Ok(()) };
+        let mut kept = Vec::new();
+        for dir in std::mem::take(&mut launch.options.add_dirs) {
+            match self.shared.lookup.directory(&std::path::absolute(&dir)?).await {
+                Ok(at) if workplace::lies_under(&at, roots) => kept.push(dir),
+                _ => log::warn!(
+                    "{} is gone or not under a workspace root: an agent starts without it",
+                    dir.display()
+                ),
+            }
+        }
+        launch.options.add_dirs = kept;
+        Ok(())
     }
 }
 
@@ -204,6 +224,8 @@ fn guard_run(guards: &mut Vec<Guard>, entry: String) {
 
 fn start(launch: Box<Launch>, setpriv: Option<&Path>) -> Result<Started, SpawnError> {
     let program = find_program(&launch.program)?;
+    let cwd = launch.options.cwd.as_deref();
+    let workplace = cwd.map(|dir| Workplace::open(dir, launch.roots.as_deref())).transpose()?;
     let (arguments, files) = write_files(&launch)?;
     let mut command = match setpriv {
         Some(setpriv) => {
@@ -215,8 +237,8 @@ fn start(launch: Box<Launch>, setpriv: Option<&Path>) -> Result<Started, SpawnEr
     };
     command.args(arguments).process_group(0).kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    if let Some(dir) = &launch.options.cwd {
-        command.current_dir(dir);
+    if let Some(workplace) = &workplace {
+        command.current_dir(workplace.path());
     }
     for name in &launch.env_remove {
         command.env_remove(name);
@@ -225,6 +247,7 @@ fn start(launch: Box<Launch>, setpriv: Option<&Path>) -> Result<Started, SpawnEr
     command.envs(launch.env.iter().map(|(name, value)| (name, value)));
     command.env(MARKER_VARIABLE, launch.marker.to_string());
     let child = command.spawn()?;
+    drop(workplace);
     Ok(Started { child, launch, files })
 }
 

@@ -81,6 +81,12 @@ struct AgentArgs {
     /// Let clients ask for permission mode "bypass"
     #[arg(long, env = "CLAUDE_WS_ALLOW_BYPASS")]
     allow_bypass: bool,
+    /// Take no MCP servers from clients: a stdio server is a command that runs unasked
+    #[arg(long, env = "CLAUDE_WS_NO_CLIENT_MCP", conflicts_with = "allow_client_mcp")]
+    no_client_mcp: bool,
+    /// Take only such MCP servers from clients: "[NAME=VALUE…] COMMAND [ARGUMENT…]" or an address; `*` at the end of a word for anything
+    #[arg(long, env = "CLAUDE_WS_ALLOW_CLIENT_MCP", value_name = "PATTERN", value_delimiter = '\n')]
+    allow_client_mcp: Vec<String>,
     /// Replace the model by a script, so that everything works without credentials and without the internet
     #[arg(long, env = "CLAUDE_WS_DEMO")]
     demo: bool,
@@ -273,6 +279,8 @@ impl Cli {
             data_dir: data_dir(sessions.data_dir, sessions.ephemeral, is_demo),
             shared: store.into_shared(),
             allow_bypass: agent.allow_bypass,
+            client_mcp: (agent.no_client_mcp || !agent.allow_client_mcp.is_empty())
+                .then_some(agent.allow_client_mcp),
             console: !sessions.no_console,
             agent_home: agent.agent_home,
             agent_env: Vec::new(),

@@ -26,6 +26,8 @@ pub struct Config {
     pub shared: Option<SharedStore>,
     /// Whether `bypass` may be asked for; otherwise `error` `forbidden`.
     pub allow_bypass: bool,
+    /// Patterns of the MCP servers that clients may name (`ClientMcp::only`); `None`: any, which is to run any command.
+    pub client_mcp: Option<Vec<String>>,
     /// Whether the web console is served at `/`.
     pub console: bool,
     /// The agents' own home (`CLAUDE_CONFIG_DIR`): settings, credentials, and the transcripts that a conversation is resumed from. None:
@@ -204,6 +206,7 @@ impl Default for Config {
             data_dir: DataDir::Ephemeral,
             shared: None,
             allow_bypass: false,
+            client_mcp: None,
             console: true,
             agent_home: None,
             agent_env: Vec::new(),

@@ -64,7 +64,7 @@ impl Context<'_> {
         let mut outcome = Err(gone());
         let mut tries = Tries::default();
         while tries.next().await {
-            if goes_after && !self.dispatch.registry.is_here(session) {
+            if goes_after && !self.dispatch.registry.is_here(session, self.owner) {
                 let errand = Errand { client: self.client, owner: self.owner, session, text: self.text };
                 match elsewhere.route(errand).await {
                     Routed::Here => {}
@@ -83,7 +83,7 @@ impl Context<'_> {
     /// Handles the message if its session is here, and stays.
     pub(super) async fn handle_if_here(&self, handler: Handler) -> Option<Result<Handled, FrameError>> {
         let session = self.header.session_id.as_deref().unwrap_or_default();
-        if !self.dispatch.registry.is_here(session) {
+        if !self.dispatch.registry.is_here(session, self.owner) {
             return None;
         }
         let outcome = handler(self).await;

@@ -82,6 +82,11 @@ impl WorkspaceRoots {
         })
     }
 
+    /// All of them, resolved.
+    pub fn all(&self) -> Arc<[PathBuf]> {
+        Arc::clone(&self.roots)
+    }
+
     /// The directory behind each path, symlinks resolved, if it lies under a root. In the order of the paths.
     ///
     /// No thread of the runtime waits for the file system; the caller does, but not for ever, and only for its own.

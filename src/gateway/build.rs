@@ -27,6 +27,7 @@ use crate::protocol::{self, ServerInfo};
 use crate::server::{
     self, AllowedOrigins, BadOrigin, BadProxy, BadTokens, TokenStore, Tokens, TrustedProxies,
 };
+use crate::session::client_mcp::{BadPattern, ClientMcp};
 use crate::session::warm::{self, Warm};
 use crate::session::{AgentPool, Launcher, Registry, SessionLimits, Shared, Starts, WarmAgents};
 use crate::store::{
@@ -66,6 +67,9 @@ pub enum BuildError {
     /// A proxy that is none.
     #[error("--trusted-proxy: {0}")]
     Proxy(#[from] BadProxy),
+    /// No pattern of MCP servers.
+    #[error("--allow-client-mcp: {0}")]
+    ClientMcp(#[from] BadPattern),
     /// The data directory's id is no id.
     #[error(transparent)]
     Instance(#[from] BadInstance),
@@ -81,9 +85,12 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
     let tasks = TaskTracker::new();
     let lookup = Lookup::new();
     let roots = WorkspaceRoots::new(&config.workspace_roots, lookup.clone())?;
-    let tokens = config.doors.token_file.as_deref().map(Tokens::load).transpose()?;
+    let tokens = match &config.doors.token_file {
+        Some(path) => Some(Tokens::load(path).await?),
+        None => None,
+    };
     let home = Home::open(&config).await?;
-    let shared = Arc::new(shared(&config, &home, &tasks, lookup)?);
+    let shared = Arc::new(shared(&config, &home, &roots, &tasks, lookup)?);
     let limits = &config.limits;
     let warm = Warm {
         agents: limits.warm_agents,
@@ -214,7 +221,13 @@ async fn sweep(instance: Instance, scratch_dir: PathBuf) {
     }
 }
 
-fn shared(config: &Config, home: &Home, tasks: &TaskTracker, lookup: Lookup) -> Result<Shared, BuildError> {
+fn shared(
+    config: &Config,
+    home: &Home,
+    roots: &WorkspaceRoots,
+    tasks: &TaskTracker,
+    lookup: Lookup,
+) -> Result<Shared, BuildError> {
     let (limits, times) = (&config.limits, &config.times);
     let run = Uuid::new_v4().simple().to_string();
     Ok(Shared {
@@ -235,6 +248,7 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker, lookup: Lookup) -> 
             session_grace: times.session_grace,
             retention: times.retention,
             allow_bypass: config.allow_bypass,
+            client_mcp: config.client_mcp.as_deref().map(ClientMcp::only).transpose()?.unwrap_or_default(),
             stored: home.store.is_some(),
             default_model: config.model.clone(),
         }),
@@ -254,6 +268,7 @@ fn shared(config: &Config, home: &Home, tasks: &TaskTracker, lookup: Lookup) -> 
             env_remove: config.agent_env_remove.iter().cloned().chain(own_variables()).collect(),
             instance: home.instance.clone(),
             scratch_dir: home.scratch_dir.clone(),
+            roots: Some(roots.all()),
             limits: AgentLimits {
                 max_line: limits.max_agent_line,
                 stdin_queue_bytes: limits.max_agent_input,

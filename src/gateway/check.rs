@@ -9,6 +9,7 @@ use crate::dispatch::WorkspaceRoots;
 use crate::lookup::Lookup;
 use crate::scripted_model::Script;
 use crate::server::{AllowedOrigins, BindAddr, Listener, Tokens, TrustedProxies};
+use crate::session::ClientMcp;
 use crate::store::{self, RedisStore, SqliteStore, Store};
 
 /// Oldest and newest version of Claude Code that this gateway's tests run against.
@@ -38,7 +39,7 @@ impl Findings {
         }
         found.workspace(config);
         found.store(config).await;
-        found.doors(config);
+        found.doors(config).await;
         let limits = &config.limits;
         let agents =
             format!("at most {} agents at once, {} connections", limits.max_agents, limits.max_connections);
@@ -142,18 +143,23 @@ impl Findings {
         }
     }
 
-    fn doors(&mut self, config: &Config) {
+    async fn doors(&mut self, config: &Config) {
         let doors = &config.doors;
-        match doors.token_file.as_deref().map(Tokens::load) {
+        match &doors.token_file {
             None => self.good("access", "without tokens: anyone who reaches the address"),
-            Some(Ok(tokens)) => self.good("access", format!("with a token, {} known", tokens.len())),
-            Some(Err(problem)) => self.bad("access", format!("--auth-token-file: {problem}")),
+            Some(path) => match Tokens::load(path).await {
+                Ok(tokens) => self.good("access", format!("with a token, {} known", tokens.len())),
+                Err(problem) => self.bad("access", format!("--auth-token-file: {problem}")),
+            },
         }
         if let Err(problem) = AllowedOrigins::parse(doors.origins.iter().map(String::as_str)) {
             self.bad("access", format!("--allow-origin: {problem}"));
         }
         if let Err(problem) = TrustedProxies::parse(doors.proxies.iter().map(String::as_str)) {
             self.bad("access", format!("--trusted-proxy: {problem}"));
+        }
+        if let Some(Err(problem)) = config.client_mcp.as_deref().map(ClientMcp::only) {
+            self.bad("access", format!("--allow-client-mcp: {problem}"));
         }
         if config.allow_bypass {
             self.warn("access", "--allow-bypass: sessions may run every tool unasked");

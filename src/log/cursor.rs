@@ -9,7 +9,7 @@ use super::{
     event_log::{EventLog, Here},
     hold::Hold,
 };
-use crate::store::{Chunk, Store, StoreError};
+use crate::store::{Chunk, SessionKey, Store, StoreError};
 
 /// How a read ended. Frames may have been added to `out` in every case but [`Gap`](Self::Gap).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +55,13 @@ impl Cursor {
         self.log.epoch()
     }
 
-    /// Id of the session.
+    /// Id of the session, as its clients know it.
     pub fn session(&self) -> &str {
+        self.log.key().id()
+    }
+
+    /// Key of the session.
+    pub fn key(&self) -> &SessionKey {
         self.log.key()
     }
 

@@ -6,6 +6,7 @@ use super::{
     doorbell::{Bell, CursorId, Doorbell},
     event_log::{Ending, EventLog},
 };
+use crate::store::SessionKey;
 
 /// Counts as a cursor ([`EventLog::cursors`]), but has no place that anything is kept for. Its doorbell rings when the log ends.
 /// Dropped = let go.
@@ -43,8 +44,8 @@ impl Hold {
         self.log.epoch()
     }
 
-    /// Id of the session.
-    pub fn session(&self) -> &str {
+    /// Key of the session.
+    pub fn key(&self) -> &SessionKey {
         self.log.key()
     }
 

@@ -153,10 +153,10 @@ impl Guest {
         };
         let place = handled.answer.cursor.take().map(|cursor| {
             let hold = cursor.hold(&self.client.doorbell);
-            self.holds.retain(|other| other.session() != hold.session());
+            self.holds.retain(|other| other.key() != hold.key());
             self.holds.push(hold);
             Place {
-                session: cursor.session().to_owned(),
+                session: cursor.key().to_string(),
                 epoch: cursor.epoch().to_owned(),
                 position: cursor.position(),
                 durable: cursor.durable_seq(),
@@ -175,7 +175,7 @@ impl Guest {
         for hold in ended {
             // An end that the log itself tells of closes nothing.
             if hold.ending() == Some(Ending::Moved) {
-                let head = Head::Moved { session: hold.session().to_owned(), epoch: hold.epoch().to_owned() };
+                let head = Head::Moved { session: hold.key().to_string(), epoch: hold.epoch().to_owned() };
                 drop(hold);
                 self.post.send(&self.door, head, Vec::new()).await;
             }

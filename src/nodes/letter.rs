@@ -33,7 +33,7 @@ pub(super) enum Head {
     Notice { connection: u64 },
     /// Door to owner: the connection has ended.
     Goodbye { connection: u64 },
-    /// Owner to door: the session is not run here any more.
+    /// Owner to door: the session is not run here any more. `session` is its key.
     Moved { session: String, epoch: String },
     /// Which sessions of that token's do you run?
     List { n: u64, owner: String },
@@ -46,6 +46,7 @@ pub(super) enum Head {
 /// Where an attached connection is to read on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Place {
+    /// Its key.
     pub(super) session: String,
     pub(super) epoch: String,
     /// After this event.

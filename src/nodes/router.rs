@@ -48,9 +48,9 @@ impl Elsewhere for Nodes {
 
 impl Nodes {
     async fn route_errand(&self, errand: Errand<'_>) -> Routed {
-        let key = SessionKey::from(errand.session);
+        let key = SessionKey::of(errand.owner, errand.session);
         for attempt in 0..TRIES {
-            if self.registry.is_here(errand.session) {
+            if self.registry.is_here(errand.session, errand.owner) {
                 return Routed::Here;
             }
             let node = match self.runs(&key).await {

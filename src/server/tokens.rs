@@ -3,14 +3,31 @@
 //! A file has one token a line, `name:token` or just a token; `#` begins a comment line. What is kept in memory are the tokens'
 //! SHA-256 digests, and a comparison always looks at all of them, so its time says nothing about any.
 
-use std::{fmt, fs, io, os::unix::fs::PermissionsExt, path::Path, sync::Arc};
+use std::{
+    fmt, fs,
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
-use tokio::sync::watch;
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 /// The file's size, at most; a larger one is not a tokens file.
 const MAX_FILE: u64 = 1 << 20;
+/// How long the file may take to be read: a pipe that nobody writes to, or a mount that is dead, gives nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What some editors put before a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 /// Longest name and token.
 const MAX_LEN: usize = 256;
 
@@ -25,6 +42,9 @@ pub enum BadTokens {
     /// The file cannot be read.
     #[error("cannot read the tokens file: {0}")]
     Io(#[from] io::Error),
+    /// Whatever it is, it does not let itself be read.
+    #[error("the tokens file gives nothing ({PATIENCE:?}): is it a pipe, or on a mount that is gone?")]
+    Silent,
     /// Larger than 1 MiB.
     #[error("the tokens file is larger than 1 MiB")]
     TooLarge,
@@ -57,22 +77,47 @@ impl Tokens {
         self.entries.len()
     }
 
-    /// Reads the file. Logs a warning when others than its owner can read it.
-    pub fn load(path: &Path) -> Result<Self, BadTokens> {
-        let meta = fs::metadata(path)?;
-        if meta.len() > MAX_FILE {
-            return Err(BadTokens::TooLarge);
+    /// Reads the file, which has ten seconds for it. Logs a warning when others than its owner can read it.
+    pub async fn load(path: &Path) -> Result<Self, BadTokens> {
+        Self::load_unless_read(path, &Arc::default()).await
+    }
+
+    /// `reading` is set while a thread reads, which may be for ever.
+    async fn load_unless_read(path: &Path, reading: &Arc<AtomicBool>) -> Result<Self, BadTokens> {
+        if reading.swap(true, Ordering::AcqRel) {
+            return Err(BadTokens::Silent);
         }
+        let (done, loaded) = oneshot::channel();
+        let (path, reading) = (path.to_owned(), Arc::clone(reading));
+        // A thread of its own, not one of the runtime's: these are waited for at the end.
+        std::thread::Builder::new().name("tokens".into()).spawn(move || {
+            let loaded = Self::read(&path);
+            reading.store(false, Ordering::Release);
+            let _ = done.send(loaded);
+        })?;
+        timeout(PATIENCE, loaded)
+            .await
+            .map_or(Err(BadTokens::Silent), |loaded| loaded.unwrap_or(Err(BadTokens::Silent)))
+    }
+
+    fn read(path: &Path) -> Result<Self, BadTokens> {
+        let file = fs::File::open(path)?;
+        let meta = file.metadata()?;
         if meta.is_file() && meta.permissions().mode() & 0o004 != 0 {
             log::warn!("everybody on this machine can read the tokens file {}: chmod 600 it", path.display());
         }
-        let text = String::from_utf8(fs::read(path)?).map_err(|_| BadTokens::NotText)?;
-        Self::parse(&text)
+        let mut text = Vec::new();
+        // Not by its length: what is no regular file has none.
+        if file.take(MAX_FILE + 1).read_to_end(&mut text)? as u64 > MAX_FILE {
+            return Err(BadTokens::TooLarge);
+        }
+        Self::parse(&String::from_utf8(text).map_err(|_| BadTokens::NotText)?)
     }
 
     /// Reads a file's text.
     pub fn parse(text: &str) -> Result<Self, BadTokens> {
         let mut entries: Vec<([u8; 32], Arc<str>)> = Vec::new();
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         for (at, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -142,7 +187,11 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Tokens that can be replaced while the server runs (SIGHUP).
 #[derive(Debug)]
-pub struct TokenStore(watch::Sender<Arc<Tokens>>);
+pub struct TokenStore {
+    tokens: watch::Sender<Arc<Tokens>>,
+    /// A thread reads the file.
+    reading: Arc<AtomicBool>,
+}
 
 /// What somebody came in with: good until the tokens say otherwise.
 #[derive(Debug)]
@@ -174,12 +223,12 @@ impl Pass {
 impl TokenStore {
     /// Begins with these.
     pub fn new(tokens: Tokens) -> Self {
-        Self(watch::Sender::new(Arc::new(tokens)))
+        Self { tokens: watch::Sender::new(Arc::new(tokens)), reading: Arc::default() }
     }
 
     /// Reads the file again; the log says what came of it. A bad one changes nothing.
-    pub fn reload(&self, path: &Path) {
-        match Tokens::load(path).map(|new| self.replace(new)) {
+    pub async fn reload(&self, path: &Path) {
+        match Tokens::load_unless_read(path, &self.reading).await.map(|new| self.replace(new)) {
             Ok(()) => log::info!("tokens read again"),
             Err(problem) => log::error!("the tokens stay as they were: {problem}"),
         }
@@ -187,19 +236,19 @@ impl TokenStore {
 
     /// From now on only these count. Connections whose token is not among them, or under another name, are closed.
     pub fn replace(&self, tokens: Tokens) {
-        self.0.send_replace(Arc::new(tokens));
+        self.tokens.send_replace(Arc::new(tokens));
     }
 
     /// The name of who has this token.
     pub fn owner(&self, token: &[u8]) -> Option<Arc<str>> {
-        let tokens = Arc::clone(&self.0.borrow());
+        let tokens = Arc::clone(&self.tokens.borrow());
         tokens.owner(token)
     }
 
     /// Lets in who has this token.
     pub(super) fn admit(&self, token: &[u8]) -> Option<Pass> {
         // In this order: what changes after the look is seen as a change.
-        let mut receiver = self.0.subscribe();
+        let mut receiver = self.tokens.subscribe();
         let tokens = Arc::clone(&receiver.borrow_and_update());
         let digest = Sha256::digest(token).into();
         Some(Pass { owner: tokens.owner_of(&digest)?, digest, tokens: receiver })
@@ -242,18 +291,50 @@ mod tests {
     }
 
     #[test]
-    fn files_are_loaded_and_replaced() {
+    fn a_byte_order_mark_belongs_to_no_name() {
+        let tokens = Tokens::parse("\u{feff}alice:s3cret\n").unwrap();
+        assert_eq!(tokens.owner(b"s3cret").unwrap().as_ref(), "alice");
+        assert!(Tokens::parse("\u{feff}s3cret").unwrap().owner(b"s3cret").is_some());
+    }
+
+    /// The task that read it heard no signal any more, and the process could not end.
+    #[tokio::test(start_paused = true)]
+    async fn a_pipe_that_nobody_writes_to_is_given_up() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
-        assert!(matches!(Tokens::load(&path), Err(BadTokens::Io(_))));
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let store = TokenStore::new(Tokens::parse("a:one").unwrap());
+        for _ in 0..3 {
+            store.reload(&path).await;
+        }
+        assert!(store.owner(b"one").is_some() && store.reading.load(Ordering::Acquire));
+        // Whoever waits for it gets what is written; then it can be read again.
+        fs::write(&path, "a:two").unwrap();
+        while store.reading.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "a:three").unwrap();
+        tokio::time::resume();
+        store.reload(&path).await;
+        assert!(store.owner(b"three").is_some());
+    }
+
+    #[tokio::test]
+    async fn files_are_loaded_and_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        assert!(matches!(Tokens::load(&path).await, Err(BadTokens::Io(_))));
         fs::write(&path, "a:one").unwrap();
-        let store = TokenStore::new(Tokens::load(&path).unwrap());
+        let store = TokenStore::new(Tokens::load(&path).await.unwrap());
         assert!(store.owner(b"one").is_some());
         fs::write(&path, "a:two").unwrap();
-        store.replace(Tokens::load(&path).unwrap());
+        store.replace(Tokens::load(&path).await.unwrap());
         assert!(store.owner(b"one").is_none() && store.owner(b"two").is_some());
         fs::write(&path, b"\xff\xfe").unwrap();
-        assert!(matches!(Tokens::load(&path), Err(BadTokens::NotText)));
+        assert!(matches!(Tokens::load(&path).await, Err(BadTokens::NotText)));
+        fs::write(&path, "#".repeat(1 + (1 << 20))).unwrap();
+        assert!(matches!(Tokens::load(&path).await, Err(BadTokens::TooLarge)));
         assert!(!format!("{store:?}").contains("two"));
     }
 }

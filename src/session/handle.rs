@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::state::{ClientId, Command};
-use crate::log::{Cursor, Doorbell, EventLog};
+use crate::log::{Cursor, Doorbell, EventLog, SessionKey};
 use crate::protocol::{AgentState, Liveness, SessionStatus, SessionSummary};
 
 /// What a session's task is sent, boxed: an empty mailbox has room for 32.
@@ -56,7 +56,7 @@ pub struct Answer {
 /// A live session.
 #[derive(Debug, Clone)]
 pub struct SessionHandle {
-    pub(super) id: Arc<str>,
+    pub(super) key: SessionKey,
     pub(super) owner: Arc<str>,
     /// From handlers to the session's task. Full: the handler waits, and with it that connection's reader. Closed: the
     /// session is over.
@@ -88,7 +88,7 @@ pub struct Vitals {
 impl SessionHandle {
     /// The session's id.
     pub fn id(&self) -> &str {
-        &self.id
+        self.key.id()
     }
 
     /// Has the session take in a command. `None`: it is over.

@@ -36,7 +36,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
     /// Of sessions on the shelf: what the store has not got yet is under these.
-    unreleased: Mutex<HashMap<Arc<str>, Arc<Tenure>>>,
+    unreleased: Mutex<HashMap<SessionKey, Arc<Tenure>>>,
 }
 
 /// A session that is this node's; given back at the drop, unless it was set to work.
@@ -90,33 +90,34 @@ impl Registry {
         self.shared().store.as_deref().and_then(Store::shared)
     }
 
-    /// Whether this node runs that session, or is just taking it up or laying it down.
-    pub fn is_here(&self, id: &str) -> bool {
-        self.is_in_memory(id) || self.locks.is_wanted(id)
+    /// Whether this node runs that session of `owner`'s, or is just taking it up or laying it down.
+    pub fn is_here(&self, id: &str, owner: &str) -> bool {
+        let key = SessionKey::of(owner, id);
+        self.is_in_memory(&key) || self.locks.is_wanted(&key)
     }
 
     /// Makes the session this node's and sets it to work: one that is in the store, or with `config` a new one.
     pub(super) async fn claim(
         self: &Arc<Self>,
-        id: &Arc<str>,
+        key: &SessionKey,
         owner: &Arc<str>,
         directories: &Directories<'_>,
         config: Option<SessionConfig>,
     ) -> Result<(SessionHandle, bool), OpenError> {
         let Some(shared) = self.shared_store() else { return Err(OpenError::Unknown) };
-        let lock = self.locks.of(id);
+        let lock = self.locks.of(key);
         let _one_at_a_time = lock.acquire().await;
-        if let Some(handle) = self.at_work(id, owner)? {
+        if let Some(handle) = self.at_work(key, owner)? {
             return Ok((handle, false));
         }
-        self.lay_aside(shared, id).await?;
+        self.lay_aside(shared, key).await?;
         if config.is_some() {
             self.check_count(shared, owner).await?;
         }
-        let (registry, key) = (Arc::clone(self), SessionKey::from(Arc::clone(id)));
+        let (registry, claimed_key) = (Arc::clone(self), key.clone());
         let new = config.is_some().then(|| (Uuid::new_v4().to_string(), Arc::clone(owner)));
         // A task of its own: who asked may be gone before Redis has answered, and then the session must not stay claimed.
-        let claiming = self.tasks.spawn(async move { registry.claimed(key, new).await });
+        let claiming = self.tasks.spawn(async move { registry.claimed(claimed_key, new).await });
         let Ok(claimed) = claiming.await else { return Err(OpenError::Store) };
         let (mut claimed, stored) = claimed?;
         let (handle, is_new) = match (stored, config) {
@@ -124,7 +125,7 @@ impl Registry {
                 (self.wake_held(owner, directories, stored, &claimed.tenure).await?, false)
             }
             // Made, perhaps by a node that died before it could store anything of it.
-            (_, config) => (self.begin_held(id, owner, config.unwrap_or_default(), &claimed)?, true),
+            (_, config) => (self.begin_held(key, owner, config.unwrap_or_default(), &claimed)?, true),
         };
         claimed.is_kept = true;
         Ok((handle, is_new))
@@ -188,7 +189,7 @@ impl Registry {
         stored: StoredSession,
         tenure: &Arc<Tenure>,
     ) -> Result<SessionHandle, OpenError> {
-        let id: Arc<str> = stored.key.as_str().into();
+        let key = stored.key.clone();
         if stored.record.as_ref().is_none_or(|record| *record.owner != **owner) {
             return Err(OpenError::Unknown);
         }
@@ -210,14 +211,14 @@ impl Registry {
         );
         let mut state = SessionState::new(birth, Arc::clone(&self.shared().limits), task::now());
         state.take_up(leftover, task::now());
-        let handle = self.begin_unless_draining(&id, owner, state, log)?;
-        log::info!("session {id}: taken up");
+        let handle = self.begin_unless_draining(&key, owner, state, log)?;
+        log::info!("session {key}: taken up");
         Ok(handle)
     }
 
     fn begin_held(
         self: &Arc<Self>,
-        id: &Arc<str>,
+        key: &SessionKey,
         owner: &Arc<str>,
         config: SessionConfig,
         claimed: &Claimed,
@@ -227,14 +228,13 @@ impl Registry {
             Record { config, created_at: now.unix_ms, last_active_at: now.unix_ms, ..Record::default() };
         // Clients may have seen events that were never stored.
         let position = Position { next_seq: claimed.next_seq, ..Position::default() };
-        let birth = Birth { id: Arc::clone(id), record, position, seen: Seen::default() };
+        let birth = Birth { id: key.id().into(), record, position, seen: Seen::default() };
         let state = SessionState::new(birth, Arc::clone(&self.shared().limits), now);
         let (window, store) = (self.shared().log_window, self.shared().store.clone());
-        let key = SessionKey::from(Arc::clone(id));
         let tenure = Some(Arc::clone(&claimed.tenure));
-        let log = EventLog::restore_held(key, claimed.epoch.clone(), window, store, 1, 0, tenure);
-        let handle = self.begin_unless_draining(id, owner, state, log)?;
-        log::info!("session {id}: created");
+        let log = EventLog::restore_held(key.clone(), claimed.epoch.clone(), window, store, 1, 0, tenure);
+        let handle = self.begin_unless_draining(key, owner, state, log)?;
+        log::info!("session {key}: created");
         Ok(handle)
     }
 
@@ -242,17 +242,17 @@ impl Registry {
     /// to find it. The mailbox is dropped last, so that whoever waits there looks again and finds what is now.
     pub(super) async fn finished_held(&self, finished: Finished) {
         let Finished { handle, closing, place, too_late } = finished;
-        let id = &handle.id;
+        let key = &handle.key;
         if let (Some(place), Some(shared)) = (place, self.shared_store()) {
             self.unreleased(&handle);
             self.to_shelf(&handle, place);
-            let laid = self.lay_aside(shared, id).await;
+            let laid = self.lay_aside(shared, key).await;
             if laid.is_err() {
-                log::warn!("session {id}: the store takes long for its last events; it has them in hand");
+                log::warn!("session {key}: the store takes long for its last events; it has them in hand");
             }
         } else {
             if let (Closing::Removed, Some(store)) = (closing, &self.shared().store) {
-                shelf::settle(&**store, Some(id)).await;
+                shelf::settle(&**store, Some(key)).await;
             }
             self.forget_live(&handle);
         }
@@ -265,32 +265,36 @@ impl Registry {
     pub(super) async fn lay_down_held(&self, handle: &SessionHandle) {
         self.unreleased(handle);
         if let Some(shared) = self.shared_store() {
-            let _ = self.lay_aside(shared, &handle.id).await;
+            let _ = self.lay_aside(shared, &handle.key).await;
         }
     }
 
     fn unreleased(&self, handle: &SessionHandle) {
         if let Some(tenure) = handle.log.tenure() {
-            self.holdings.unreleased.lock().insert(Arc::clone(&handle.id), Arc::clone(tenure));
+            self.holdings.unreleased.lock().insert(handle.key.clone(), Arc::clone(tenure));
         }
     }
 
     /// Gives up a session on the shelf, once the store has all of it.
-    pub(super) async fn lay_aside(&self, shared: &dyn SharedStore, id: &Arc<str>) -> Result<(), OpenError> {
-        let Some(place) = self.on_shelf(id) else { return Ok(()) };
-        let tenure = self.holdings.unreleased.lock().get(id).cloned();
+    pub(super) async fn lay_aside(
+        &self,
+        shared: &dyn SharedStore,
+        key: &SessionKey,
+    ) -> Result<(), OpenError> {
+        let Some(place) = self.on_shelf(key) else { return Ok(()) };
+        let tenure = self.holdings.unreleased.lock().get(key).cloned();
         if let Some(tenure) = tenure.filter(|tenure| tenure.holds(Instant::now())) {
-            if !shelf::settle(shared, Some(id)).await {
+            if !shelf::settle(shared, Some(key)).await {
                 return Err(OpenError::Store);
             }
-            match shared.release(&Arc::clone(id).into(), &tenure, place.next_seq).await {
+            match shared.release(key, &tenure, place.next_seq).await {
                 Ok(()) | Err(StoreError::Refused) => {}
                 Err(problem) => return Err(problem.into()),
             }
         }
         // Only what was there before: it may have been taken up meanwhile.
-        if self.off_shelf(id, &place) {
-            self.holdings.unreleased.lock().remove(id);
+        if self.off_shelf(key, &place) {
+            self.holdings.unreleased.lock().remove(key);
         }
         Ok(())
     }
@@ -308,7 +312,7 @@ impl Registry {
                 let mut nodes = HashMap::new();
                 let mut others = Vec::new();
                 for (stored, node) in stored {
-                    if here.contains(stored.key.as_str()) {
+                    if here.contains(stored.key.id()) {
                         continue;
                     }
                     if let Some(node) = node.filter(|node| node != shared.node()) {
@@ -317,7 +321,7 @@ impl Registry {
                     others.push(stored);
                 }
                 for mut summary in self.read_list(others) {
-                    let node = nodes.remove(&SessionKey::from(summary.session_id.as_str()));
+                    let node = nodes.remove(&SessionKey::of(owner, &summary.session_id));
                     if let (Some(node), false) = (node, summary.status == Liveness::Ended) {
                         summary.status = Liveness::Active;
                         elsewhere.insert(node);

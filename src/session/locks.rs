@@ -7,27 +7,29 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::store::SessionKey;
+
 /// One caller at a time takes up a session: two that ask for the same get the same.
 #[derive(Debug, Default)]
-pub(super) struct SessionLocks(Mutex<HashMap<Arc<str>, Arc<tokio::sync::Mutex<()>>>>);
+pub(super) struct SessionLocks(Mutex<HashMap<SessionKey, Arc<tokio::sync::Mutex<()>>>>);
 
 /// A session's lock. The table forgets it with the last of those who hold it or wait for it.
 pub(super) struct SessionLock<'a> {
     locks: &'a SessionLocks,
-    id: Arc<str>,
+    key: SessionKey,
     lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl SessionLocks {
-    /// The lock of session `id`, to be [acquired](SessionLock::acquire).
-    pub(super) fn of(&self, id: &Arc<str>) -> SessionLock<'_> {
-        let lock = Arc::clone(self.0.lock().entry(Arc::clone(id)).or_default());
-        SessionLock { locks: self, id: Arc::clone(id), lock }
+    /// The lock of that session, to be [acquired](SessionLock::acquire).
+    pub(super) fn of(&self, key: &SessionKey) -> SessionLock<'_> {
+        let lock = Arc::clone(self.0.lock().entry(key.clone()).or_default());
+        SessionLock { locks: self, key: key.clone(), lock }
     }
 
     /// Whether somebody holds that session's lock, or waits for it.
-    pub(super) fn is_wanted(&self, id: &str) -> bool {
-        self.0.lock().contains_key(id)
+    pub(super) fn is_wanted(&self, key: &SessionKey) -> bool {
+        self.0.lock().contains_key(key)
     }
 }
 
@@ -43,7 +45,7 @@ impl Drop for SessionLock<'_> {
         let mut locks = self.locks.0.lock();
         // The table's and this one.
         if Arc::strong_count(&self.lock) <= 2 {
-            locks.remove(&self.id);
+            locks.remove(&self.key);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A session outlives connections and agent processes. Its state machine is pure; its task runs the effects; the event log
 //! is its only output. This room knows nothing of WebSocket and HTTP.
 
+pub mod client_mcp;
 mod ears;
 mod found;
 mod handle;
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use client_mcp::ClientMcp;
 pub use found::{AtRest, Found, OpenError};
 pub use handle::Vitals;
 pub use handle::{Answer, Client, SessionHandle};
@@ -100,6 +102,8 @@ pub struct Launcher {
     pub instance: Instance,
     /// For private files of agents.
     pub scratch_dir: PathBuf,
+    /// Where agents may work, resolved; `None`: anywhere.
+    pub roots: Option<Arc<[PathBuf]>>,
     /// Limits of each process.
     pub limits: AgentLimits,
 }
@@ -119,6 +123,7 @@ impl Launcher {
             env: self.env.clone(),
             env_remove: self.env_remove.clone(),
             scratch_dir: self.scratch_dir.clone(),
+            roots: self.roots.clone(),
             limits: self.limits.clone(),
             ..Launch::new(&self.program, conversation, self.instance.marker())
         }

@@ -26,7 +26,7 @@ use super::roots::Directories;
 use super::shelf::{self, Place, Resting, Shelf};
 use super::state::SessionState;
 use super::task::{SessionTask, Stage};
-use crate::log::EventLog;
+use crate::log::{EventLog, SessionKey};
 use crate::protocol::{Liveness, SessionConfig, SessionSummary};
 use crate::store::StoredSession;
 
@@ -50,7 +50,7 @@ pub struct Registry {
 
 #[derive(Debug, Default)]
 struct Sessions {
-    live: HashMap<Arc<str>, SessionHandle>,
+    live: HashMap<SessionKey, SessionHandle>,
     shelf: Shelf,
     draining: bool,
 }
@@ -84,22 +84,22 @@ impl Registry {
     /// # Errors
     /// The store does not answer, so that it is not known whether there is one.
     pub async fn find(&self, id: &str, owner: &str) -> Result<Found, OpenError> {
-        self.look(&id.into(), owner).await
+        self.look(&SessionKey::of(owner, id), owner).await
     }
 
-    async fn look(&self, id: &Arc<str>, owner: &str) -> Result<Found, OpenError> {
+    async fn look(&self, key: &SessionKey, owner: &str) -> Result<Found, OpenError> {
         {
             let sessions = self.sessions.lock();
-            if let Some(handle) = sessions.live.get(id) {
+            if let Some(handle) = sessions.live.get(key) {
                 let is_own = *handle.owner == *owner;
                 return Ok(if is_own { Found::Live(handle.clone()) } else { Found::Unknown });
             }
-            if let Some(resting) = sessions.shelf.get(id) {
+            if let Some(resting) = sessions.shelf.get(key) {
                 return Ok(resting.found_by(owner));
             }
         }
         match &self.shared.store {
-            Some(store) => Ok(shelf::look_up(&**store, id, owner).await?),
+            Some(store) => Ok(shelf::look_up(&**store, key, owner).await?),
             None => Ok(Found::Unknown),
         }
     }
@@ -142,30 +142,31 @@ impl Registry {
     /// now. `config` is waited for where the session is new.
     pub async fn open<E: From<OpenError>>(
         self: &Arc<Self>,
-        id: &Arc<str>,
+        id: &str,
         owner: &Arc<str>,
         directories: &Directories<'_>,
         config: impl Future<Output = Result<SessionConfig, E>>,
     ) -> Result<(SessionHandle, bool), E> {
-        match self.look(id, owner).await? {
+        let key = &SessionKey::of(owner, id);
+        match self.look(key, owner).await? {
             Found::Live(handle) => return Ok((handle, false)),
             Found::Ended(_) => return Err(OpenError::Ended.into()),
             Found::Dormant(_) if self.shared_store().is_some() => {
-                return Ok(self.claim(id, owner, directories, None).await?);
+                return Ok(self.claim(key, owner, directories, None).await?);
             }
-            Found::Dormant(_) => return Ok((self.wake(id, owner, directories).await?, false)),
+            Found::Dormant(_) => return Ok((self.wake(key, owner, directories).await?, false)),
             Found::Unknown => {}
         }
         let config = config.await?;
         if self.shared_store().is_some() {
-            return Ok(self.claim(id, owner, directories, Some(config)).await?);
+            return Ok(self.claim(key, owner, directories, Some(config)).await?);
         }
-        Ok(self.create(id, owner, config)?)
+        Ok(self.create(key, owner, config)?)
     }
 
     /// The session, if it is at work here and `owner`'s.
-    pub(super) fn at_work(&self, id: &str, owner: &str) -> Result<Option<SessionHandle>, OpenError> {
-        self.sessions.lock().at_work(id, owner)
+    pub(super) fn at_work(&self, key: &SessionKey, owner: &str) -> Result<Option<SessionHandle>, OpenError> {
+        self.sessions.lock().at_work(key, owner)
     }
 
     /// Nothing new begins.
@@ -174,14 +175,14 @@ impl Registry {
     }
 
     /// Whether a session has a task, or waits for the store.
-    pub(super) fn is_in_memory(&self, id: &str) -> bool {
+    pub(super) fn is_in_memory(&self, key: &SessionKey) -> bool {
         let sessions = self.sessions.lock();
-        sessions.live.contains_key(id) || sessions.shelf.get(id).is_some()
+        sessions.live.contains_key(key) || sessions.shelf.get(key).is_some()
     }
 
     pub(super) fn begin_unless_draining(
         self: &Arc<Self>,
-        id: &Arc<str>,
+        key: &SessionKey,
         owner: &Arc<str>,
         state: SessionState,
         log: Arc<EventLog>,
@@ -190,7 +191,7 @@ impl Registry {
         if sessions.draining {
             return Err(OpenError::Draining);
         }
-        Ok(self.begin(&mut sessions, id, owner, state, log))
+        Ok(self.begin(&mut sessions, key, owner, state, log))
     }
 
     /// The session is not at work any more. Another one may have its id by now, and stays.
@@ -204,24 +205,24 @@ impl Registry {
         let mut sessions = self.sessions.lock();
         sessions.forget_live(handle);
         let resting = Resting { owner, summary, place: Some(place), readable: true };
-        sessions.shelf.put(Arc::clone(&handle.id), resting);
+        sessions.shelf.put(handle.key.clone(), resting);
     }
 
-    pub(super) fn on_shelf(&self, id: &str) -> Option<Place> {
-        self.sessions.lock().shelf.get(id)?.place.clone()
+    pub(super) fn on_shelf(&self, key: &SessionKey) -> Option<Place> {
+        self.sessions.lock().shelf.get(key)?.place.clone()
     }
 
     /// Takes it off, if it still rests at that place.
-    pub(super) fn off_shelf(&self, id: &str, place: &Place) -> bool {
+    pub(super) fn off_shelf(&self, key: &SessionKey, place: &Place) -> bool {
         let mut sessions = self.sessions.lock();
-        let is_there = sessions.shelf.get(id).is_some_and(|resting| resting.place.as_ref() == Some(place));
-        is_there && sessions.shelf.remove(id).is_some()
+        let is_there = sessions.shelf.get(key).is_some_and(|resting| resting.place.as_ref() == Some(place));
+        is_there && sessions.shelf.remove(key).is_some()
     }
 
     fn begin(
         self: &Arc<Self>,
         sessions: &mut Sessions,
-        id: &Arc<str>,
+        key: &SessionKey,
         owner: &Arc<str>,
         state: SessionState,
         log: Arc<EventLog>,
@@ -229,14 +230,14 @@ impl Registry {
         // From handlers to the session's task; see `MAILBOX` for full, `SessionHandle::mailbox` for closed.
         let (sender, mailbox) = mpsc::channel(MAILBOX);
         let handle = SessionHandle {
-            id: Arc::clone(id),
+            key: key.clone(),
             owner: Arc::clone(owner),
             mailbox: sender,
             summary: Arc::new(Mutex::new(state.summary())),
             vitals: Arc::new(Mutex::new(state.vitals())),
             log: Arc::clone(&log),
         };
-        sessions.live.insert(Arc::clone(id), handle.clone());
+        sessions.live.insert(key.clone(), handle.clone());
         let task = SessionTask::new(Arc::clone(&self.shared), handle.clone(), mailbox, state, log);
         // Boxed: a future would hold it twice, as what it is given and as what it works with.
         let mut task = Box::new(task);
@@ -276,12 +277,13 @@ impl Registry {
     ///
     /// # Errors
     /// The store does not answer, or what it has cannot be read.
-    pub async fn at_rest(&self, id: &str) -> Result<Option<AtRest>, OpenError> {
-        let place = self.sessions.lock().shelf.get(id).and_then(|resting| resting.place.clone());
+    pub async fn at_rest(&self, id: &str, owner: &str) -> Result<Option<AtRest>, OpenError> {
+        let key = SessionKey::of(owner, id);
+        let place = self.sessions.lock().shelf.get(&key).and_then(|resting| resting.place.clone());
         let Some(store) = &self.shared.store else { return Ok(None) };
         let stored = match place {
-            Some(place) => Some(shelf::fetch(&**store, &id.into(), &place).await?),
-            None => store.session(&Arc::<str>::from(id).into()).await?,
+            Some(place) => Some(shelf::fetch(&**store, &key, &place).await?),
+            None => store.session(&key).await?,
         };
         let Some(stored) = stored else { return Ok(None) };
         let record = Record::of(&stored)?;
@@ -292,22 +294,22 @@ impl Registry {
 
 impl Sessions {
     fn is_live(&self, handle: &SessionHandle) -> bool {
-        self.live.get(&handle.id).is_some_and(|live| live.mailbox.same_channel(&handle.mailbox))
+        self.live.get(&handle.key).is_some_and(|live| live.mailbox.same_channel(&handle.mailbox))
     }
 
     /// Another session may have its id by now, and stays.
     fn forget_live(&mut self, handle: &SessionHandle) {
         if self.is_live(handle) {
-            self.live.remove(&handle.id);
+            self.live.remove(&handle.key);
         }
     }
 
     /// The session, if it is at work and `owner`'s. Nothing is to be had any more while the gateway drains.
-    fn at_work(&self, id: &str, owner: &str) -> Result<Option<SessionHandle>, OpenError> {
+    fn at_work(&self, key: &SessionKey, owner: &str) -> Result<Option<SessionHandle>, OpenError> {
         if self.draining {
             return Err(OpenError::Draining);
         }
-        let Some(handle) = self.live.get(id) else { return Ok(None) };
+        let Some(handle) = self.live.get(key) else { return Ok(None) };
         if *handle.owner == *owner { Ok(Some(handle.clone())) } else { Err(OpenError::Unknown) }
     }
 

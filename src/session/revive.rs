@@ -49,7 +49,7 @@ pub(super) async fn revive(
         record.next_id.max(scan.next_id) + ID_GAP
     };
     let position = Position { next_id, next_seq: stored.next_seq };
-    let birth = Birth { id: stored.key.as_str().into(), record, position, seen };
+    let birth = Birth { id: stored.key.id().into(), record, position, seen };
     Ok(Revived { birth, ended: scan.ended, leftover: scan.leftover() })
 }
 

@@ -11,7 +11,7 @@ use super::found::{Found, OpenError};
 use super::record::Record;
 
 use crate::protocol::{Liveness, SessionSummary};
-use crate::store::{Status, Store, StoreError, StoredSession};
+use crate::store::{SessionKey, Status, Store, StoreError, StoredSession};
 
 /// Ended sessions that are remembered where there is no store, so that late commands get `session_ended`.
 const MAX_ENDED: usize = 1024;
@@ -23,11 +23,11 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// What is at rest.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
-    resting: HashMap<Arc<str>, Resting>,
+    resting: HashMap<SessionKey, Resting>,
     /// Ended sessions without a store, oldest first.
-    ended: VecDeque<Arc<str>>,
+    ended: VecDeque<SessionKey>,
     /// Those of which the log has said that they cannot be read.
-    unreadable: HashSet<String>,
+    unreadable: HashSet<SessionKey>,
 }
 
 /// A session without a task.
@@ -56,9 +56,9 @@ impl Shelf {
     pub(super) fn of(stored: Vec<StoredSession>) -> Self {
         let mut shelf = Self::default();
         for stored in stored.into_iter().filter(|stored| stored.ended().is_none()) {
-            let id = Arc::from(stored.key.as_str());
+            let key = stored.key.clone();
             let resting = shelf.read(stored);
-            shelf.resting.insert(id, resting);
+            shelf.resting.insert(key, resting);
         }
         shelf
     }
@@ -71,23 +71,23 @@ impl Shelf {
 
     /// Of one that cannot be read the log says so, once.
     fn read(&mut self, stored: StoredSession) -> Resting {
-        let id = stored.key.as_str().to_owned();
+        let key = stored.key.clone();
         let (resting, read) = Resting::of(stored);
         if let Err(problem) = read
             && self.unreadable.len() < MAX_UNREADABLE
-            && self.unreadable.insert(id)
+            && self.unreadable.insert(key)
         {
             log::error!("it is not listed, and cannot be taken up: {problem}");
         }
         resting
     }
 
-    pub(super) fn get(&self, id: &str) -> Option<&Resting> {
-        self.resting.get(id)
+    pub(super) fn get(&self, key: &SessionKey) -> Option<&Resting> {
+        self.resting.get(key)
     }
 
-    pub(super) fn remove(&mut self, id: &str) -> Option<Resting> {
-        self.resting.remove(id)
+    pub(super) fn remove(&mut self, key: &SessionKey) -> Option<Resting> {
+        self.resting.remove(key)
     }
 
     /// How many are here.
@@ -106,12 +106,12 @@ impl Shelf {
     }
 
     /// Puts a session here whose task is done, if memory is its place.
-    pub(super) fn put(&mut self, id: Arc<str>, resting: Resting) {
+    pub(super) fn put(&mut self, key: SessionKey, resting: Resting) {
         match (&resting.place, resting.has_ended()) {
             // The store knows it.
             (Some(Place { settled: true, .. }), true) => return,
             (None, _) => {
-                self.ended.push_back(Arc::clone(&id));
+                self.ended.push_back(key.clone());
                 if self.ended.len() > MAX_ENDED
                     && let Some(oldest) = self.ended.pop_front()
                 {
@@ -120,37 +120,37 @@ impl Shelf {
             }
             _ => {}
         }
-        self.resting.insert(id, resting);
+        self.resting.insert(key, resting);
     }
 
     /// The session turned out to be over.
-    pub(super) fn has_ended(&mut self, id: &str) {
-        if let Some(resting) = self.resting.get_mut(id) {
+    pub(super) fn has_ended(&mut self, key: &SessionKey) {
+        if let Some(resting) = self.resting.get_mut(key) {
             resting.summary.status = Liveness::Ended;
         }
     }
 
     /// Those of which the store does not have everything.
-    pub(super) fn unsettled(&self) -> Vec<(Arc<str>, Place)> {
-        let unsettled = |(id, resting): (&Arc<str>, &Resting)| {
+    pub(super) fn unsettled(&self) -> Vec<(SessionKey, Place)> {
+        let unsettled = |(key, resting): (&SessionKey, &Resting)| {
             let place = resting.place.as_ref().filter(|place| !place.settled)?;
-            Some((Arc::clone(id), place.clone()))
+            Some((key.clone(), place.clone()))
         };
         self.resting.iter().filter_map(unsettled).collect()
     }
 
     /// The store has everything of these now, as they were: one that was at work since then may have more.
-    pub(super) fn settled(&mut self, places: &[(Arc<str>, Place)]) {
-        for (id, place) in places {
+    pub(super) fn settled(&mut self, places: &[(SessionKey, Place)]) {
+        for (key, place) in places {
             let same = |resting: &Resting| resting.place.as_ref() == Some(place);
-            if !self.resting.get(id).is_some_and(same) {
+            if !self.resting.get(key).is_some_and(same) {
                 continue;
             }
-            let Some(mut resting) = self.resting.remove(id) else { continue };
+            let Some(mut resting) = self.resting.remove(key) else { continue };
             if let Some(place) = &mut resting.place {
                 place.settled = true;
             }
-            self.put(Arc::clone(id), resting);
+            self.put(key.clone(), resting);
         }
     }
 }
@@ -166,7 +166,7 @@ impl Resting {
         let status = if record.status == Status::Ended { Liveness::Ended } else { Liveness::Dormant };
         let resting = Self {
             owner: record.owner.into(),
-            summary: state.summary(stored.key.as_str(), status),
+            summary: state.summary(stored.key.id(), status),
             place: Some(Place { epoch: stored.epoch, next_seq: stored.next_seq, settled: true }),
             readable: read.is_ok(),
         };
@@ -190,10 +190,10 @@ impl Resting {
 }
 
 /// Waits until the store has all that a session, or all of them, appended before. False: it takes too long, or fails.
-pub(super) async fn settle(store: &dyn Store, id: Option<&Arc<str>>) -> bool {
+pub(super) async fn settle(store: &dyn Store, key: Option<&SessionKey>) -> bool {
     let flushed = async {
-        match id {
-            Some(id) => store.flush_of(&Arc::clone(id).into()).await,
+        match key {
+            Some(key) => store.flush_of(key).await,
             None => store.flush().await,
         }
     };
@@ -201,8 +201,8 @@ pub(super) async fn settle(store: &dyn Store, id: Option<&Arc<str>>) -> bool {
 }
 
 /// A session that is not in memory.
-pub(super) async fn look_up(store: &dyn Store, id: &Arc<str>, owner: &str) -> Result<Found, StoreError> {
-    let stored = store.session(&Arc::clone(id).into()).await?;
+pub(super) async fn look_up(store: &dyn Store, key: &SessionKey, owner: &str) -> Result<Found, StoreError> {
+    let stored = store.session(key).await?;
     // One that has not ended and was not in memory is just being made or deleted, unless others may have it. Of one without a record
     // nothing is known but that somebody wanted it: it is yet to be made.
     let known = stored.filter(|stored| match store.shared() {
@@ -215,13 +215,13 @@ pub(super) async fn look_up(store: &dyn Store, id: &Arc<str>, owner: &str) -> Re
 /// What the store has of a session that rests; waits for it where it does not have everything yet.
 pub(super) async fn fetch(
     store: &dyn Store,
-    id: &Arc<str>,
+    key: &SessionKey,
     place: &Place,
 ) -> Result<StoredSession, OpenError> {
-    if !place.settled && !settle(store, Some(id)).await {
+    if !place.settled && !settle(store, Some(key)).await {
         return Err(OpenError::Store);
     }
-    let stored = store.session(&Arc::clone(id).into()).await?;
+    let stored = store.session(key).await?;
     let stored = stored.filter(|stored| stored.epoch == place.epoch).ok_or(OpenError::Unknown)?;
     Ok(StoredSession { next_seq: place.next_seq, ..stored })
 }

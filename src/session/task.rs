@@ -29,7 +29,7 @@ use crate::store::{Source, Status, StoreHealth};
 use crate::wake::Gate;
 use held::Held;
 use outsiders::Outsiders;
-use process::{Adoptable, Committing, SlotState, Starting};
+use process::{Adoptable, Coming, Committing, SlotState};
 use waits::{Event, Fairness};
 
 /// One session at work.
@@ -45,7 +45,7 @@ pub(super) struct SessionTask {
     agent: Option<Agent>,
     /// Boxed, as what only a session at work has.
     output: Option<Box<AgentOutput>>,
-    starting: Option<Starting>,
+    starting: Option<Coming>,
     /// Ends when the store has what was written before the lines that are held back.
     committing: Option<Committing>,
     /// Lines for the agent that wait for that.
@@ -97,8 +97,8 @@ impl SessionTask {
     ) -> Self {
         let bedtime = Arc::new(Notify::new());
         Self {
-            replies: Encoder::new(&handle.id),
-            slot_name: Arc::clone(&handle.id),
+            replies: Encoder::new(handle.key.id()),
+            slot_name: Arc::clone(handle.key.name()),
             ears: Ears::new(
                 Arc::clone(&bedtime),
                 Arc::clone(&log),
@@ -172,8 +172,8 @@ impl SessionTask {
         // What is in the mailbox is dropped, and so its senders look for what is there now.
         self.mailbox.close();
         while self.mailbox.try_recv().is_ok() {}
-        let name: Arc<str> = format!("{} (removed, {})", self.handle.id, self.log.epoch()).into();
-        self.shared.pool.is_busy(&self.handle.id);
+        let name: Arc<str> = format!("{} (removed, {})", self.handle.key, self.log.epoch()).into();
+        self.shared.pool.is_busy(self.handle.key.name());
         if let SlotState::Held(slot) = &mut self.slot {
             slot.pass_to(&name);
             self.shared.pool.leaves(&name);
@@ -203,7 +203,7 @@ impl SessionTask {
             }
             Event::Output(None) => {
                 // The driver always says `Exited`; a closed channel without it is its bug, and must not hang the session.
-                log::error!("session {}: the agent's output ended without its exit", self.handle.id);
+                log::error!("session {}: the agent's output ended without its exit", self.handle.key);
                 self.forget_agent();
                 self.state.handle(Input::Exited(crate::agent::Exit::default()), now);
             }
@@ -315,7 +315,7 @@ impl SessionTask {
 
     fn report(&mut self) {
         if let Some(up) = self.state.report(&self.shared.metrics) {
-            self.shared.starts.note(&self.handle.id, up, Instant::now());
+            self.shared.starts.note(self.handle.key.name(), up, Instant::now());
         }
     }
 
@@ -402,9 +402,7 @@ impl SessionTask {
             Effect::Commit => self.commit(),
             Effect::ToAgent(line) => self.tell_agent(line),
             Effect::StopAgent { now } => {
-                if let Some(agent) = &self.agent {
-                    agent.stop(if now { Stop::Now } else { Stop::Orderly });
-                }
+                self.stop_agent(if now { Stop::Now } else { Stop::Orderly });
             }
             Effect::Close(closing) => self.closing = Some(closing),
             // Done by `append`.

@@ -13,20 +13,40 @@ pub struct Entry {
     pub frame: Utf8Bytes,
 }
 
-/// A session's id: unique among all sessions, whoever owns them.
+/// Between owner and id in a session's key: ids have none (`protocol::parse`).
+const BEHIND_OWNER: char = '/';
+
+/// What a session is known by in a gateway and in a store: whose it is, and the id that its clients call it by. Ids of different
+/// owners do not meet. As text `OWNER/ID`; just `ID` where nobody has a token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionKey(Arc<str>);
 
 impl SessionKey {
-    /// The id as text.
+    /// The key of `owner`'s session `id`.
+    pub fn of(owner: &str, id: &str) -> Self {
+        if owner.is_empty() { Self(id.into()) } else { Self(format!("{owner}{BEHIND_OWNER}{id}").into()) }
+    }
+
+    /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same text, shared.
+    pub fn name(&self) -> &Arc<str> {
+        &self.0
+    }
+
+    /// The id that clients know.
+    pub fn id(&self) -> &str {
+        self.0.rsplit_once(BEHIND_OWNER).map_or(&*self.0, |(_, id)| id)
+    }
 }
 
+/// From the text of a key.
 impl<T: Into<Arc<str>>> From<T> for SessionKey {
-    fn from(id: T) -> Self {
-        Self(id.into())
+    fn from(key: T) -> Self {
+        Self(key.into())
     }
 }
 
@@ -99,7 +119,7 @@ impl Batch {
 /// A session as it is found at the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSession {
-    /// Its id.
+    /// Whose it is, and its id.
     pub key: SessionKey,
     /// Its life.
     pub epoch: String,
@@ -135,7 +155,7 @@ pub struct Retention {
 /// A session that is to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expired {
-    /// Its id.
+    /// Whose it is, and its id.
     pub key: SessionKey,
     /// Its life: if it has another by now, it is not to be deleted.
     pub epoch: String,

@@ -1,6 +1,8 @@
 //! How an agent is started: with what, and what is said where it cannot be.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
 use serde_json::Value;
 use tokio::time::timeout;
@@ -63,6 +65,65 @@ async fn what_cannot_be_started_is_told_before_anything_runs() {
     let mut own = launch("");
     own.options.extra_args.insert("resume".into(), None);
     assert!(matches!(spawner.spawn(own).await, Err(SpawnError::Arguments(ArgsError::OwnFlag(_)))));
+}
+
+/// It was started in `/etc`: the name was looked at when the session was made, and entered when the agent was started.
+#[tokio::test]
+async fn a_directory_that_was_exchanged_for_a_link_is_not_entered() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = fs::canonicalize(dir.path()).unwrap();
+    let (root, work, kept) = (dir.join("root"), dir.join("root/work"), dir.join("root/kept"));
+    fs::create_dir_all(&work).unwrap();
+    fs::create_dir(&kept).unwrap();
+    let spawner = Spawner::new(TaskTracker::new(), crate::lookup::Lookup::new());
+    let start = || {
+        let mut launch = launch("");
+        launch.options.cwd = Some(work.clone());
+        launch.options.add_dirs = vec![kept.clone()];
+        launch.roots = Some([root.clone()].into());
+        launch
+    };
+    assert_eq!(where_it_works(&spawner, start()).await, work);
+    fs::rename(&work, root.join("moved")).unwrap();
+    symlink("/etc", &work).unwrap();
+    let refused = spawner.spawn(start()).await.unwrap_err();
+    assert!(matches!(refused, SpawnError::Outside(_)), "{refused}");
+    assert!(!refused.for_clients().contains(root.to_str().unwrap()), "{}", refused.for_clients());
+    // A link to a place where it may work is as good as that place.
+    fs::remove_file(&work).unwrap();
+    symlink("moved", &work).unwrap();
+    assert_eq!(where_it_works(&spawner, start()).await, root.join("moved"));
+    // One that is gone, or lies beside a root whose name it begins with.
+    fs::remove_file(&work).unwrap();
+    assert!(matches!(spawner.spawn(start()).await, Err(SpawnError::WorkingDirectory(_))));
+    fs::create_dir(dir.join("root-2")).unwrap();
+    symlink("../root-2", &work).unwrap();
+    assert!(matches!(spawner.spawn(start()).await, Err(SpawnError::Outside(_))));
+}
+
+/// What the process itself finds; and where a further directory leads out, that it does not get it.
+async fn where_it_works(spawner: &Spawner, mut launch: Launch) -> PathBuf {
+    let kept = launch.options.add_dirs[0].clone();
+    let out = kept.with_file_name("out");
+    symlink("/etc", &out).unwrap();
+    launch.options.add_dirs.push(out.clone());
+    let (agent, output) = spawner.spawn(launch).await.unwrap();
+    fs::remove_file(&out).unwrap();
+    let process = format!("/proc/{}", agent.pid());
+    let place = fs::read_link(format!("{process}/cwd")).unwrap();
+    let mut command = String::new();
+    // Between one program and the next it has none.
+    while command.is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        command = String::from_utf8(fs::read(format!("{process}/cmdline")).unwrap()).unwrap();
+    }
+    assert!(
+        command.contains(kept.to_str().unwrap()) && !command.contains(out.to_str().unwrap()),
+        "{command:?}"
+    );
+    agent.stop(Stop::Now);
+    drop(output);
+    place
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ pub(in crate::dispatch) async fn session_info(context: &Context<'_>) -> Result<A
     match context.find().await? {
         Found::Live(_) => context.command(|| Command::Info).await,
         Found::Dormant(summary) | Found::Ended(summary) => {
-            let kept = context.dispatch.registry.at_rest(context.session_id()).await;
+            let kept = context.dispatch.registry.at_rest(context.session_id(), context.owner).await;
             let kept = kept.map_err(|problem| context.not_opened(&problem))?;
             Ok(at_rest(context, &summary, kept))
         }

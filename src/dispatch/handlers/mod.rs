@@ -107,8 +107,7 @@ impl Context<'_> {
         // It is not to work: where it would is of no concern.
         let anywhere =
             |paths: Vec<String>| -> Resolved { Box::pin(ready(paths.into_iter().map(Ok).collect())) };
-        let id = self.session_id().into();
-        let opened = self.dispatch.registry.open(&id, self.owner, &anywhere, none).await;
+        let opened = self.dispatch.registry.open(self.session_id(), self.owner, &anywhere, none).await;
         opened.map(drop).map_err(|problem| self.not_opened(&problem))
     }
 

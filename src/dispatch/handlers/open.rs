@@ -1,6 +1,6 @@
 //! Messages that create a session or attach to one.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use crate::session::{Answer, Command, NoDirectory, OpenError, Resolved};
 
 pub(in crate::dispatch) async fn session_start(context: &Context<'_>) -> Result<Answer, FrameError> {
     let SessionStart { mut options, position } = context.body()?;
-    let id: Arc<str> = match context.session_id() {
+    let id: Cow<'_, str> = match context.session_id() {
         "" => Uuid::new_v4().to_string().into(),
         id => id.into(),
     };
@@ -34,7 +34,7 @@ pub(in crate::dispatch) async fn new_session(context: &Context<'_>) -> Result<An
     let cwd = context.directory(&cwd, ErrorCode::InvalidCwd, "cwd").await?;
     let options =
         StartOptions { cwd: Some(cwd.clone()), mcp_servers: Some(mcp_servers), ..StartOptions::default() };
-    let id: Arc<str> = Uuid::new_v4().to_string().into();
+    let id = Uuid::new_v4().to_string();
     let (answer, created_at) = attach(context, &id, &options, &ReplayFrom::default()).await?;
     let epoch = answer.cursor.as_ref().map(|cursor| cursor.epoch().to_owned()).unwrap_or_default();
     let reply = NewSessionReply { cwd, epoch, created_at, permission_mode: PermissionMode::default() };
@@ -47,7 +47,7 @@ pub(in crate::dispatch) async fn new_session(context: &Context<'_>) -> Result<An
 /// Opens the session and attaches; gives the answer, and when the session was made.
 async fn attach(
     context: &Context<'_>,
-    id: &Arc<str>,
+    id: &str,
     options: &StartOptions,
     from: &ReplayFrom,
 ) -> Result<(Answer, u64), FrameError> {
@@ -87,6 +87,9 @@ async fn config(context: &Context<'_>, options: &StartOptions) -> Result<Session
     {
         let text = "permission mode \"bypass\" needs a server that runs with --allow-bypass";
         return Err(Refused::Frame(context.error(ErrorCode::Forbidden, text)));
+    }
+    if let Some(refusal) = context.dispatch.registry.shared().limits.client_mcp.refusal(&config.mcp_servers) {
+        return Err(Refused::Frame(context.error(ErrorCode::Forbidden, refusal)));
     }
     if config.cwd.is_none() {
         config.cwd = Some(context.dispatch.roots.first().to_owned());

@@ -70,7 +70,7 @@ fn what_the_owner_lost_is_a_gap_in_the_mirror() {
 fn a_hold_counts_as_attached_and_hears_of_the_end() {
     let (log, bell) = (log(1 << 20), Doorbell::new());
     let hold = log.hold(&bell);
-    assert_eq!((log.cursors(), hold.session()), (1, "s"));
+    assert_eq!((log.cursors(), hold.key().as_str()), (1, "s"));
     append(&log, [1]);
     assert!(take(&bell).is_empty(), "it reads nothing");
     assert_eq!(log.lag(), 0);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Json, McpServer, read};
+use super::{HIDDEN, Json, McpServer, read};
 
 /// Who is asked before a tool runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -123,10 +123,25 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
-    /// The configuration as it is shown to clients: the environment and the headers of MCP servers hold secrets, and everyone
-    /// attached would read them.
+    /// The configuration as it is shown to whoever is attached: what may hold secrets is [`HIDDEN`]. These are the system prompts, and
+    /// of MCP servers the arguments, the address, and the values of environment and headers.
     #[must_use]
     pub fn shown(&self) -> Self {
+        let mut shown = self.shown_to_its_maker();
+        let prompts = [&mut shown.system_prompt, &mut shown.append_system_prompt];
+        let addresses = shown.mcp_servers.iter_mut().map(|server| &mut server.url);
+        for text in prompts.into_iter().chain(addresses).flatten() {
+            HIDDEN.clone_into(text);
+        }
+        for argument in shown.mcp_servers.iter_mut().flat_map(|server| &mut server.args) {
+            HIDDEN.clone_into(argument);
+        }
+        shown
+    }
+
+    /// The same for the connection that made the session: only what comes from environments and headers is [`HIDDEN`].
+    #[must_use]
+    pub fn shown_to_its_maker(&self) -> Self {
         let mut shown = self.clone();
         for server in &mut shown.mcp_servers {
             server.env = server.env.hidden();

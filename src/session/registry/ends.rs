@@ -16,30 +16,30 @@ impl Registry {
     /// A session's task panicked: a bug. Its agent went with it; the session is taken up from the store as after a kill, or is
     /// over where there is none.
     pub(super) async fn broke_down(&self, handle: &SessionHandle) {
-        let id = &handle.id;
-        log::error!("session {id}: broke down by a fault of the gateway; please report it");
-        self.shared.pool.is_busy(id);
+        let key = &handle.key;
+        log::error!("session {key}: broke down by a fault of the gateway; please report it");
+        self.shared.pool.is_busy(key.name());
         let place = self.lay_down(handle);
         if self.shared_store().is_some() {
             self.lay_down_held(handle).await;
         } else if let Some(place) = place
             && let Some(store) = &self.shared.store
-            && shelf::settle(&**store, Some(id)).await
+            && shelf::settle(&**store, Some(key)).await
         {
-            self.sessions.lock().shelf.settled(&[(Arc::clone(id), place)]);
+            self.sessions.lock().shelf.settled(&[(key.clone(), place)]);
         }
     }
 
     /// Says the last words of a session whose task is gone, and puts it on the shelf. In one step: who has heard of it and starts
     /// it again finds it at rest, and who finds it at rest has all its events.
     fn lay_down(&self, handle: &SessionHandle) -> Option<Place> {
-        let id = &handle.id;
+        let key = &handle.key;
         let mut sessions = self.sessions.lock();
         // Removed before: nobody knows it any more, and the id may be another's.
         if !sessions.is_live(handle) {
             return None;
         }
-        task::last_words(&handle.log, id, self.shared.store.is_some());
+        task::last_words(&handle.log, key.id(), self.shared.store.is_some());
         let place = self.shared.store.is_some().then(|| Place {
             epoch: handle.log.epoch().to_owned(),
             next_seq: handle.log.last_seq() + 1,
@@ -54,26 +54,26 @@ impl Registry {
         sessions.forget_live(handle);
         let owner = Arc::clone(&handle.owner);
         let resting = Resting { owner, summary, place: place.clone(), readable: true };
-        sessions.shelf.put(Arc::clone(id), resting);
+        sessions.shelf.put(key.clone(), resting);
         place
     }
 
     /// A session's task is done. What came too late is dropped last, so that whoever waits looks again and finds what is now.
     pub(super) async fn finished(&self, finished: task::Finished) {
         if self.shared_store().is_some() {
-            let (id, closing) = (Arc::clone(&finished.handle.id), finished.closing);
+            let (key, closing) = (finished.handle.key.clone(), finished.closing);
             self.finished_held(finished).await;
-            log::info!("session {id}: {}", describe(closing));
+            log::info!("session {key}: {}", describe(closing));
             return;
         }
         let task::Finished { handle, closing, place, too_late } = finished;
         let mut place = place;
         if let (Some(place), Some(store)) = (&mut place, &self.shared.store) {
-            place.settled = shelf::settle(&**store, Some(&handle.id)).await;
+            place.settled = shelf::settle(&**store, Some(&handle.key)).await;
             if !place.settled {
                 log::warn!(
                     "session {}: the store takes long for its last events; it has them in hand",
-                    handle.id
+                    handle.key
                 );
             }
         }
@@ -82,11 +82,11 @@ impl Registry {
         if closing != Closing::Removed {
             let owner = Arc::clone(&handle.owner);
             let resting = Resting { owner, summary: handle.summary(), place, readable: true };
-            sessions.shelf.put(Arc::clone(&handle.id), resting);
+            sessions.shelf.put(handle.key.clone(), resting);
         }
         drop(sessions);
         drop(too_late);
-        log::info!("session {}: {}", handle.id, describe(closing));
+        log::info!("session {}: {}", handle.key, describe(closing));
     }
 
     /// Has every session come to its end; running turns get until `until`. Nothing new begins.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::Registry;
-use crate::log::EventLog;
+use crate::log::{EventLog, SessionKey};
 use crate::protocol::SessionConfig;
 use crate::session::found::OpenError;
 use crate::session::handle::SessionHandle;
@@ -21,27 +21,27 @@ impl Registry {
     /// Takes a session up from the store.
     pub(in crate::session) async fn wake(
         self: &Arc<Self>,
-        id: &Arc<str>,
+        key: &SessionKey,
         owner: &Arc<str>,
         directories: &Directories<'_>,
     ) -> Result<SessionHandle, OpenError> {
-        let lock = self.locks.of(id);
+        let lock = self.locks.of(key);
         let _one_at_a_time = lock.acquire().await;
         let place = {
             let sessions = self.sessions.lock();
             // While it waited for its turn, another caller's may have come under the id.
-            if let Some(handle) = sessions.at_work(id, owner)? {
+            if let Some(handle) = sessions.at_work(key, owner)? {
                 return Ok(handle);
             }
-            let resting = sessions.shelf.get(id).filter(|resting| *resting.owner == **owner);
+            let resting = sessions.shelf.get(key).filter(|resting| *resting.owner == **owner);
             resting.and_then(|resting| resting.place.clone()).ok_or(OpenError::Unknown)?
         };
         let store = self.shared.store.clone().ok_or(OpenError::Unknown)?;
-        let stored = shelf::fetch(&*store, id, &place).await?;
+        let stored = shelf::fetch(&*store, key, &place).await?;
         let Revived { mut birth, leftover, ended } =
             revive::revive(&stored, &*store, self.shared.limits.max_json_depth).await?;
         if ended {
-            self.sessions.lock().shelf.has_ended(id);
+            self.sessions.lock().shelf.has_ended(key);
             return Err(OpenError::Ended);
         }
         hold_to_roots(&mut birth, directories).await?;
@@ -60,24 +60,24 @@ impl Registry {
         if sessions.draining {
             return Err(OpenError::Draining);
         }
-        sessions.shelf.remove(id).ok_or(OpenError::Unknown)?;
-        log::info!("session {id}: woken up");
-        Ok(self.begin(&mut sessions, id, owner, state, log))
+        sessions.shelf.remove(key).ok_or(OpenError::Unknown)?;
+        log::info!("session {key}: woken up");
+        Ok(self.begin(&mut sessions, key, owner, state, log))
     }
 
     /// Makes one, within the owner's limit.
     pub(super) fn create(
         self: &Arc<Self>,
-        id: &Arc<str>,
+        key: &SessionKey,
         owner: &Arc<str>,
         config: SessionConfig,
     ) -> Result<(SessionHandle, bool), OpenError> {
         let mut sessions = self.sessions.lock();
         // Somebody else's, or made by another connection in the meantime.
-        if let Some(handle) = sessions.at_work(id, owner)? {
+        if let Some(handle) = sessions.at_work(key, owner)? {
             return Ok((handle, false));
         }
-        match sessions.shelf.get(id) {
+        match sessions.shelf.get(key) {
             Some(resting) if resting.owner == *owner && resting.has_ended() => return Err(OpenError::Ended),
             Some(_) => return Err(OpenError::Unknown),
             None => {}
@@ -90,12 +90,11 @@ impl Registry {
         let record =
             Record { config, created_at: now.unix_ms, last_active_at: now.unix_ms, ..Record::default() };
         let birth =
-            Birth { id: Arc::clone(id), record, position: Position::default(), seen: Seen::default() };
+            Birth { id: key.id().into(), record, position: Position::default(), seen: Seen::default() };
         let state = SessionState::new(birth, Arc::clone(&self.shared.limits), now);
         let epoch = Uuid::new_v4().to_string();
-        let log =
-            EventLog::new(Arc::clone(id).into(), epoch, self.shared.log_window, self.shared.store.clone());
-        log::info!("session {id}: created");
-        Ok((self.begin(&mut sessions, id, owner, state, log), true))
+        let log = EventLog::new(key.clone(), epoch, self.shared.log_window, self.shared.store.clone());
+        log::info!("session {key}: created");
+        Ok((self.begin(&mut sessions, key, owner, state, log), true))
     }
 }

@@ -11,9 +11,9 @@ impl Registry {
         let Some(store) = &self.shared.store else { return Ok(()) };
         let unsettled = self.sessions.lock().shelf.unsettled();
         if let Some(shared) = store.shared() {
-            for (id, _) in &unsettled {
+            for (key, _) in &unsettled {
                 // Later, if the store still does not take it.
-                let _ = self.lay_aside(shared, id).await;
+                let _ = self.lay_aside(shared, key).await;
             }
         } else if !unsettled.is_empty() && shelf::settle(&**store, None).await {
             self.sessions.lock().shelf.settled(&unsettled);
@@ -37,11 +37,11 @@ impl Registry {
     /// Whether the session rests, so that it may be deleted. If so, nobody finds it any more.
     fn let_go(&self, expired: &Expired) -> LetGo {
         let mut sessions = self.sessions.lock();
-        let id = expired.key.as_str();
-        match sessions.shelf.get(id).map(|resting| &resting.place) {
-            Some(Some(place)) if place.epoch == expired.epoch => LetGo::Yes(sessions.shelf.remove(id)),
+        let key = &expired.key;
+        match sessions.shelf.get(key).map(|resting| &resting.place) {
+            Some(Some(place)) if place.epoch == expired.epoch => LetGo::Yes(sessions.shelf.remove(key)),
             // Over, and known to the store alone; or its task is about to end.
-            None if (expired.ended || self.shared_store().is_some()) && !sessions.live.contains_key(id) => {
+            None if (expired.ended || self.shared_store().is_some()) && !sessions.live.contains_key(key) => {
                 LetGo::Yes(None)
             }
             Some(_) | None => LetGo::No,
@@ -51,12 +51,12 @@ impl Registry {
     /// It could not be deleted. Unless somebody began another under its id, it is found again.
     fn put_back(&self, expired: &Expired, resting: Option<Resting>) {
         let mut sessions = self.sessions.lock();
-        let id = expired.key.as_str();
+        let key = &expired.key;
         if let Some(resting) = resting
-            && !sessions.live.contains_key(id)
-            && sessions.shelf.get(id).is_none()
+            && !sessions.live.contains_key(key)
+            && sessions.shelf.get(key).is_none()
         {
-            sessions.shelf.put(id.into(), resting);
+            sessions.shelf.put(key.clone(), resting);
         }
     }
 }

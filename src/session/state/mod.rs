@@ -112,6 +112,8 @@ pub struct SessionState {
     asked: HashMap<String, Asked>,
     next_control: u64,
 
+    /// The connection that made the session with its options, and so knows them.
+    maker: Option<ClientId>,
     /// Attached connections.
     attached: usize,
     /// Since when nobody is attached.
@@ -170,6 +172,14 @@ impl SessionState {
             );
             record.config.permission_mode = PermissionMode::Manual;
         }
+        record.config.mcp_servers.retain(|server| {
+            let is_allowed = limits.client_mcp.allows(server);
+            if !is_allowed {
+                let (id, name) = (&birth.id, &server.name);
+                log::warn!("session {id}: its MCP server {name:?} is not allowed any more (--allow-client-mcp); dropped");
+            }
+            is_allowed
+        });
         let directories = std::mem::take(&mut record.rules.directories);
         rules::add(&mut record.config.add_dirs, directories.into_iter());
         let mut journal = Journal::new(&birth.id, birth.position);
@@ -200,6 +210,7 @@ impl SessionState {
             settings: Settings::default(),
             asked: HashMap::new(),
             next_control: 0,
+            maker: None,
             attached: 0,
             alone_since: Some(now.instant),
             going_down: false,
@@ -371,6 +382,7 @@ impl SessionState {
         self.somebody_comes();
         // The agent starts with the session, not with its first message.
         if attach.created {
+            self.maker = Some(asker.client);
             self.start_early();
         }
         let ignored = attach.options.map(|sent| sent.differing_from(&self.config)).unwrap_or_default();

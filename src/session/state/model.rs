@@ -12,6 +12,7 @@ use crate::protocol::{
     ClientToolResult, ConfigUpdateFields, ElicitationResponse, EndReason, PermissionResponse,
     PermissionUpdate, ServerMessage, SessionConfig, StartOptions, UserMessage,
 };
+use crate::session::client_mcp::ClientMcp;
 use crate::session::journal::Position;
 use crate::session::record::{Record, Seen};
 
@@ -314,6 +315,8 @@ pub struct SessionLimits {
     pub retention: Duration,
     /// Whether `bypass` may be asked for (`--allow-bypass`).
     pub allow_bypass: bool,
+    /// Which MCP servers clients may name (`--no-client-mcp`, `--allow-client-mcp`).
+    pub client_mcp: ClientMcp,
     /// Whether sessions are kept in a store.
     pub stored: bool,
     /// Model of sessions that name none (`--model`).
@@ -346,6 +349,7 @@ impl Default for SessionLimits {
             session_grace: Duration::from_mins(10),
             retention: Duration::from_hours(168),
             allow_bypass: false,
+            client_mcp: ClientMcp::default(),
             stored: false,
             default_model: None,
         }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Asker, Effect, SessionState, error};
+use super::{Asked, Asker, ClientId, Effect, SessionState, error};
 use crate::agent::control;
 use crate::protocol::{
     ConfigMessage, ErrorCode, Json, PermissionMode, PermissionUpdate, RuleBehavior, RuleSet, RuleUpdate,
@@ -246,14 +246,16 @@ impl SessionState {
         self.settle();
     }
 
-    /// The configuration as clients see it.
-    pub(super) fn shown_config(&self) -> SessionConfig {
-        SessionConfig { ask_tools: self.rules.ask.clone(), ..self.config.shown() }
+    /// The configuration as clients see it: everybody, or that one.
+    pub(super) fn shown_config(&self, to: Option<ClientId>) -> SessionConfig {
+        let is_maker = to.is_some() && to == self.maker;
+        let shown = if is_maker { self.config.shown_to_its_maker() } else { self.config.shown() };
+        SessionConfig { ask_tools: self.rules.ask.clone(), ..shown }
     }
 
     /// Event `config_updated`.
     pub(super) fn config_changed(&mut self, request_id: Option<&str>) {
-        let event = ServerMessage::ConfigUpdated(ConfigMessage { config: self.shown_config() });
+        let event = ServerMessage::ConfigUpdated(ConfigMessage { config: self.shown_config(None) });
         self.journal.event_for(request_id, &event);
         self.effects.push(Effect::Persist);
     }

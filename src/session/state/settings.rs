@@ -107,7 +107,7 @@ impl Settings {
 impl SessionState {
     /// `config_query`.
     pub(super) fn config_query(&mut self, asker: &Asker) {
-        let config = self.shown_config();
+        let config = self.shown_config(Some(asker.client));
         self.reply(asker, ServerMessage::ConfigResponse(ConfigMessage { config }));
     }
 

@@ -12,10 +12,17 @@ use super::{Held, SessionTask, now};
 use crate::agent::{Agent, AgentOutput, Output, SpawnError, Stop};
 use crate::session::pool::{Acquired, Slot};
 use crate::session::state::{Input, LaunchPlan, Now, SlotOutcome, Standing};
-use crate::session::warm::WarmAgent;
+use crate::session::warm::{self, Begun, Taken, WarmAgent};
 use crate::store::StoreHealth;
 
 pub(super) type Starting = Pin<Box<dyn Future<Output = Result<(Agent, AgentOutput), SpawnError>> + Send>>;
+
+/// An agent on its way to the session.
+pub(super) struct Coming {
+    pub(super) starting: Starting,
+    /// It is a warm one: greeted when it comes, with this conversation.
+    warm: Option<Uuid>,
+}
 
 pub(super) type Committing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -28,8 +35,11 @@ const ABANDON: Duration = Duration::from_secs(30);
 /// Lines that wait for it at most.
 const MAX_HELD: usize = 256;
 
-/// A warm agent, what it says, and its conversation.
-pub(super) type Adoptable = (Agent, AgentOutput, Uuid);
+/// A warm agent that the session took: there, or on its way; and its conversation.
+pub(super) enum Adoptable {
+    Ready(Agent, Box<AgentOutput>, Uuid),
+    Soon(warm::Starting, Uuid),
+}
 
 pub(super) enum SlotState {
     None,
@@ -40,20 +50,40 @@ pub(super) enum SlotState {
 
 impl SessionTask {
     pub(super) fn started(&mut self, outcome: Result<(Agent, AgentOutput), SpawnError>, now: Now) {
-        self.starting = None;
+        let warm = self.starting.take().and_then(|coming| coming.warm);
         let outcome = match outcome {
             Ok((agent, output)) => {
-                log::info!("session {}: agent started, pid {}", self.handle.id, agent.pid());
+                if let Some(conversation) = warm {
+                    self.adopt(agent, Box::new(output), conversation, now);
+                    return;
+                }
+                log::info!("session {}: agent started, pid {}", self.handle.key, agent.pid());
                 self.agent = Some(agent);
                 self.output = Some(Box::new(output));
                 Ok(())
             }
             Err(problem) => {
-                log::error!("session {}: {problem}", self.handle.id);
+                log::error!("session {}: {problem}", self.handle.key);
                 Err(problem.for_clients())
             }
         };
         self.state.handle(Input::Spawned(outcome), now);
+    }
+
+    fn adopt(&mut self, agent: Agent, output: Box<AgentOutput>, conversation: Uuid, now: Now) {
+        log::info!("session {}: took a warm agent, pid {}", self.handle.key, agent.pid());
+        self.agent = Some(agent);
+        self.output = Some(output);
+        self.state.handle(Input::Adopted { conversation }, now);
+    }
+
+    /// Has the agent end. One that is only coming, and greeted before it is here, need not be waited for.
+    pub(super) fn stop_agent(&mut self, stop: Stop) {
+        if let Some(agent) = &self.agent {
+            agent.stop(stop);
+        } else if let Some(Coming { starting, warm: Some(_) }) = &mut self.starting {
+            *starting = Box::pin(std::future::ready(Err(SpawnError::Closed)));
+        }
     }
 
     pub(super) fn forget_agent(&mut self) {
@@ -176,11 +206,11 @@ impl SessionTask {
 
     /// Somebody else may run the session by now: its agent is killed, with all that it started, and not heard any more.
     pub(super) async fn abandon(&mut self) {
-        log::warn!("session {}: its tenure has ended; its agent is stopped", self.handle.id);
+        log::warn!("session {}: its tenure has ended; its agent is stopped", self.handle.key);
         self.log.close_moved();
         self.warm = None;
         if let Some(starting) = self.starting.take()
-            && let Ok(Ok((agent, output))) = tokio::time::timeout(ABANDON, starting).await
+            && let Ok(Ok((agent, output))) = tokio::time::timeout(ABANDON, starting.starting).await
         {
             self.agent = Some(agent);
             self.output = Some(Box::new(output));
@@ -204,31 +234,50 @@ impl SessionTask {
         if !self.log.is_held() {
             return;
         }
-        if let Some((agent, output, conversation)) = self.warm.take() {
-            log::info!("session {}: took a warm agent, pid {}", self.handle.id, agent.pid());
-            self.agent = Some(agent);
-            self.output = Some(Box::new(output));
-            self.state.handle(Input::Adopted { conversation }, now());
-            return;
+        match self.warm.take() {
+            Some(Adoptable::Ready(agent, output, conversation)) => {
+                self.adopt(agent, output, conversation, now());
+                return;
+            }
+            Some(Adoptable::Soon(starting, conversation)) => {
+                let starting = async move {
+                    starting.await.map_err(|problem| SpawnError::Os(std::io::Error::other(problem)))
+                };
+                self.starting = Some(Coming { starting: Box::pin(starting), warm: Some(conversation) });
+                return;
+            }
+            None => self.shared.warm.make_way(),
         }
         let launch = self.shared.launcher.launch(plan);
         let (spawner, limit) = (Arc::clone(&self.shared.launcher.spawner), self.shared.limits.start_timeout);
-        self.starting = Some(Box::pin(async move { spawner.spawn_within(limit, launch).await }));
+        let starting = Box::pin(async move { spawner.spawn_within(limit, launch).await });
+        self.starting = Some(Coming { starting, warm: None });
     }
 
     pub(super) fn acquire_slot(&mut self, wait: bool) {
-        let warm = self.shared.warm.take(&self.shared.pool, &self.handle.id, || self.state.launch_plan());
-        if let Some(WarmAgent { agent, output, slot, plan, .. }) = warm {
-            self.warm = Some((agent, output, plan.conversation));
+        let warm =
+            self.shared.warm.take(&self.shared.pool, self.handle.key.name(), || self.state.launch_plan());
+        if let Some(taken) = warm {
+            let (warm, slot) = match taken {
+                Taken::Ready(warm) => {
+                    let WarmAgent { agent, output, slot, plan, .. } = *warm;
+                    (Adoptable::Ready(agent, Box::new(output), plan.conversation), slot)
+                }
+                Taken::Soon(begun) => {
+                    let Begun { starting, slot, plan, .. } = *begun;
+                    (Adoptable::Soon(starting, plan.conversation), slot)
+                }
+            };
+            self.warm = Some(warm);
             self.slot = SlotState::Held(slot);
             self.state.handle(Input::Slot(SlotOutcome::Granted), now());
             return;
         }
         let pool = &self.shared.pool;
         let acquired = if wait {
-            pool.acquire(&self.handle.id)
+            pool.acquire(self.handle.key.name())
         } else {
-            pool.try_acquire(&self.handle.id).map_or(Acquired::Refused, Acquired::Slot)
+            pool.try_acquire(self.handle.key.name()).map_or(Acquired::Refused, Acquired::Slot)
         };
         match acquired {
             Acquired::Slot(slot) => {

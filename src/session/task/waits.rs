@@ -62,7 +62,7 @@ impl SessionTask {
         };
         let rare = |cx: &mut Context<'_>| {
             if let Some(starting) = starting
-                && let Poll::Ready(started) = starting.as_mut().poll(cx)
+                && let Poll::Ready(started) = starting.starting.as_mut().poll(cx)
             {
                 return Poll::Ready(Event::Started(Box::new(started)));
             }

@@ -75,6 +75,7 @@ impl Lab {
                 env_remove: Vec::new(),
                 instance: Instance::new("registry-tests").unwrap(),
                 scratch_dir: std::env::temp_dir().join("claude-ws-registry-tests"),
+                roots: None,
                 limits: AgentLimits::default(),
             },
             store,
@@ -93,7 +94,7 @@ impl Lab {
 
     pub(super) async fn open(&self, id: &str, owner: &str) -> Result<(SessionHandle, bool), OpenError> {
         self.registry
-            .open(&id.into(), &owner.into(), &anywhere, ready(Ok::<_, OpenError>(SessionConfig::default())))
+            .open(id, &owner.into(), &anywhere, ready(Ok::<_, OpenError>(SessionConfig::default())))
             .await
     }
 }

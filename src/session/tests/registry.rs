@@ -22,13 +22,24 @@ async fn many_opens_of_one_id_at_once_make_one_session() {
 }
 
 #[tokio::test]
-async fn a_session_of_somebody_else_is_unknown() {
+async fn ids_of_different_owners_do_not_meet() {
     let lab = Lab::plain().await;
-    lab.open("s", ME).await.unwrap();
+    let (mine, _) = lab.open("s", ME).await.unwrap();
     assert!(matches!(lab.registry.find("s", "you").await.unwrap(), Found::Unknown));
-    assert_eq!(lab.open("s", "you").await.err(), Some(OpenError::Unknown));
     assert!(lab.registry.list("you").await.is_empty());
-    assert_eq!(lab.registry.list(ME).await.len(), 1);
+    let (yours, created) = lab.open("s", "you").await.unwrap();
+    assert!(created, "the id is free");
+    assert_eq!((mine.id(), yours.id()), ("s", "s"));
+    let me = client(1);
+    let _answer = me.attach(&mine, true).await;
+    mine.command(&me.client, "end".to_owned(), Command::End { reason: None }).await.unwrap();
+    mine.mailbox.closed().await;
+    assert!(matches!(lab.registry.find("s", ME).await.unwrap(), Found::Ended(_)));
+    assert!(matches!(lab.registry.find("s", "you").await.unwrap(), Found::Live(_)));
+    for owner in [ME, "you"] {
+        let list = lab.registry.list(owner).await;
+        assert_eq!(list.iter().map(|summary| &*summary.session_id).collect::<Vec<_>>(), ["s"]);
+    }
     lab.registry.drain(Instant::now()).await;
 }
 

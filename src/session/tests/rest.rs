@@ -60,20 +60,20 @@ async fn a_session_wakes_only_where_it_may_work_now() {
     };
     let never =
         |paths: Vec<String>| -> Resolved { Box::pin(ready(vec![Err(NoDirectory::Gone); paths.len()])) };
-    let (handle, _) = lab.registry.open(&"s".into(), &ME.into(), &never, ready(config())).await.unwrap();
+    let (handle, _) = lab.registry.open("s", &ME.into(), &never, ready(config())).await.unwrap();
     let me = client(1);
     let _answer = me.attach(&handle, true).await;
     store.flush().await.unwrap();
 
     let next = Lab::new(SessionLimits::default(), Some(store)).await;
-    let refused = next.registry.open(&"s".into(), &ME.into(), &never, ready(config())).await;
+    let refused = next.registry.open("s", &ME.into(), &never, ready(config())).await;
     assert_eq!(refused.err(), Some(OpenError::Directory));
     assert!(matches!(next.registry.find("s", ME).await.unwrap(), Found::Dormant(_)), "it can be tried again");
     let moved =
         |path: String| path.strip_prefix("/roots").map(|rest| format!("/new{rest}")).ok_or(NoDirectory::Gone);
     let resolve =
         |paths: Vec<String>| -> Resolved { Box::pin(ready(paths.into_iter().map(moved).collect())) };
-    let opened = next.registry.open(&"s".into(), &ME.into(), &resolve, ready(config())).await;
+    let opened = next.registry.open("s", &ME.into(), &resolve, ready(config())).await;
     let (handle, created) = opened.unwrap();
     assert!(!created);
     let answer = handle.command(&me.client, "q".to_owned(), Command::ConfigQuery).await.unwrap();
@@ -96,7 +96,7 @@ async fn a_directory_that_hangs_holds_up_nobody_else_and_is_not_called_gone() {
     };
     let mut handles = Vec::new();
     for id in ["hung", "good"] {
-        let (handle, _) = lab.registry.open(&id.into(), &ME.into(), &anywhere, config(id)).await.unwrap();
+        let (handle, _) = lab.registry.open(id, &ME.into(), &anywhere, config(id)).await.unwrap();
         handles.push(client(1).attach(&handle, true).await);
     }
     store.flush().await.unwrap();
@@ -112,15 +112,15 @@ async fn a_directory_that_hangs_holds_up_nobody_else_and_is_not_called_gone() {
             vec![Err(NoDirectory::Silent); paths.len()]
         })
     };
-    let (hung, me) = ("hung".into(), ME.into());
-    let mut hanging = Box::pin(next.registry.open(&hung, &me, &silent, config("hung")));
+    let (hung, me) = ("hung", ME.into());
+    let mut hanging = Box::pin(next.registry.open(hung, &me, &silent, config("hung")));
     tokio::select! {
         _ = &mut hanging => panic!("the file system has not answered"),
         asked = is_asked.wait_for(|asked| *asked) => drop(asked.unwrap()),
     }
-    let mut second = Box::pin(next.registry.open(&hung, &me, &anywhere, config("hung")));
+    let mut second = Box::pin(next.registry.open(hung, &me, &anywhere, config("hung")));
     assert!(futures_util::poll!(&mut second).is_pending(), "one at a time takes up the same session");
-    let good = next.registry.open(&"good".into(), &me, &anywhere, config("good")).await;
+    let good = next.registry.open("good", &me, &anywhere, config("good")).await;
     assert!(!good.unwrap().1);
 
     answer.notify_one();
@@ -136,9 +136,9 @@ async fn a_wake_gives_nobody_the_session_of_another() {
     let dir = tempfile::tempdir().unwrap();
     let lab = Lab::new(SessionLimits::default(), Some(sqlite(&dir))).await;
     let (_handle, _) = lab.open("s", ME).await.unwrap();
-    let woken = lab.registry.wake(&"s".into(), &"you".into(), &anywhere).await;
+    let woken = lab.registry.wake(&crate::store::SessionKey::of(ME, "s"), &"you".into(), &anywhere).await;
     assert_eq!(woken.err(), Some(OpenError::Unknown));
-    assert!(lab.registry.wake(&"s".into(), &ME.into(), &anywhere).await.is_ok());
+    assert!(lab.registry.wake(&crate::store::SessionKey::of(ME, "s"), &ME.into(), &anywhere).await.is_ok());
     lab.registry.drain(Instant::now()).await;
 }
 
@@ -388,7 +388,7 @@ async fn a_session_whose_record_cannot_be_read_is_not_made_up() {
     assert!(matches!(next.registry.find("rests", ME).await.unwrap(), Found::Dormant(_)), "its id is taken");
     assert!(matches!(next.registry.find("ended", ME).await.unwrap(), Found::Ended(_)));
     for id in ["rests", "ended"] {
-        assert_eq!(next.registry.at_rest(id).await.unwrap_err(), OpenError::Unreadable);
+        assert_eq!(next.registry.at_rest(id, ME).await.unwrap_err(), OpenError::Unreadable);
     }
     assert_eq!(next.open("rests", ME).await.err(), Some(OpenError::Unreadable));
     next.registry.drain(Instant::now()).await;
@@ -404,7 +404,7 @@ async fn a_session_that_goes_to_rest_answers_before_its_agent_is_gone() {
     let cwd = Some(dir.path().to_str().unwrap().to_owned());
     let config = SessionConfig { cwd, ..SessionConfig::default() };
     let config = ready(Ok::<_, OpenError>(config));
-    let (handle, created) = lab.registry.open(&"s".into(), &ME.into(), &anywhere, config).await.unwrap();
+    let (handle, created) = lab.registry.open("s", &ME.into(), &anywhere, config).await.unwrap();
     let me = client(1);
     let mut cursor = me.attach(&handle, created).await.cursor.unwrap();
     let content = Json::of("!ignore close").unwrap();
@@ -434,8 +434,7 @@ async fn an_agent_waits_for_a_store_that_is_slow() {
             ..SessionConfig::default()
         })
     };
-    let (handle, created) =
-        lab.registry.open(&"s".into(), &ME.into(), &anywhere, ready(config())).await.unwrap();
+    let (handle, created) = lab.registry.open("s", &ME.into(), &anywhere, ready(config())).await.unwrap();
     let me = client(1);
     let mut cursor = me.attach(&handle, created).await.cursor.unwrap();
     // Somebody else writes to the file: the store's commit waits for it, and does not fail.
@@ -454,4 +453,26 @@ async fn an_agent_waits_for_a_store_that_is_slow() {
     me.read_until(&mut cursor, "result", Some("a")).await;
     assert!(!store.backlog().has_lost(), "events were dropped unstored");
     lab.registry.drain(Instant::now()).await;
+}
+
+/// Who made a session took away the one that had ended under the same id, whoever's it was.
+#[tokio::test]
+async fn what_the_store_has_of_others_is_not_in_the_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = sqlite(&dir);
+    let lab = Lab::new(SessionLimits::default(), Some(Arc::clone(&store))).await;
+    let me = client(1);
+    let (mine, _) = lab.open("s", ME).await.unwrap();
+    let _answer = me.attach(&mine, true).await;
+    mine.command(&me.client, "end".to_owned(), Command::End { reason: None }).await.unwrap();
+    mine.mailbox.closed().await;
+    let (yours, created) = lab.open("s", "you").await.unwrap();
+    assert!(created);
+    let _answer = me.attach(&yours, true).await;
+    lab.registry.drain(Instant::now()).await;
+    let next = Lab::new(SessionLimits::default(), Some(store)).await;
+    assert!(matches!(next.registry.find("s", ME).await.unwrap(), Found::Ended(_)));
+    assert!(matches!(next.registry.find("s", "you").await.unwrap(), Found::Dormant(_)));
+    assert!(matches!(next.registry.find("s", "they").await.unwrap(), Found::Unknown));
+    assert!(next.registry.at_rest("s", "they").await.unwrap().is_none());
 }

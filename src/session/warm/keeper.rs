@@ -1,6 +1,5 @@
 //! Starts warm agents, and ends those that nobody took: one loop, one event at a time.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +8,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{News, Warm, WarmAgent};
-use crate::agent::{AgentOutput, Output, control, wire};
+use super::{Begun, News, Warm, WarmAgent};
+use crate::agent::{Agent, AgentOutput, Output, Stop, control, wire};
 use crate::protocol::SessionConfig;
 use crate::session::journal::Position;
-use crate::session::pool::Slot;
 use crate::session::record::{Record, Seen};
 use crate::session::state::{Birth, LaunchPlan, SessionState, describe};
 use crate::session::{Shared, task, words};
@@ -29,8 +27,6 @@ const LOOK: Duration = Duration::from_secs(5);
 /// The `request_id` of the greeting; the session that takes the agent never sees the answer.
 const GREETING: &str = "cws-warm";
 
-type Starting = Pin<Box<dyn Future<Output = Result<WarmAgent, String>> + Send>>;
-
 /// Keeps agents warm until the registry drains; then ends those that are left.
 pub async fn keep(shared: Arc<Shared>, warm: Warm, tasks: TaskTracker) {
     let keeper = Keeper {
@@ -39,7 +35,6 @@ pub async fn keep(shared: Arc<Shared>, warm: Warm, tasks: TaskTracker) {
         warm,
         tasks,
         bedtime: Arc::default(),
-        starting: None,
         failures: 0,
         not_before: Instant::now(),
     };
@@ -61,7 +56,6 @@ struct Keeper {
     tasks: TaskTracker,
     /// The pool rings it when it wants a slot back.
     bedtime: Arc<Notify>,
-    starting: Option<Starting>,
     /// Starts that failed since the last that went well.
     failures: u32,
     /// No start before this.
@@ -89,10 +83,9 @@ impl Keeper {
             }
             self.retire();
         }
-        self.starting = None;
-        self.shared.warm.set_starting(false);
+        self.shared.warm.give_up();
         for agent in self.shared.warm.unfit(|_| true) {
-            self.tasks.spawn(agent.see_off());
+            self.tasks.spawn(gone(agent));
         }
     }
 
@@ -105,14 +98,12 @@ impl Keeper {
         tokio::select! {
             news = self.shared.warm.news() => Event::News(news),
             () = self.bedtime.notified() => Event::Look,
-            outcome = started(&mut self.starting) => Event::Started(outcome.map(Box::new)),
+            outcome = self.shared.warm.started() => Event::Started(outcome.map(Box::new)),
             () = sleep_until(look) => Event::Look,
         }
     }
 
     fn started(&mut self, outcome: Result<Box<WarmAgent>, String>) {
-        self.starting = None;
-        self.shared.warm.set_starting(false);
         match outcome {
             Ok(agent) => {
                 self.failures = 0;
@@ -138,56 +129,57 @@ impl Keeper {
         for agent in given_up {
             log::debug!("warm agent {} is given up", agent.agent.pid());
             pool.leaves(&agent.name);
-            self.tasks.spawn(agent.see_off());
+            self.tasks.spawn(gone(agent));
         }
     }
 
     /// Starts the next one, if one is missing and there is a slot that nobody wants.
     fn refill(&mut self) {
         let is_full = self.shared.warm.len() >= self.warm.agents;
-        if is_full || self.starting.is_some() || Instant::now() < self.not_before {
+        if is_full || self.shared.warm.is_starting() || Instant::now() < self.not_before {
             return;
         }
         let plan = LaunchPlan { conversation: Uuid::new_v4(), ..self.plan.clone() };
         let name: Arc<str> = format!("warm {}", plan.conversation).into();
         if let Some(slot) = self.shared.pool.try_acquire(&name) {
-            self.shared.warm.set_starting(true);
-            self.starting = Some(Box::pin(start(Arc::clone(&self.shared), name, plan, slot)));
+            let starting = Box::pin(start(Arc::clone(&self.shared), plan.clone()));
+            self.shared.warm.begin(Begun { name, starting, slot, plan });
         }
     }
 }
 
-async fn started(starting: &mut Option<Starting>) -> Result<WarmAgent, String> {
-    match starting {
-        Some(starting) => starting.await,
-        None => std::future::pending().await,
+/// Has an agent end, and holds its slot until it has.
+async fn gone(WarmAgent { agent, output, slot, .. }: WarmAgent) {
+    see_off(agent, output).await;
+    drop(slot);
+}
+
+async fn see_off(agent: Agent, mut output: AgentOutput) {
+    agent.stop(Stop::Orderly);
+    while let Some(output) = output.recv().await {
+        if matches!(output, Output::Exited(_)) {
+            break;
+        }
     }
 }
 
 /// Starts an agent and greets it. Dropped in the middle: the process is killed.
-async fn start(
-    shared: Arc<Shared>,
-    name: Arc<str>,
-    plan: LaunchPlan,
-    slot: Slot,
-) -> Result<WarmAgent, String> {
+pub(super) async fn start(shared: Arc<Shared>, plan: LaunchPlan) -> Result<(Agent, AgentOutput), String> {
     let launched = Instant::now();
     let launch = shared.launcher.launch(&plan);
     let spawned = shared.launcher.spawner.spawn_within(shared.limits.start_timeout, launch).await;
-    let (agent, output) = spawned.map_err(|problem| problem.to_string())?;
-    let mut warm = WarmAgent { name, agent, output, slot, plan, since: Instant::now() };
-    let ready = match warm.agent.send(control::initialize(GREETING, &[])) {
-        Ok(()) => timeout(shared.limits.start_timeout, greeted(&mut warm.output)).await,
+    let (agent, mut output) = spawned.map_err(|problem| problem.to_string())?;
+    let ready = match agent.send(control::initialize(GREETING, &[])) {
+        Ok(()) => timeout(shared.limits.start_timeout, greeted(&mut output)).await,
         Err(problem) => Ok(Err(problem.to_string())),
     };
     match ready.unwrap_or_else(|_| Err("it did not answer in time".to_owned())) {
         Ok(()) => {
-            warm.since = Instant::now();
-            shared.metrics.started(warm.since - launched);
-            Ok(warm)
+            shared.metrics.started(launched.elapsed());
+            Ok((agent, output))
         }
         Err(problem) => {
-            warm.see_off().await;
+            see_off(agent, output).await;
             Err(problem)
         }
     }

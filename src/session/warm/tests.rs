@@ -13,10 +13,11 @@ use uuid::Uuid;
 use super::*;
 use crate::agent::{AgentLimits, Instance, Spawner};
 use crate::log::Doorbell;
-use crate::protocol::{PermissionMode, ServerInfo, SessionConfig};
+use crate::protocol::{AgentState, Json, PermissionMode, ServerInfo, SessionConfig, UserMessage};
 use crate::session::state::{Attach, ReplayFrom};
 use crate::session::{
-    Acquired, AgentPool, Client, ClientId, Command, Launcher, OpenError, Registry, SessionLimits, Shared,
+    Acquired, AgentPool, Answer, Client, ClientId, Command, Launcher, OpenError, Registry, SessionHandle,
+    SessionLimits, Shared,
 };
 
 /// A gateway's sessions, as far as warm agents need them.
@@ -27,9 +28,34 @@ struct Room {
     dir: TempDir,
 }
 
+/// A session that somebody is attached to.
+struct Opened {
+    session: SessionHandle,
+    client: Client,
+    answer: Answer,
+    /// Closed when the test is over.
+    inbox: tokio::sync::mpsc::Receiver<Utf8Bytes>,
+}
+
+impl Opened {
+    async fn agent_runs(&mut self) {
+        let running = |frame: &Utf8Bytes| frame.contains(r#""agent":{"state":"running""#);
+        while !self.answer.frames.iter().any(running) {
+            self.answer.frames.push(timeout(PATIENCE, self.inbox.recv()).await.unwrap().unwrap());
+        }
+    }
+
+    async fn end(&self) {
+        let end = self.session.command(&self.client, "end".into(), Command::End { reason: None });
+        end.await.unwrap();
+        timeout(PATIENCE, self.session.mailbox.closed()).await.unwrap();
+    }
+}
+
 impl Room {
     fn new(max_agents: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("state")).unwrap();
         let tasks = TaskTracker::new();
         let id = Uuid::new_v4().to_string();
         let shared = Arc::new(Shared {
@@ -46,10 +72,11 @@ impl Room {
             launcher: Launcher {
                 spawner: Arc::new(Spawner::new(tasks.clone(), crate::lookup::Lookup::new())),
                 program: crate::agent::locate::fake_claude().to_owned(),
-                env: Vec::new(),
+                env: vec![("FAKE_CLAUDE_STATE".into(), dir.path().join("state").into())],
                 env_remove: Vec::new(),
                 instance: Instance::new(&id).unwrap(),
                 scratch_dir: dir.path().join("agents"),
+                roots: None,
                 limits: AgentLimits::default(),
             },
             store: None,
@@ -74,6 +101,39 @@ impl Room {
 
     fn config(&self) -> SessionConfig {
         SessionConfig { cwd: Some(self.cwd()), ..SessionConfig::default() }
+    }
+
+    fn plan(&self) -> LaunchPlan {
+        keeper::default_plan(&self.shared, &self.cwd())
+    }
+
+    /// An agent on its way, as the keeper has it.
+    fn begin(&self, starting: impl Future<Output = Result<(Agent, AgentOutput), String>> + Send + 'static) {
+        let name: Arc<str> = "warm".into();
+        let slot = self.shared.pool.try_acquire(&name).unwrap();
+        self.shared.warm.begin(Begun { name, starting: Box::pin(starting), slot, plan: self.plan() });
+    }
+
+    async fn open(&self, config: SessionConfig) -> Opened {
+        let owner: Arc<str> = "".into();
+        let anywhere = |paths: Vec<String>| -> crate::session::Resolved {
+            Box::pin(std::future::ready(paths.into_iter().map(Ok).collect()))
+        };
+        let config = std::future::ready(Ok::<_, OpenError>(config));
+        let (session, created) = self.registry.open("s", &owner, &anywhere, config).await.unwrap();
+        assert!(created);
+        // From the session to the test; full: its notices are dropped.
+        let (notices, inbox) = tokio::sync::mpsc::channel(8);
+        let client = Client { id: ClientId(1), notices, doorbell: Doorbell::new() };
+        let attach = Attach { from: ReplayFrom::default(), options: None, created };
+        let answer = session.command(&client, "1".into(), Command::Attach(attach)).await.unwrap();
+        Opened { session, client, answer, inbox }
+    }
+
+    /// How many agents were started that came as far as to speak.
+    fn starts(&self) -> usize {
+        let agents = std::fs::read_to_string(self.dir.path().join("state/agents")).unwrap_or_default();
+        agents.lines().count()
     }
 
     fn parked(&self) -> usize {
@@ -108,6 +168,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     assert!(timeout(Duration::from_mins(1), waiting).await.is_ok(), "{what} did not come");
 }
 
+const PATIENCE: Duration = Duration::from_mins(1);
 const LONG: Duration = Duration::from_hours(1);
 
 #[tokio::test]
@@ -116,20 +177,7 @@ async fn a_new_session_takes_a_warm_agent_and_its_slot() {
     room.keep(1, LONG);
     until("a warm agent", || room.parked() == 1).await;
     let pid = room.pids()[0];
-    let owner: Arc<str> = "".into();
-    let config = room.config();
-    let id: Arc<str> = "s".into();
-    let anywhere = |paths: Vec<String>| -> crate::session::Resolved {
-        Box::pin(std::future::ready(paths.into_iter().map(Ok).collect()))
-    };
-    let opened = room.registry.open(&id, &owner, &anywhere, std::future::ready(Ok::<_, OpenError>(config)));
-    let (session, created) = opened.await.unwrap();
-    assert!(created);
-    // From the session to the test; closed when the test is over.
-    let (notices, mut inbox) = tokio::sync::mpsc::channel(8);
-    let client = Client { id: ClientId(1), notices, doorbell: Doorbell::new() };
-    let attach = Attach { from: ReplayFrom::default(), options: None, created };
-    let answer = session.command(&client, "1".into(), Command::Attach(attach)).await.unwrap();
+    let Opened { answer, mut inbox, .. } = room.open(room.config()).await;
     // The answer, and behind it the notice that the agent is there: it came before the answer, by another way.
     let running = |frame: &str| frame.contains(r#""agent":{"state":"running""#);
     let frames: Vec<_> = answer.frames.iter().map(Utf8Bytes::as_str).collect();
@@ -140,6 +188,72 @@ async fn a_new_session_takes_a_warm_agent_and_its_slot() {
     assert_eq!((room.parked(), room.shared.pool.load()), (0, (0, 0)));
     assert!(std::path::Path::new(&format!("/proc/{pid}")).exists());
     drop(answer);
+    room.registry.drain(std::time::Instant::now()).await;
+    room.close().await;
+}
+
+/// The first session after the start began a second one beside it, and both took twice as long.
+#[tokio::test]
+async fn a_new_session_takes_the_agent_that_is_on_its_way() {
+    let room = Room::new(2);
+    let (go_on, may_go_on) = tokio::sync::oneshot::channel::<()>();
+    let (shared, plan) = (Arc::clone(&room.shared), room.plan());
+    room.begin(async move {
+        may_go_on.await.unwrap();
+        keeper::start(shared, plan).await
+    });
+    let mut opened = room.open(room.config()).await;
+    assert_eq!(room.shared.warm.count(), (0, 0), "it is the session's");
+    until("its start", || opened.session.vitals().agent == AgentState::Starting).await;
+    go_on.send(()).unwrap();
+    opened.agent_runs().await;
+    opened.end().await;
+    room.registry.drain(std::time::Instant::now()).await;
+    assert_eq!(room.starts(), 1);
+    room.close().await;
+}
+
+/// One that fails costs the session no more than a start of its own that fails.
+#[tokio::test]
+async fn where_the_one_on_its_way_fails_another_is_started() {
+    let room = Room::new(1);
+    room.begin(async { Err("it broke".to_owned()) });
+    let mut opened = room.open(room.config()).await;
+    let content = Json::of("x").unwrap();
+    let say = Command::UserMessage(UserMessage { content, parent_tool_use_id: None });
+    opened.session.command(&opened.client, "m".into(), say).await.unwrap();
+    opened.agent_runs().await;
+    opened.end().await;
+    room.registry.drain(std::time::Instant::now()).await;
+    assert_eq!(room.starts(), 1);
+    room.close().await;
+}
+
+#[tokio::test]
+async fn one_on_its_way_makes_way_for_a_session_that_it_does_not_fit() {
+    let room = Room::new(2);
+    room.begin(std::future::pending());
+    let mut opened = room.open(SessionConfig { model: Some("m".to_owned()), ..room.config() }).await;
+    opened.agent_runs().await;
+    assert_eq!(room.shared.warm.count(), (0, 0));
+    // But not the next one, or there would never be one.
+    room.begin(std::future::pending());
+    room.shared.warm.make_way();
+    assert_eq!(room.shared.warm.count(), (0, 1));
+    room.shared.warm.give_up();
+    opened.end().await;
+    room.registry.drain(std::time::Instant::now()).await;
+    room.close().await;
+}
+
+#[tokio::test]
+async fn a_session_that_ends_does_not_wait_for_the_agent_on_its_way() {
+    let room = Room::new(1);
+    room.begin(std::future::pending());
+    let opened = room.open(room.config()).await;
+    assert_eq!(room.shared.warm.count(), (0, 0));
+    opened.end().await;
+    until("the slot", || room.shared.pool.try_acquire(&"other".into()).is_some()).await;
     room.registry.drain(std::time::Instant::now()).await;
     room.close().await;
 }

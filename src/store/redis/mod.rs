@@ -25,6 +25,7 @@ mod keeper;
 mod keys;
 mod link;
 mod look;
+mod older;
 mod reader;
 mod scripts;
 mod sharing;
@@ -105,6 +106,17 @@ pub enum RedisError {
         /// Why.
         why: String,
     },
+    /// Gateways run there to which ids of different owners are the same; see [`older`].
+    #[error(
+        "{address}: gateways of an older version still run {sessions} sessions there, under names that this one does not use. Stop \
+         them all, then start this one: it takes over what they stored"
+    )]
+    OlderNodes {
+        /// Where, without secrets.
+        address: String,
+        /// How many.
+        sessions: usize,
+    },
     /// The data directory, where the node is noted, or a file with certificates.
     #[error("the shared store: {0}")]
     Io(#[from] io::Error),
@@ -158,7 +170,11 @@ impl RedisStore {
             gone.arg(keys::node(before)).arg(keys::inbox(before));
             connector.in_time_ask::<()>(&wire, gone).await.map_err(unusable)?;
         }
+        let kept = older::rename(&wire, OPENING).await.map_err(unusable)?;
         wire.hang_up();
+        if kept > 0 {
+            return Err(RedisError::OlderNodes { address: options.address.to_string(), sessions: kept });
+        }
         let (flushes, receiver) = mpsc::channel(64);
         let (messages, inbox) = mpsc::channel(INBOX);
         let store = Self {

@@ -34,6 +34,7 @@ scripts! {
     SEND = "lua/send.lua";
     RETIRE = "lua/retire.lua";
     TRIAL = "lua/trial.lua";
+    RENAME = "lua/rename.lua";
 }
 
 impl Lua {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// `user_version` of the files that this program writes.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// How far a restored session's next seq is from the last one stored, when the gateway did not end in order. Clients may have seen
 /// events that were never committed: none of their seqs may be given to another event of the same epoch, or a client that comes back
@@ -113,6 +113,9 @@ const FROM_1: &str = "
     DROP TABLE old_ids;
 ";
 
+/// From version 3, whose `sessions.id` was the id alone: it is the key, so that ids of different owners do not meet.
+const FROM_3: &str = "UPDATE sessions SET id = owner || '/' || id WHERE owner <> ''";
+
 /// Opens the file for the writer, makes the tables if need be, and notes that it is in use.
 pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     let failed = |source| OpenError::of(path, source);
@@ -152,6 +155,8 @@ fn settings(conn: &Connection) -> rusqlite::Result<()> {
     // A commit is in the operating system's hands: the death of the process loses nothing of it, a power cut may lose the last ones,
     // never the file.
     conn.pragma_update(None, "synchronous", "NORMAL")?;
+    // What is deleted or replaced is overwritten: sessions' records hold secrets (`SessionConfig`). `FAST`: where it costs no reading.
+    let _: i64 = conn.pragma_update_and_check(None, "secure_delete", "FAST", |row| row.get(0))?;
     conn.pragma_update(None, "cache_size", -4096)?;
     conn.set_prepared_statement_cache_capacity(32);
     Ok(())
@@ -169,6 +174,9 @@ fn prepare(conn: &mut Connection, found: i64) -> rusqlite::Result<()> {
         0 => tx.execute_batch(TABLES)?,
         1 => tx.execute_batch(FROM_1)?,
         _ => {}
+    }
+    if (1..4).contains(&found) {
+        tx.execute_batch(FROM_3)?;
     }
     tx.pragma_update(None, "user_version", VERSION)?;
     // Older programs know nothing of it and need not.

@@ -9,7 +9,10 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use super::{FILE, SqliteStore};
 use crate::{
     log::{EventLog, Journal},
-    store::{DataDir, Entry, KEPT_MESSAGE_IDS, Store},
+    store::{
+        Chunk, DataDir, Entry, KEPT_MESSAGE_IDS, Record, SessionKey, Status, Store,
+        tests::{append, put, record},
+    },
 };
 
 fn open(dir: &Path) -> Arc<SqliteStore> {
@@ -118,4 +121,31 @@ async fn a_file_of_the_first_version_keeps_its_message_ids() {
     ids(&log, ["0".to_owned()]);
     store.flush().await.unwrap();
     assert_eq!(store.message_ids(&"a".into(), "e").await.unwrap(), ["a", "b", "0"]);
+}
+
+/// Two owners could not have sessions of the same id.
+#[tokio::test]
+async fn a_file_of_the_third_version_gives_its_sessions_to_their_owners() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let log = super::tests::log(&store, "s", 1000);
+    append(&log, 1..=3, 10);
+    put(&log, record(Status::Dormant, 1));
+    let nobodys = super::tests::log(&store, "free", 1000);
+    put(&nobodys, Record { owner: String::new(), ..record(Status::Dormant, 1) });
+    store.close().await.unwrap();
+    let conn = Connection::open(dir.path().join(FILE)).unwrap();
+    conn.execute_batch("PRAGMA user_version = 3").unwrap();
+    drop(conn);
+    for _ in 0..2 {
+        let store = open(dir.path());
+        let keys: Vec<_> = store.sessions().await.unwrap().into_iter().map(|stored| stored.key).collect();
+        assert_eq!(keys, [SessionKey::of("me", "s"), SessionKey::of("", "free")]);
+        assert_eq!(keys[0].id(), "s");
+        let stored = store.session(&keys[0]).await.unwrap().unwrap();
+        assert_eq!((stored.last_seq, store.session(&"s".into()).await.unwrap()), (3, None));
+        let chunk = store.read(&keys[0], &stored.epoch, 0, usize::MAX).await.unwrap();
+        assert!(matches!(chunk, Chunk::Entries(entries) if entries.len() == 3));
+        store.close().await.unwrap();
+    }
 }

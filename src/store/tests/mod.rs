@@ -30,7 +30,7 @@ pub(super) async fn node(url: &str, dir: &Path, lease: Duration, backlog: usize)
 }
 
 /// Free by now, but for the moment that a process that another test starts takes from its fork to its exec: so long it has the lock too.
-async fn data_dir(path: &Path) -> DataDir {
+pub(super) async fn data_dir(path: &Path) -> DataDir {
     loop {
         match DataDir::open(path) {
             Err(DataDirError::InUse { .. }) => tokio::task::yield_now().await,
@@ -140,14 +140,14 @@ impl Open {
 
     async fn log_of(&self, id: &str, epoch: &str, window: usize) -> Arc<EventLog> {
         let Self::Redis(store) = self else {
-            return EventLog::new(id.into(), epoch.to_owned(), window, Some(self.store()));
+            return EventLog::new(SessionKey::of("me", id), epoch.to_owned(), window, Some(self.store()));
         };
         made(store, id, epoch, window).await
     }
 
     /// A stored session's log, as a restart takes it up.
     async fn wake(&self, id: &str) -> (Arc<EventLog>, StoredSession) {
-        let key = SessionKey::from(id);
+        let key = SessionKey::of("me", id);
         let Self::Redis(store) = self else {
             let stored = self.session(&key).await.unwrap().unwrap();
             let StoredSession { key, epoch, first_seq, last_seq, .. } = stored.clone();
@@ -176,7 +176,7 @@ impl Open {
 
 /// A new session of that node.
 pub(super) async fn made(store: &Arc<RedisStore>, id: &str, epoch: &str, window: usize) -> Arc<EventLog> {
-    let key = SessionKey::from(id);
+    let key = SessionKey::of("me", id);
     let new = NewSession { epoch, owner: "me", created_at: 1 };
     let Claim::Mine { tenure, stored: None } = store.claim(&key, Some(new)).await.unwrap() else {
         panic!("{id} is to be made")
@@ -190,7 +190,7 @@ pub(super) async fn woken(
     id: &str,
     window: usize,
 ) -> (Arc<EventLog>, StoredSession) {
-    let key = SessionKey::from(id);
+    let key = SessionKey::of("me", id);
     let claim = store.claim(&key, None).await.unwrap();
     let Claim::Mine { tenure, stored: Some(stored) } = claim else { panic!("{id} is to be had: {claim:?}") };
     let StoredSession { epoch, first_seq, last_seq, .. } = stored.clone();

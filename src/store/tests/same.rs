@@ -5,6 +5,7 @@ use super::{
     EPOCH, Open, Place, append, ids, put, range, read_all, record,
 };
 use crate::log::{Doorbell, From, Journal, Verdict};
+use crate::store::SessionKey;
 
 macro_rules! on_both {
     ($($name:ident)*) => {
@@ -184,9 +185,9 @@ async fn deleted_session_is_gone_and_its_id_can_be_used_again(place: Place) {
     let sessions = store.sessions().await.unwrap();
     assert_eq!(sessions.iter().map(|s| (&*s.epoch, s.last_seq)).collect::<Vec<_>>(), [("e2", 20)]);
     store.rest(&new).await;
-    store.delete(&"a".into(), "e").await.unwrap();
+    store.delete(&SessionKey::of("me", "a"), "e").await.unwrap();
     assert_eq!(store.sessions().await.unwrap().len(), 1, "another life is not touched");
-    store.delete(&"a".into(), "e2").await.unwrap();
+    store.delete(&SessionKey::of("me", "a"), "e2").await.unwrap();
     assert_eq!(store.sessions().await.unwrap().len(), 0);
     assert_eq!(store.backlog().bytes(), 0);
 }
@@ -217,7 +218,7 @@ async fn retention_takes_ended_before_dormant_before_nothing(place: Place) {
     let expired = async |max_age_ms, max_bytes| {
         let retention = Retention { now_ms: 100, max_age_ms, max_bytes };
         let expired = store.expired(retention).await.unwrap();
-        expired.iter().map(|e| e.key.to_string()).collect::<Vec<_>>()
+        expired.iter().map(|e| e.key.id().to_owned()).collect::<Vec<_>>()
     };
     assert!(expired(None, None).await.is_empty());
     assert_eq!(expired(Some(50), None).await, ["ended-old", "dormant-old"]);
@@ -242,7 +243,7 @@ async fn many_sessions_share_one_writer(place: Place) {
         assert_eq!(read_all(log, 3).await, (2..=20).map(|n| n * 3).collect::<Vec<_>>());
     }
     let sessions = store.sessions().await.unwrap();
-    let found: Vec<_> = sessions.iter().map(|stored| stored.key.to_string()).collect();
+    let found: Vec<_> = sessions.iter().map(|stored| stored.key.id().to_owned()).collect();
     assert_eq!(found, (0..300).map(|n| format!("s{n}")).collect::<Vec<_>>(), "oldest first");
 }
 
@@ -254,7 +255,7 @@ async fn the_newest_message_ids_are_kept_in_order(place: Place) {
         ids(&log, some.iter().cloned());
         store.flush().await.unwrap();
     }
-    let kept = store.message_ids(&"a".into(), EPOCH).await.unwrap();
+    let kept = store.message_ids(&SessionKey::of("me", "a"), EPOCH).await.unwrap();
     assert!(kept.len() >= KEPT_MESSAGE_IDS && kept.len() < all.len(), "{}", kept.len());
     assert_eq!(kept, all[all.len() - kept.len()..]);
 }
@@ -270,9 +271,9 @@ async fn an_owners_ended_sessions_are_found(place: Place) {
     }
     store.flush().await.unwrap();
     let ended = store.ended("me").await.unwrap();
-    assert_eq!(ended.iter().map(|stored| stored.key.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+    assert_eq!(ended.iter().map(|stored| stored.key.id()).collect::<Vec<_>>(), ["a", "c"]);
     assert!(store.ended("you").await.unwrap().is_empty());
-    let one = store.session(&"b".into()).await.unwrap().unwrap();
+    let one = store.session(&SessionKey::of("me", "b")).await.unwrap().unwrap();
     assert_eq!((one.last_seq, one.record), (1, Some(record(Status::Dormant, 5))));
-    assert!(store.session(&"d".into()).await.unwrap().is_none());
+    assert!(store.session(&SessionKey::of("me", "d")).await.unwrap().is_none());
 }

@@ -2,6 +2,7 @@
 
 mod doors;
 mod looks;
+mod older;
 mod owners;
 mod secure;
 mod sentinels;
@@ -51,7 +52,7 @@ impl Node {
 
     /// Claims until it is given the session: the former owner's lease, and this node's own first one, must be over.
     async fn take(&self, id: &str) -> Claim {
-        let key = SessionKey::from(id);
+        let key = SessionKey::of("me", id);
         loop {
             match self.claim(&key, None).await {
                 Ok(Claim::NotYet(_) | Claim::Elsewhere(_)) | Err(_) => {
@@ -71,7 +72,7 @@ async fn end_lease(server: &Server, node: &Node) {
 
 /// What the stream of a session holds.
 async fn stored(server: &Server, id: &str) -> Vec<u64> {
-    let key = super::keys::events(id, crate::store::tests::EPOCH);
+    let key = super::keys::events(&SessionKey::of("me", id), crate::store::tests::EPOCH);
     let entries: Vec<(String, Vec<String>)> = server.ask(&["XRANGE", &key, "-", "+"]).await;
     entries.iter().map(|(id, _)| id.split('-').next().unwrap().parse().unwrap()).collect()
 }

@@ -33,7 +33,7 @@ fn log_of(node: &Node, claim: Claim) -> (std::sync::Arc<EventLog>, StoredSession
 async fn a_session_is_one_nodes_until_it_lets_go() {
     let server = Server::start();
     let (a, b) = (Node::at(&server.url(), LONG_LEASE).await, Node::at(&server.url(), LONG_LEASE).await);
-    let key = SessionKey::from("s");
+    let key = SessionKey::of("me", "s");
     assert_eq!(b.whereabouts(&key).await.unwrap(), Whereabouts::Absent);
     assert!(matches!(b.claim(&key, None).await.unwrap(), Claim::Absent));
     let log = made(&a, "s", EPOCH, 1000).await;
@@ -67,7 +67,7 @@ async fn of_many_who_make_a_session_at_once_one_does() {
     let server = Server::start();
     let (a, b) = (Node::at(&server.url(), LONG_LEASE).await, Node::at(&server.url(), LONG_LEASE).await);
     for n in 0..20 {
-        let key = SessionKey::from(format!("s{n}"));
+        let key = SessionKey::of("me", &format!("s{n}"));
         let claims = tokio::join!(
             a.claim(&key, Some(new("me"))),
             b.claim(&key, Some(new("me"))),
@@ -102,7 +102,7 @@ async fn a_dead_nodes_session_is_taken_when_its_lease_is_over() {
 async fn who_has_just_come_takes_nobodys_session() {
     let server = Server::start();
     let (a, b) = (Node::at(&server.url(), LONG_LEASE).await, Node::at(&server.url(), LONG_LEASE).await);
-    let key = SessionKey::from("s");
+    let key = SessionKey::of("me", "s");
     drop(made(&a, "s", EPOCH, 1000).await);
     a.kill();
     end_lease(&server, &a).await;
@@ -133,7 +133,7 @@ async fn what_a_node_writes_after_others_took_its_session_is_refused_and_it_find
     append(&log, 1..=10, 10);
     a.flush().await.unwrap();
     end_lease(&server, &a).await;
-    let (taken, stored_then) = log_of(&b, b.claim(&"s".into(), None).await.unwrap());
+    let (taken, stored_then) = log_of(&b, b.claim(&SessionKey::of("me", "s"), None).await.unwrap());
     append(&log, 11..=20, 10);
     let tenure = log.tenure().unwrap();
     tenure.lost().await;
@@ -168,7 +168,7 @@ async fn a_paused_writer_that_comes_back_writes_nothing() {
     network.set(Network::Passes);
     // It is with Redis again: what it writes from now on is stored, what it wrote then is not.
     let other = loop {
-        match a.claim(&"other".into(), Some(new("me"))).await {
+        match a.claim(&SessionKey::of("me", "other"), Some(new("me"))).await {
             Ok(Claim::Mine { tenure, .. }) => break tenure,
             _ => tokio::time::sleep(Duration::from_millis(20)).await,
         }
@@ -189,7 +189,7 @@ async fn a_node_that_is_cut_off_loses_its_sessions_by_the_clock_and_gives_them_u
     network.set(Network::Swallows);
     log.tenure().unwrap().lost().await;
     network.set(Network::Passes);
-    let key = SessionKey::from("s");
+    let key = SessionKey::of("me", "s");
     while b.whereabouts(&key).await.unwrap() != Whereabouts::Resting {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -210,7 +210,7 @@ async fn an_owners_sessions_are_listed_with_their_nodes_and_only_unowned_ones_ar
     put(&one, record(Status::Dormant, 5));
     a.flush().await.unwrap();
     let listed = a.of_owner("me").await.unwrap();
-    let listed: Vec<_> = listed.iter().map(|(stored, node)| (stored.key.as_str(), node.as_ref())).collect();
+    let listed: Vec<_> = listed.iter().map(|(stored, node)| (stored.key.id(), node.as_ref())).collect();
     assert_eq!(listed, [("one", Some(a.node())), ("two", Some(b.node()))]);
     assert!(a.of_owner("you").await.unwrap().is_empty());
     assert!(matches!(b.delete(one.key(), EPOCH).await, Err(StoreError::Refused)));
@@ -219,12 +219,12 @@ async fn an_owners_sessions_are_listed_with_their_nodes_and_only_unowned_ones_ar
     assert_eq!(b.of_owner("me").await.unwrap()[0].1, None);
     let retention = crate::store::Retention { now_ms: 100, max_age_ms: Some(10), max_bytes: None };
     let expired = b.expired(retention).await.unwrap();
-    assert_eq!(expired.iter().map(|expired| expired.key.as_str()).collect::<Vec<_>>(), ["one"], "an orphan");
+    assert_eq!(expired.iter().map(|expired| expired.key.id()).collect::<Vec<_>>(), ["one"], "an orphan");
     b.delete(one.key(), EPOCH).await.unwrap();
     assert_eq!(b.sessions().await.unwrap().len(), 1);
     // A late word of its former owner does not bring it back.
     drop(two);
-    let again = b.claim(&"one".into(), Some(new("me"))).await.unwrap();
+    let again = b.claim(&SessionKey::of("me", "one"), Some(new("me"))).await.unwrap();
     let Claim::Mine { tenure, stored: None } = again else { panic!("{again:?}") };
     assert!(tenure.fence() > one.tenure().unwrap().fence(), "fences go on");
 }
@@ -237,7 +237,7 @@ async fn what_a_node_holds_without_a_tenure_it_can_claim_again() {
     let log = made(&node, "s", EPOCH, 1000).await;
     append(&log, 1..=3, 10);
     node.flush().await.unwrap();
-    let key = SessionKey::from("s");
+    let key = SessionKey::of("me", "s");
     assert!(matches!(node.claim(&key, None).await.unwrap(), Claim::Elsewhere(_)), "it is at work");
     log.tenure().unwrap().lose();
     let (again, stored) = log_of(&node, node.claim(&key, None).await.unwrap());
@@ -256,7 +256,7 @@ async fn a_node_that_has_just_come_to_redis_deletes_no_orphans() {
     a.flush().await.unwrap();
     end_lease(&server, &a).await;
     let retention = crate::store::Retention { now_ms: 100, max_age_ms: Some(10), max_bytes: None };
-    let key = SessionKey::from("s");
+    let key = SessionKey::of("me", "s");
     let new_here = Node::at(&server.url(), LONG_LEASE).await;
     assert!(new_here.expired(retention).await.unwrap().is_empty());
     assert!(matches!(new_here.delete(&key, EPOCH).await, Err(StoreError::Refused)));

@@ -1,5 +1,6 @@
 //! Redis away, back, back without its data, unwilling, slow.
 
+use crate::store::SessionKey;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -74,7 +75,7 @@ async fn many_restarts_in_a_flood_lose_and_double_nothing() {
         assert_eq!(stored(&server, &format!("s{n}")).await, range(1, 5000));
     }
     let expected: Vec<_> = (0..50).map(|n| format!("m{}-{}", n / 10, n % 10)).collect();
-    assert_eq!(node.message_ids(&"s0".into(), EPOCH).await.unwrap(), expected);
+    assert_eq!(node.message_ids(&SessionKey::of("me", "s0"), EPOCH).await.unwrap(), expected);
 }
 
 #[tokio::test]
@@ -173,7 +174,7 @@ async fn a_redis_that_lost_the_claim_is_given_it_again() {
     append(&log, 1..=10, 100);
     node.flush().await.unwrap();
     let tenure = log.tenure().unwrap().clone();
-    node.release(&"s".into(), &tenure, 11).await.unwrap();
+    node.release(&SessionKey::of("me", "s"), &tenure, 11).await.unwrap();
     let then = server.copy();
     let (log, _) = woken(&node, "s", 100_000).await;
     append(&log, 11..=20, 100);
@@ -187,7 +188,7 @@ async fn a_redis_that_lost_the_claim_is_given_it_again() {
     node.flush().await.unwrap();
     assert_eq!(stored(&server, "s").await, range(1, 30));
     assert!(log.tenure().unwrap().holds(Instant::now()));
-    let whereabouts = node.whereabouts(&"s".into()).await.unwrap();
+    let whereabouts = node.whereabouts(&SessionKey::of("me", "s")).await.unwrap();
     assert_eq!(whereabouts, Whereabouts::At(node.node().clone()));
 }
 
@@ -205,12 +206,15 @@ async fn a_full_redis_ends_no_lease() {
         assert!(log.tenure().unwrap().holds(Instant::now()) && node.lives(node.node()).await.unwrap());
     }
     let new = NewSession { epoch: EPOCH, owner: "me", created_at: 1 };
-    assert!(node.claim(&"other".into(), Some(new)).await.is_err(), "and nothing can be begun");
+    assert!(node.claim(&SessionKey::of("me", "other"), Some(new)).await.is_err(), "and nothing can be begun");
     server.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]).await;
     health(&node, StoreHealth::Good).await;
     node.flush().await.unwrap();
     assert_eq!(stored(&server, "s").await, range(1, 20));
-    assert!(matches!(node.claim(&"other".into(), Some(new)).await.unwrap(), Claim::Mine { .. }));
+    assert!(matches!(
+        node.claim(&SessionKey::of("me", "other"), Some(new)).await.unwrap(),
+        Claim::Mine { .. }
+    ));
 }
 
 /// Nothing was left that could have shown that Redis works again.
