@@ -68,6 +68,9 @@ class Session:
                 print(message["delta"]["text"], end="", flush=True)
             case "assistant_message_complete":
                 print()
+            case "assistant_message_retracted":
+                # What is printed cannot be taken back; a screen would show what is kept in the message's place.
+                print(f"[of what Claude just said this stands: {message['kept'] or 'nothing'}]")
             case "tool_use":
                 print(f"[{message['tool_name']} {json.dumps(message['tool_input'], ensure_ascii=False)}]")
             case "tool_result":

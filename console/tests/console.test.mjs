@@ -37,6 +37,18 @@ async function visit(at = url, options = {}) {
 }
 
 describe('a conversation', () => {
+  test('shows an answer whose stream broke once', async () => {
+    const chat = await visit();
+    await chat.start();
+    await chat.say('broken');
+    await chat.turnEnds(1);
+    assert.equal(await chat.page.getByText('This answer breaks').count(), 1);
+    assert.equal(await chat.page.locator('.entry.assistant').count(), 1);
+    await chat.page.reload();
+    await chat.page.getByText('and then comes whole.').waitFor();
+    assert.equal(await chat.page.getByText('This answer breaks').count(), 1);
+  });
+
   test('streams Markdown, folds thinking, asks, shows a tool, and can be read again after a reload', async () => {
     const chat = await visit();
     await chat.page.getByRole('heading', { name: 'What shall we work on?' }).waitFor();

@@ -48,6 +48,7 @@ pub(super) const FILES: &[(&str, &[u8])] = &[
     ("vendor/claude-ws-client/session.js", include_bytes!("../../console/vendor/claude-ws-client/session.js")),
     ("vendor/claude-ws-client/state.js", include_bytes!("../../console/vendor/claude-ws-client/state.js")),
     ("vendor/claude-ws-client/state/edit.js", include_bytes!("../../console/vendor/claude-ws-client/state/edit.js")),
+    ("vendor/claude-ws-client/state/retract.js", include_bytes!("../../console/vendor/claude-ws-client/state/retract.js")),
     ("vendor/claude-ws-client/state/tasks.js", include_bytes!("../../console/vendor/claude-ws-client/state/tasks.js")),
     ("vendor/claude-ws-client/state/tools.js", include_bytes!("../../console/vendor/claude-ws-client/state/tools.js")),
     ("vendor/claude-ws-client/tools.js", include_bytes!("../../console/vendor/claude-ws-client/tools.js")),

@@ -25,7 +25,7 @@ export interface ConversationState {
   readonly statusMessage: string | undefined;
   /** What was said at the top level, in the order of the turns. What subagents say is in `tools[…].entries`. */
   readonly entries: readonly Entry[];
-  /** Every tool call, by its id. */
+  /** Every tool call, by its id. Where an id is used again, the newest call has it, and the ones before have keys made from it. */
   readonly tools: Readonly<Record<string, Tool>>;
   /** What the agent does beside turns, by the task's id: all that run, and the last ones that ended. */
   readonly tasks: Readonly<Record<string, Task>>;

@@ -57,6 +57,7 @@ export type UserMessageEvent = schema.ServerUserMessage & Common;
 export type AssistantMessageStart = schema.ServerAssistantMessageStart & Common;
 export type AssistantMessageDelta = schema.ServerAssistantMessageDelta & Common;
 export type AssistantMessageComplete = schema.ServerAssistantMessageComplete & Common;
+export type AssistantMessageRetracted = schema.ServerAssistantMessageRetracted & Common;
 export type ToolUse = schema.ServerToolUse & Common;
 export type ToolResult = schema.ServerToolResult & Common;
 export type PermissionRequest = schema.ServerPermissionRequest & Common;

@@ -8,7 +8,8 @@ import type { ConnectionState } from './link.js';
 import type {
   AssistantMessageDelta, Cancelled, Content, Origin, ServerMessage, SessionInfo, TurnResult, Usage, UserMessageEvent,
 } from './protocol.js';
-import { emptyMessage, notice, updateAssistant, updateTool, updateUser, withEntries, withTool } from './state/edit.js';
+import { emptyMessage, notice, updateAssistant, updateTool, updateUser, withEntries, withoutOld, withTool } from './state/edit.js';
+import { retracted } from './state/retract.js';
 import { runningTasks, taskUpdate } from './state/tasks.js';
 import { promptOf, resolved, settled, stopped, toolResult, toolUse, waitingTool } from './state/tools.js';
 
@@ -141,6 +142,8 @@ function event(state: ConversationState, message: ServerMessage): ConversationSt
         updateAssistant(entries, message.id, (entry) => ({
           ...entry, streaming: false, stopReason: message.stop_reason, usage: message.usage,
         })));
+    case 'assistant_message_retracted':
+      return retracted(state, message);
     case 'tool_use':
       return toolUse(state, message);
     case 'tool_result':
@@ -323,7 +326,7 @@ function delta(state: ConversationState, message: AssistantMessageDelta): Conver
       break;
     case 'tool_use':
     case 'tool_input':
-      next = updateTool(next, piece.tool_use_id, (tool) => ({
+      next = updateTool(withoutOld(next, piece.tool_use_id), piece.tool_use_id, (tool) => ({
         ...tool,
         name: piece.tool_name,
         parent: message.parent_tool_use_id,

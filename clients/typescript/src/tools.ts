@@ -62,6 +62,9 @@ export class ToolRunner {
       case 'tool_result':
         this.#close(event.tool_use_id);
         break;
+      case 'assistant_message_retracted':
+        for (const id of event.tool_use_ids) this.#close(id);
+        break;
       case 'result':
         if (event.subtype === 'cancelled') break; // A message that was still queued; the running turn goes on.
         for (const id of [...this.#open.keys()]) this.#close(id);

@@ -46,6 +46,66 @@ describe('messages', () => {
     });
   });
 
+  const retracted = (id: string, kept: string, fields: object = {}) =>
+    event('assistant_message_retracted', { message_id: id, kept, tool_use_ids: [], reason: 'retry', ...fields });
+  const said = (state: ConversationState) =>
+    state.entries.flatMap((entry) => (entry.kind === 'assistant' ? entry.parts.flatMap((part) => (part.kind === 'text' ? [part.text] : [])) : []));
+
+  it('takes back what is retracted, and a message of which nothing stands', () => {
+    const events = [
+      event('assistant_message_start', { id: 'a', model: 'm' }), text('a', 'Hello, '),
+      event('assistant_message_complete', { id: 'a', stop_reason: 'abandoned' }), retracted('a', ''),
+      event('assistant_message_start', { id: 'b', model: 'm' }), text('b', 'Hello, world'), event('assistant_message_complete', { id: 'b' }),
+    ];
+    const state = play(events);
+    expect(said(state)).toEqual(['Hello, world']);
+    expect(state.entries).toHaveLength(1);
+    for (const again of events) expect(reduce(state, again)).toBe(state);
+  });
+
+  it('keeps what stands: its beginning, or what is left of the middle, and thinking', () => {
+    const thinking = (piece: string) => event('assistant_message_delta', { id: 'a', delta: { delta_type: 'thinking', thinking: piece } });
+    const call = () => event('assistant_message_delta', { id: 'a', delta: { delta_type: 'tool_use', tool_use_id: 't', tool_name: 'B', tool_input: {} } });
+    const parts = (kept: string, more: object = {}) => assistant(play([
+      event('assistant_message_start', { id: 'a', model: 'm' }), thinking('hm'), text('a', 'one '), call(), text('a', 'two three'), retracted('a', kept, more),
+    ])).parts;
+    const tool = { kind: 'tool', toolUseId: 't' };
+    expect(parts('one two', { kept_thinking: 'hm' })).toEqual([{ kind: 'thinking', text: 'hm' }, { kind: 'text', text: 'one ' }, tool, { kind: 'text', text: 'two' }]);
+    expect(parts('one ')).toEqual([{ kind: 'text', text: 'one ' }, tool]);
+    expect(parts('three')).toEqual([{ kind: 'text', text: 'three' }, tool]);
+    expect(parts('', { tool_use_ids: ['t'], kept_thinking: 'hm' })).toEqual([{ kind: 'thinking', text: 'hm' }]);
+  });
+
+  it('takes calls away that will never come, and shows the one that does come with the id', () => {
+    const piece = (id: string, json: string) => event('assistant_message_delta', {
+      id, delta: { delta_type: 'tool_input', tool_use_id: 't', tool_name: 'Bash', partial_json: json },
+    });
+    const cut = play([event('assistant_message_start', { id: 'a', model: 'm' }), text('a', 'I call.'), piece('a', '{"comm')]);
+    expect(cut.tools['t']?.status).toBe('streaming');
+    const gone = play([retracted('a', 'I call.', { tool_use_ids: ['t'] })], cut);
+    expect(gone.tools).toEqual({});
+    expect(assistant(gone).parts).toEqual([{ kind: 'text', text: 'I call.' }]);
+    const again = play([event('assistant_message_start', { id: 'b', model: 'm' }), piece('b', '{}')], gone);
+    expect(again.tools['t']).toMatchObject({ partialInput: '{}', status: 'streaming' });
+    expect(assistant(again, 1).parts).toEqual([{ kind: 'tool', toolUseId: 't' }]);
+  });
+
+  it('tells calls apart that share an id', () => {
+    const round = (id: string, command: string) => [
+      event('assistant_message_start', { id, model: 'm' }),
+      event('assistant_message_delta', { id, delta: { delta_type: 'tool_input', tool_use_id: 't', tool_name: 'Bash', partial_json: '{' } }),
+      event('assistant_message_delta', { id, delta: { delta_type: 'tool_use', tool_use_id: 't', tool_name: 'Bash', tool_input: { command } } }),
+      event('tool_use', { tool_use_id: 't', tool_name: 'Bash', tool_input: { command }, executor: 'agent' }),
+      event('tool_result', { tool_use_id: 't', content: command, is_error: false }),
+    ];
+    const state = play([...round('a', 'one'), ...round('b', 'two'), ...round('c', 'three')]);
+    const shown = [0, 1, 2].map((at) => assistant(state, at).parts.map((part) => (part.kind === 'tool' ? state.tools[part.toolUseId]?.result?.content : '')));
+    expect(shown).toEqual([['one'], ['two'], ['three']]);
+    expect(state.tools['t']).toMatchObject({ input: { command: 'three' }, status: 'done' });
+    // What is said later of a message does not touch the calls before.
+    expect(play([retracted('c', '', { tool_use_ids: ['t'] })], state).tools['t']?.status).toBe('done');
+  });
+
   it('is idempotent over replays: the same object for what was seen', () => {
     const events = [event('assistant_message_start', { id: 'a', model: 'm' }), text('a', 'x'), text('a', 'y')];
     const state = play(events);

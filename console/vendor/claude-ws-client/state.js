@@ -2,7 +2,8 @@
 //
 // It is idempotent over replays (an event up to `lastSeq` changes nothing) and takes what a gap leaves: a delta without
 // its start, a result without its call.
-import { emptyMessage, notice, updateAssistant, updateTool, updateUser, withEntries, withTool } from './state/edit.js';
+import { emptyMessage, notice, updateAssistant, updateTool, updateUser, withEntries, withoutOld, withTool } from './state/edit.js';
+import { retracted } from './state/retract.js';
 import { runningTasks, taskUpdate } from './state/tasks.js';
 import { promptOf, resolved, settled, stopped, toolResult, toolUse, waitingTool } from './state/tools.js';
 export { questionsOf } from './conversation.js';
@@ -123,6 +124,8 @@ function event(state, message) {
             return withEntries(state, message.parent_tool_use_id, (entries) => updateAssistant(entries, message.id, (entry) => ({
                 ...entry, streaming: false, stopReason: message.stop_reason, usage: message.usage,
             })));
+        case 'assistant_message_retracted':
+            return retracted(state, message);
         case 'tool_use':
             return toolUse(state, message);
         case 'tool_result':
@@ -297,7 +300,7 @@ function delta(state, message) {
             break;
         case 'tool_use':
         case 'tool_input':
-            next = updateTool(next, piece.tool_use_id, (tool) => ({
+            next = updateTool(withoutOld(next, piece.tool_use_id), piece.tool_use_id, (tool) => ({
                 ...tool,
                 name: piece.tool_name,
                 parent: message.parent_tool_use_id,

@@ -3,10 +3,10 @@
 import { questionsOf } from '../conversation.js';
 import type { ConversationState, Entry, Prompt, Tool } from '../conversation.js';
 import type { PermissionRequest, PermissionResolved, ToolResult, ToolUse } from '../protocol.js';
-import { emptyTool, updateAssistant, updateTool, withEntries, withTool } from './edit.js';
+import { emptyTool, updateAssistant, updateTool, withEntries, withoutOld, withTool } from './edit.js';
 
 export function toolUse(state: ConversationState, message: ToolUse): ConversationState {
-  const next = updateTool(state, message.tool_use_id, (tool) => ({
+  const next = updateTool(withoutOld(state, message.tool_use_id), message.tool_use_id, (tool) => ({
     ...tool,
     name: message.tool_name,
     input: message.tool_input,

@@ -47,6 +47,32 @@ export function withTool(parts, toolUseId) {
         ? parts
         : [...parts, { kind: 'tool', toolUseId }];
 }
+/** Ids of calls repeat: the call that has come to its end under this one makes way for another, and keeps its place under a new key. */
+export function withoutOld(state, id) {
+    const old = state.tools[id];
+    if (old === undefined || old.status === 'streaming' || old.status === 'running' || old.status === 'waiting')
+        return state;
+    let number = 1;
+    while (state.tools[`${id}#${number}`] !== undefined)
+        number += 1;
+    const key = `${id}#${number}`;
+    const moved = (entries) => {
+        const holds = (entry) => entry.kind === 'assistant' && entry.parts.some((part) => part.kind === 'tool' && part.toolUseId === id);
+        if (!entries.some(holds))
+            return entries;
+        return entries.map((entry) => (entry.kind === 'assistant' && holds(entry)
+            ? { ...entry, parts: entry.parts.map((part) => (part.kind === 'tool' && part.toolUseId === id ? { ...part, toolUseId: key } : part)) }
+            : entry));
+    };
+    const tools = Object.fromEntries(Object.entries(state.tools).flatMap(([name, tool]) => {
+        if (name === id)
+            return [[key, { ...old, id: key }]];
+        const entries = moved(tool.entries);
+        const parent = tool.parent === id ? key : tool.parent;
+        return [[name, entries === tool.entries && parent === tool.parent ? tool : { ...tool, entries, parent }]];
+    }));
+    return { ...state, tools, entries: moved(state.entries) };
+}
 export function emptyTool(id) {
     return {
         id, name: '', executor: 'agent', status: 'streaming', input: undefined, partialInput: '', result: undefined,

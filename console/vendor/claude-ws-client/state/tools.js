@@ -1,8 +1,8 @@
 // Tool calls and the prompts before them: from the first delta to the result, or the end without one.
 import { questionsOf } from '../conversation.js';
-import { emptyTool, updateAssistant, updateTool, withEntries, withTool } from './edit.js';
+import { emptyTool, updateAssistant, updateTool, withEntries, withoutOld, withTool } from './edit.js';
 export function toolUse(state, message) {
-    const next = updateTool(state, message.tool_use_id, (tool) => ({
+    const next = updateTool(withoutOld(state, message.tool_use_id), message.tool_use_id, (tool) => ({
         ...tool,
         name: message.tool_name,
         input: message.tool_input,
