@@ -110,11 +110,17 @@ test('an edit shows what changed: lines, words, and the numbers of lines once th
 
 test('the whole page is small', async () => {
   chat = await openPage(browser, 'about:blank');
-  const bodies = [];
-  chat.page.on('response', (response) => bodies.push(response.body().catch(() => Buffer.alloc(0))));
   await chat.page.goto(front.url);
   await chat.page.locator('.banner').waitFor({ state: 'hidden' });
-  const sizes = (await Promise.all(bodies)).map((body) => gzipSync(body).length);
+  const loaded = await chat.page.evaluate(() => performance.getEntriesByType('resource').map(({ name }) => name));
+  const files = await Promise.all([front.url, ...loaded].map(async (file) => Buffer.from(await (await fetch(file)).arrayBuffer())));
+  const sizes = files.map((file) => gzipSync(file).length);
   const total = sizes.reduce((sum, size) => sum + size, 0);
+  // Everything that it begins with is asked for at once.
+  const missing = await chat.page.evaluate(() => {
+    const links = new Set([...document.querySelectorAll('link[rel=modulepreload], script[src]')].map(({ href, src }) => href ?? src));
+    return performance.getEntriesByType('resource').map(({ name }) => name).filter((name) => name.endsWith('.js') && !links.has(name));
+  });
+  assert.deepEqual(missing, []);
   assert.ok(sizes.length > 30 && total < 160_000, `${sizes.length} files, ${total} bytes compressed`);
 });
