@@ -26,6 +26,11 @@ export function toolName(name) {
 /** What a call is about, in a line. */
 export function summary(name, input) {
   if (!input) return '';
+  if (name === 'TodoWrite' && isTodoList(input)) {
+    const { todos } = input;
+    const now = todos.find(({ status }) => status === 'in_progress');
+    return `${todos.filter(({ status }) => status === 'completed').length} of ${todos.length}${now ? `: ${now.content}` : ''}`;
+  }
   const value = input.command ?? input.file_path ?? input.notebook_path ?? input.pattern ?? input.url ?? input.query ?? input.description
     ?? input.questions?.[0]?.question ?? input.prompt;
   if (typeof value === 'string') return value;
@@ -63,6 +68,7 @@ const FORMS = {
 
 /** The input of a call in the form that shows best what it does; `asks`: for somebody who is asked, so nothing is left out. */
 export function inputNode(name, input, asks = false) {
+  if (name === 'TodoWrite' && !asks && isTodoList(input)) return reveal(todoNode(input.todos));
   const form = Object.hasOwn(FORMS, name) ? FORMS[name] : undefined;
   if (!form?.needs.every((key) => typeof input[key] === 'string')) {
     return reveal(h('div', {}, h('pre', { class: 'source', tabindex: '0' }, JSON.stringify(input, null, 2))));
@@ -71,6 +77,19 @@ export function inputNode(name, input, asks = false) {
   const fields = Object.fromEntries(shown.map((key) => [key, input[key]]));
   const rest = Object.entries(input).filter(([key]) => !shown.includes(key));
   return reveal(h('div', {}, form.draw(fields, asks), rest.length > 0 ? h('dl', { class: 'fields' }, rest.flatMap(fieldNodes)) : undefined));
+}
+
+const TODO = { completed: ['☑', 'done'], in_progress: ['◐', 'under way'], pending: ['☐', 'to do'] };
+
+function isTodoList({ todos, ...rest }) {
+  return Array.isArray(todos) && Object.keys(rest).length === 0
+    && todos.every((todo) => typeof todo?.content === 'string' && Object.hasOwn(TODO, todo.status));
+}
+
+/** The list that Claude keeps of what it has to do. */
+function todoNode(todos) {
+  return h('ul', { class: 'todos' }, todos.map(({ content, status }) => h('li', { 'data-status': status },
+    h('span', { role: 'img', 'aria-label': TODO[status][1] }, TODO[status][0]), content)));
 }
 
 /** A field that the form has no place for. */

@@ -351,6 +351,17 @@ describe('the rest', () => {
     assert.equal(text.match(/The scripted model was asked to fail/g).length, 1, text);
   });
 
+  test('marks where the conversation began anew', async () => {
+    const chat = await visit();
+    await chat.start();
+    await chat.say('echo one');
+    await chat.turnEnds(1);
+    await chat.say('/clear');
+    await chat.page.locator('.entry.reset', { hasText: 'Claude knows nothing of what stands above' }).waitFor();
+    await chat.page.reload();
+    await chat.page.locator('.entry.reset').waitFor();
+  });
+
   test('the cross closes the view: the session goes on', async () => {
     const chat = await visit();
     await chat.start('Left alone');

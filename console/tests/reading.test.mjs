@@ -108,6 +108,16 @@ test('an edit shows what changed: lines, words, and the numbers of lines once th
     '117 117   before|118     − old|    118 + new|    119 + newer|⋯ 11 lines as before|130 131   before|131     − old|    132 + new|    133 + newer|');
 });
 
+test('the list of what is to do is a list, and its card says how far it is', async () => {
+  const todos = [['Read', 'completed'], ['Write', 'in_progress'], ['Test', 'pending']].map(([content, status]) => ({ content, status, activeForm: content }));
+  const call = (id, tool_input) => ({ type: 'tool_use', tool_use_id: id, tool_name: 'TodoWrite', executor: 'agent', request_id: 'u1', tool_input });
+  await said('On it.', [call('t1', { todos }), call('t2', { todos: 'of another form' })]);
+  await chat.page.locator('.tool-about', { hasText: '1 of 3: Write' }).waitFor();
+  for (const tool of await chat.page.locator('.tool > summary').all()) await tool.click();
+  assert.deepEqual(await chat.page.locator('.todos li').allInnerTexts(), ['☑\nRead', '◐\nWrite', '☐\nTest']);
+  await chat.page.locator('.tool').nth(1).getByText('of another form').last().waitFor();
+});
+
 test('the whole page is small', async () => {
   chat = await openPage(browser, 'about:blank');
   await chat.page.goto(front.url);
