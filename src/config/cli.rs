@@ -163,6 +163,9 @@ struct LimitArgs {
     /// Sessions of one owner that have not ended; more: error capacity
     #[arg(long, env = "CLAUDE_WS_MAX_SESSIONS_PER_OWNER", default_value = "10000", value_parser = at_least_one::<usize>, value_name = "N")]
     max_sessions_per_owner: usize,
+    /// Ended sessions of one owner that are kept, 0 for no limit; more: the longest unused are deleted
+    #[arg(long, env = "CLAUDE_WS_MAX_ENDED_PER_OWNER", default_value = "10000", value_name = "N")]
+    max_ended_per_owner: usize,
     /// Connections attached to one session; more: error capacity
     #[arg(long, env = "CLAUDE_WS_MAX_ATTACHED", default_value = "1000", value_parser = at_least_one::<usize>, value_name = "N")]
     max_attached: usize,
@@ -310,6 +313,7 @@ impl LimitArgs {
             max_queue_bytes: self.max_queue_bytes,
             max_prompts: self.max_prompts,
             max_sessions_per_owner: self.max_sessions_per_owner,
+            max_ended_per_owner: (self.max_ended_per_owner > 0).then_some(self.max_ended_per_owner),
             max_attached: self.max_attached,
             max_connections: self.max_connections,
             max_connections_per_address: self.max_connections_per_address,

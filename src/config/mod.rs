@@ -119,6 +119,8 @@ pub struct Limits {
     pub max_prompts: usize,
     /// Sessions of one owner, ended ones not counted; more: `error` `capacity`.
     pub max_sessions_per_owner: usize,
+    /// Ended sessions of one owner that are kept; more: the longest unused are deleted.
+    pub max_ended_per_owner: Option<usize>,
     /// Connections that may be attached to one session; more: `error` `capacity`.
     pub max_attached: usize,
     /// Connections in all; more: 503.
@@ -232,6 +234,7 @@ impl Default for Limits {
             max_queue_bytes: 32 << 20,
             max_prompts: 256,
             max_sessions_per_owner: 10_000,
+            max_ended_per_owner: Some(10_000),
             max_attached: 1_000,
             max_connections: 20_000,
             max_connections_per_address: 20_000,

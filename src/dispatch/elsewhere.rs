@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 
 use super::handlers::Tries;
 use super::{Context, Handled, Handler};
+use crate::protocol::ErrorCode;
 use crate::protocol::parse::FrameError;
-use crate::protocol::{ErrorCode, SessionSummary};
 use crate::session::{Client, Listed};
 
 /// What is answered where it comes in, whatever session it names.
@@ -22,8 +22,8 @@ pub trait Elsewhere: fmt::Debug + Send + Sync {
     /// Has a message handled where its session is, if that is not here.
     fn route<'a>(&'a self, errand: Errand<'a>) -> Pending<'a, Routed>;
 
-    /// Replaces what is listed of sessions elsewhere by what is known of them there. Newest first.
-    fn complete<'a>(&'a self, owner: &'a str, listed: Listed) -> Pending<'a, Vec<SessionSummary>>;
+    /// Replaces what is listed of sessions elsewhere by what is known of them there.
+    fn complete<'a>(&'a self, owner: &'a str, listed: Listed) -> Pending<'a, Listed>;
 }
 
 /// A message on its way to where its session is.

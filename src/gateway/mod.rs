@@ -151,7 +151,8 @@ impl Gateway {
 
 fn retention(limits: &Limits, keep: Duration) -> Retention {
     let max_age_ms = u64::try_from(keep.as_millis()).ok();
-    Retention { now_ms: 0, max_age_ms, max_bytes: limits.max_store_bytes }
+    let (max_bytes, max_ended_per_owner) = (limits.max_store_bytes, limits.max_ended_per_owner);
+    Retention { now_ms: 0, max_age_ms, max_bytes, max_ended_per_owner }
 }
 
 fn unix_millis() -> u64 {

@@ -35,8 +35,13 @@ pub(super) enum Head {
     Goodbye { connection: u64 },
     /// Owner to door: the session is not run here any more. `session` is its key.
     Moved { session: String, epoch: String },
-    /// Which sessions of that token's do you run?
-    List { n: u64, owner: String },
+    /// How are these sessions of that token's? (None: all that you run, as former versions ask.)
+    List {
+        n: u64,
+        owner: String,
+        #[serde(default)]
+        sessions: Vec<String>,
+    },
     /// The answer: the body is a JSON list of summaries.
     Listed { n: u64 },
     /// You had no lease for a while: your connections are not known here any more.

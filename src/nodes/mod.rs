@@ -133,8 +133,8 @@ impl Nodes {
             }
             Head::Goodbye { connection } => self.guests.goodbye(&letter.from, connection),
             Head::Moved { session, epoch } => self.mirrors.moved(&letter.from, &session, Some(&epoch)),
-            Head::List { n, owner } => {
-                self.post.tasks.spawn(Arc::clone(self).tell_list(letter.from, n, owner));
+            Head::List { n, owner, sessions } => {
+                self.post.tasks.spawn(Arc::clone(self).tell_list(letter.from, n, owner, sessions));
             }
             Head::Forgotten => self.mirrors.all_moved(|node| *node == letter.from),
         }

@@ -12,7 +12,7 @@ use super::letter::{Head, Letter};
 use super::post::Reply;
 use crate::dispatch::{Elsewhere, Errand, Handled, Routed};
 use crate::protocol::{ErrorCode, SessionSummary};
-use crate::session::{Answer, Listed, newest_first};
+use crate::session::{Answer, Listed, most_recent_first};
 use crate::store::{NodeId, SessionKey, StoreError, Whereabouts};
 
 /// How long another node's answer is waited for while it lives.
@@ -41,7 +41,7 @@ impl Elsewhere for Nodes {
         Box::pin(self.route_errand(errand))
     }
 
-    fn complete<'a>(&'a self, owner: &'a str, listed: Listed) -> Pending<'a, Vec<SessionSummary>> {
+    fn complete<'a>(&'a self, owner: &'a str, listed: Listed) -> Pending<'a, Listed> {
         Box::pin(self.complete_list(owner, listed))
     }
 }
@@ -114,29 +114,44 @@ impl Nodes {
     }
 
     /// Asks the nodes that run some of the listed sessions how these are. Who does not say so in time: it stays as the records have it.
-    async fn complete_list(&self, owner: &str, listed: Listed) -> Vec<SessionSummary> {
-        let Listed { mut sessions, elsewhere } = listed;
-        let asked = elsewhere.iter().map(|node| tokio::time::timeout(LIST, self.ask_list(node, owner)));
+    async fn complete_list(&self, owner: &str, mut listed: Listed) -> Listed {
+        let elsewhere = std::mem::take(&mut listed.elsewhere);
+        let asked = elsewhere.into_iter().map(|(node, sessions)| async move {
+            tokio::time::timeout(LIST, self.ask_list(&node, owner, sessions)).await
+        });
         for summary in join_all(asked).await.into_iter().flatten().flatten().flatten() {
-            if let Some(known) = sessions.iter_mut().find(|known| known.session_id == summary.session_id) {
+            if let Some(known) =
+                listed.sessions.iter_mut().find(|known| known.session_id == summary.session_id)
+            {
                 *known = summary;
             }
         }
-        newest_first(&mut sessions);
-        sessions
+        most_recent_first(&mut listed.sessions);
+        listed
     }
 
-    async fn ask_list(&self, node: &NodeId, owner: &str) -> Option<Vec<SessionSummary>> {
+    async fn ask_list(
+        &self,
+        node: &NodeId,
+        owner: &str,
+        sessions: Vec<String>,
+    ) -> Option<Vec<SessionSummary>> {
         let mut question = self.post.question(None);
-        let head = Head::List { n: question.n, owner: owner.to_owned() };
+        let head = Head::List { n: question.n, owner: owner.to_owned(), sessions };
         self.post.deliver(node, head, Vec::new()).await.ok()?;
         let reply = (&mut question.answer).await.ok()?;
         serde_json::from_str(&only_body(reply.letter)?).ok()
     }
 
     /// Answers the question of another node's.
-    pub(super) async fn tell_list(self: Arc<Self>, node: NodeId, n: u64, owner: String) {
-        let list = serde_json::to_string(&self.registry.list_live(&owner)).unwrap_or_default();
+    pub(super) async fn tell_list(
+        self: Arc<Self>,
+        node: NodeId,
+        n: u64,
+        owner: String,
+        sessions: Vec<String>,
+    ) {
+        let list = serde_json::to_string(&self.registry.list_live(&owner, &sessions)).unwrap_or_default();
         self.post.send(&node, Head::Listed { n }, vec![list.into()]).await;
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing of a session that rests stays in memory, since another gateway may take it up at any time; but for what the store could not
 //! be given yet, which keeps the session here until it has it or the tenure ends.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,9 +21,9 @@ use super::shelf;
 use super::state::{Birth, Closing, SessionState};
 use super::task::{self, Finished};
 use crate::log::EventLog;
-use crate::protocol::{Liveness, SessionConfig, SessionSummary};
+use crate::protocol::{SessionConfig, SessionSummary};
 use crate::store::{
-    Claim, NewSession, NodeId, SessionKey, SharedStore, Source, Store, StoreError, StoredSession, Tenure,
+    Claim, NewSession, SessionKey, SharedStore, Source, Status, Store, StoreError, StoredSession, Tenure,
 };
 
 /// How long a claim is tried again on top of two leases, before the caller is told that the store does not answer.
@@ -73,15 +73,6 @@ impl Drop for Claimed {
             }
         });
     }
-}
-
-/// What an owner has, over all nodes.
-#[derive(Debug, Default)]
-pub struct Listed {
-    /// Newest first. Those that other nodes run are as their records say, which are a little behind.
-    pub sessions: Vec<SessionSummary>,
-    /// The nodes that run some of them, and know better.
-    pub elsewhere: BTreeSet<NodeId>,
 }
 
 impl Registry {
@@ -299,45 +290,15 @@ impl Registry {
         Ok(())
     }
 
-    /// The caller's sessions on all nodes.
-    pub async fn list_everywhere(&self, owner: &str) -> Listed {
-        let Some(shared) = self.shared_store() else {
-            return Listed { sessions: self.list(owner).await, elsewhere: BTreeSet::new() };
-        };
-        let mut sessions = self.list_memory(owner);
-        let here: BTreeSet<_> = sessions.iter().map(|summary| summary.session_id.clone()).collect();
-        let mut elsewhere = BTreeSet::new();
-        match shared.of_owner(owner).await {
-            Ok(stored) => {
-                let mut nodes = HashMap::new();
-                let mut others = Vec::new();
-                for (stored, node) in stored {
-                    if here.contains(stored.key.id()) {
-                        continue;
-                    }
-                    if let Some(node) = node.filter(|node| node != shared.node()) {
-                        nodes.insert(stored.key.clone(), node);
-                    }
-                    others.push(stored);
-                }
-                for mut summary in self.read_list(others) {
-                    let node = nodes.remove(&SessionKey::of(owner, &summary.session_id));
-                    if let (Some(node), false) = (node, summary.status == Liveness::Ended) {
-                        summary.status = Liveness::Active;
-                        elsewhere.insert(node);
-                    }
-                    sessions.push(summary);
-                }
+    /// What is known of these sessions of the owner's that this node runs; of all where none is named.
+    pub fn list_live(&self, owner: &str, sessions: &[String]) -> Vec<SessionSummary> {
+        let mut list = Vec::new();
+        self.each_in_memory(owner, |key, summary| {
+            if sessions.is_empty() || sessions.iter().any(|wanted| *wanted == key.id()) {
+                list.push(summary.clone());
             }
-            Err(problem) => log::error!("sessions of other nodes cannot be listed: {problem}"),
-        }
-        newest_first(&mut sessions);
-        Listed { sessions, elsewhere }
-    }
-
-    /// What is known of the owner's sessions that this node runs.
-    pub fn list_live(&self, owner: &str) -> Vec<SessionSummary> {
-        self.list_memory(owner)
+        });
+        list
     }
 
     async fn check_count(&self, shared: &dyn SharedStore, owner: &str) -> Result<(), OpenError> {
@@ -345,13 +306,8 @@ impl Registry {
         if shared.count_of(owner).await? < self.max_per_owner {
             return Ok(());
         }
-        let stored = shared.of_owner(owner).await?;
-        let own = stored.iter().filter(|(stored, _)| stored.ended().is_none()).count();
+        let index = shared.index(owner).await?;
+        let own = index.iter().filter(|indexed| indexed.status != Status::Ended).count();
         if own >= self.max_per_owner { Err(OpenError::TooMany(own)) } else { Ok(()) }
     }
-}
-
-/// As lists are given.
-pub fn newest_first(list: &mut [SessionSummary]) {
-    list.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| b.session_id.cmp(&a.session_id)));
 }

@@ -81,8 +81,13 @@ impl Record {
     /// It cannot be understood: the file is damaged, or a newer version wrote it.
     pub fn of(stored: &StoredSession) -> Result<Self, StoreError> {
         let Some(record) = &stored.record else { return Ok(Self::default()) };
-        serde_json::from_str(&record.state).map_err(|problem| {
-            StoreError::Unreadable(format!("the record of session {} is unreadable: {problem}", stored.key))
+        Self::read(&stored.key, &record.state)
+    }
+
+    /// The same of a record's text.
+    pub(super) fn read(id: &str, state: &str) -> Result<Self, StoreError> {
+        serde_json::from_str(state).map_err(|problem| {
+            StoreError::Unreadable(format!("the record of session {id} is unreadable: {problem}"))
         })
     }
 

@@ -7,7 +7,8 @@ mod ends;
 mod own;
 mod retention;
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::Shared;
 use super::found::{AtRest, Found, OpenError};
 use super::handle::{SessionHandle, Vitals};
-use super::held::{Holdings, newest_first};
+use super::held::Holdings;
 use super::locks::SessionLocks;
 use super::record::Record;
 use super::roots::Directories;
@@ -28,7 +29,7 @@ use super::state::SessionState;
 use super::task::{SessionTask, Stage};
 use crate::log::{EventLog, SessionKey};
 use crate::protocol::{Liveness, SessionConfig, SessionSummary};
-use crate::store::StoredSession;
+use crate::store::{StoreError, StoredSession};
 
 /// Commands that may wait for one session's task. Full: the handlers that send them wait, and with them the readers of their
 /// connections.
@@ -41,6 +42,8 @@ pub struct Registry {
     sessions: Mutex<Sessions>,
     /// Held by who takes a session up.
     pub(super) locks: SessionLocks,
+    /// By owner: held by who makes a list.
+    pub(super) lists: SessionLocks,
     pub(super) tasks: TaskTracker,
     /// `--max-sessions-per-owner`.
     pub(super) max_per_owner: usize,
@@ -68,6 +71,7 @@ impl Registry {
             shared,
             sessions: Mutex::new(sessions),
             locks: SessionLocks::default(),
+            lists: SessionLocks::default(),
             tasks,
             max_per_owner,
             holdings: Holdings::default(),
@@ -104,36 +108,31 @@ impl Registry {
         }
     }
 
-    /// The caller's sessions, newest first.
-    pub async fn list(&self, owner: &str) -> Vec<SessionSummary> {
-        // Memory first: what leaves it afterwards is in the store by then.
-        let mut list = self.list_memory(owner);
-        if let Some(store) = &self.shared.store {
-            match store.ended(owner).await {
-                Ok(ended) => {
-                    let ended = self.read_list(ended);
-                    let here: HashSet<_> = list.iter().map(|summary| summary.session_id.clone()).collect();
-                    list.extend(ended.into_iter().filter(|summary| !here.contains(&summary.session_id)));
-                }
-                Err(problem) => log::error!("ended sessions cannot be listed: {problem}"),
-            }
-        }
-        newest_first(&mut list);
-        list
-    }
-
-    /// What memory holds of the owner's.
-    pub(super) fn list_memory(&self, owner: &str) -> Vec<SessionSummary> {
+    /// Shows what memory holds of the owner's, as far as there is something true to say.
+    pub(super) fn each_in_memory(&self, owner: &str, mut look: impl FnMut(&SessionKey, &SessionSummary)) {
         let sessions = self.sessions.lock();
-        let live = sessions.live.values().filter(|handle| *handle.owner == *owner);
-        let resting = sessions.shelf.of_owner(owner).filter(|resting| resting.readable);
-        let resting = resting.map(|resting| resting.summary.clone());
-        live.map(SessionHandle::summary).chain(resting).collect()
+        for handle in sessions.live.values().filter(|handle| *handle.owner == *owner) {
+            look(&handle.key, &handle.summary.lock());
+        }
+        for (key, resting) in sessions.shelf.of_owner(owner).filter(|(_, resting)| resting.readable) {
+            look(key, &resting.summary);
+        }
     }
 
-    /// What there is to say of sessions that the store has.
-    pub(super) fn read_list(&self, stored: Vec<StoredSession>) -> Vec<SessionSummary> {
-        self.sessions.lock().shelf.list(stored)
+    /// Those of these places that memory holds.
+    pub(super) fn in_memory(&self, ranks: &[Reverse<(u64, SessionKey)>], owner: &str) -> Vec<SessionSummary> {
+        let sessions = self.sessions.lock();
+        let look = |Reverse((_, key)): &Reverse<(u64, SessionKey)>| {
+            let live = sessions.live.get(key).filter(|handle| *handle.owner == *owner);
+            let resting =
+                || sessions.shelf.get(key).filter(|resting| *resting.owner == *owner && resting.readable);
+            live.map(SessionHandle::summary).or_else(|| resting().map(|resting| resting.summary.clone()))
+        };
+        ranks.iter().filter_map(look).collect()
+    }
+
+    pub(super) fn note_unreadable(&self, key: &SessionKey, problem: &StoreError) {
+        self.sessions.lock().shelf.note_unreadable(key, problem);
     }
 
     /// The session `id` of `owner`'s: at work, woken up, or made with what `config` gives. The flag tells whether it is new.

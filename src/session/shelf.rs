@@ -63,23 +63,20 @@ impl Shelf {
         shelf
     }
 
-    /// Ended sessions that the store has, for a list: those of which there is something true to say.
-    pub(super) fn list(&mut self, ended: Vec<StoredSession>) -> Vec<SessionSummary> {
-        let read = ended.into_iter().map(|stored| self.read(stored));
-        read.filter(|resting| resting.readable).map(|resting| resting.summary).collect()
-    }
-
     /// Of one that cannot be read the log says so, once.
     fn read(&mut self, stored: StoredSession) -> Resting {
         let key = stored.key.clone();
         let (resting, read) = Resting::of(stored);
-        if let Err(problem) = read
-            && self.unreadable.len() < MAX_UNREADABLE
-            && self.unreadable.insert(key)
-        {
-            log::error!("it is not listed, and cannot be taken up: {problem}");
+        if let Err(problem) = read {
+            self.note_unreadable(&key, &problem);
         }
         resting
+    }
+
+    pub(super) fn note_unreadable(&mut self, key: &SessionKey, problem: &StoreError) {
+        if self.unreadable.len() < MAX_UNREADABLE && self.unreadable.insert(key.clone()) {
+            log::error!("it is not listed, and cannot be taken up: {problem}");
+        }
     }
 
     pub(super) fn get(&self, key: &SessionKey) -> Option<&Resting> {
@@ -96,13 +93,13 @@ impl Shelf {
     }
 
     /// Those of one owner.
-    pub(super) fn of_owner(&self, owner: &str) -> impl Iterator<Item = &Resting> {
-        self.resting.values().filter(move |resting| *resting.owner == *owner)
+    pub(super) fn of_owner(&self, owner: &str) -> impl Iterator<Item = (&SessionKey, &Resting)> {
+        self.resting.iter().filter(move |(_, resting)| *resting.owner == *owner)
     }
 
     /// How many of them have not ended.
     pub(super) fn count_of(&self, owner: &str) -> usize {
-        self.of_owner(owner).filter(|resting| !resting.has_ended()).count()
+        self.of_owner(owner).filter(|(_, resting)| !resting.has_ended()).count()
     }
 
     /// Puts a session here whose task is done, if memory is its place.

@@ -21,14 +21,14 @@ mod types;
 pub use backlog::Backlog;
 pub use dir::{DataDir, DataDirError};
 pub use redis::{RedisAddress, RedisError, RedisFindings, RedisOptions, RedisStore};
-pub use shared::{Claim, Follow, Follower, NewSession, NodeId, Owned, SharedStore, Whereabouts};
+pub use shared::{Claim, Follow, Follower, NewSession, NodeId, SharedStore, Whereabouts};
 #[cfg(test)]
 pub(crate) use sqlite::raw;
 pub use sqlite::{OpenError, SqliteStore};
 pub use tenure::{Lease, Tenure};
 pub use types::{
-    Batch, Chunk, Entry, Expired, KEPT_MESSAGE_IDS, Record, Retention, SessionKey, Status, StoreCounts,
-    StoreError, StoreHealth, StoredSession,
+    Batch, Chunk, Entry, Expired, Indexed, KEPT_MESSAGE_IDS, Record, Retention, SessionKey, Status,
+    StoreCounts, StoreError, StoreHealth, StoredSession,
 };
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
@@ -116,12 +116,25 @@ pub trait Store: fmt::Debug + Send + Sync {
         Box::pin(async move { Ok(self.sessions().await?.into_iter().find(|stored| stored.key == *key)) })
     }
 
-    /// Those of `owner`'s that have ended, oldest first.
-    fn ended<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<Vec<StoredSession>, StoreError>> {
+    /// The index of `owner`'s sessions, in no order: of those that have ended, and where the store is [shared](Self::shared) of all.
+    fn index<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<Vec<Indexed>, StoreError>> {
         Box::pin(async move {
-            let mut stored = self.sessions().await?;
-            stored.retain(|stored| stored.ended().is_some_and(|record| record.owner == owner));
-            Ok(stored)
+            let stored = self.sessions().await?;
+            let ended = stored
+                .into_iter()
+                .filter(|stored| stored.ended().is_some_and(|record| record.owner == owner));
+            Ok(ended.filter_map(Indexed::of).collect())
+        })
+    }
+
+    /// The records of these sessions, in this order. Asked for some at a time, as it takes a reader's time.
+    fn records(&self, keys: Vec<SessionKey>) -> Pending<'_, Result<Vec<Option<Record>>, StoreError>> {
+        Box::pin(async move {
+            let mut records = Vec::with_capacity(keys.len());
+            for key in &keys {
+                records.push(self.session(key).await?.and_then(|stored| stored.record));
+            }
+            Ok(records)
         })
     }
 

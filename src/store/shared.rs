@@ -78,9 +78,6 @@ pub enum Whereabouts {
     Orphaned(NodeId),
 }
 
-/// A session, and the living node that runs it, if one does.
-pub type Owned = (StoredSession, Option<NodeId>);
-
 /// Gets what a session's owner appends. Called from the store's reader and must not block.
 pub trait Follower: fmt::Debug + Send + Sync {
     /// The next events, in order, none of them twice and none missing but those that [`lost`](Self::lost) told of.
@@ -143,9 +140,6 @@ pub trait SharedStore: Store {
 
     /// Where the session is.
     fn whereabouts<'a>(&'a self, key: &'a SessionKey) -> Pending<'a, Result<Whereabouts, StoreError>>;
-
-    /// All sessions of that token, oldest first, each with the living node that runs it.
-    fn of_owner<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<Vec<Owned>, StoreError>>;
 
     /// How many sessions that token has, ended ones too.
     fn count_of<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<usize, StoreError>>;

@@ -4,6 +4,8 @@ use std::{fmt, ops::Deref, sync::Arc};
 
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::NodeId;
+
 /// One session event: its place in the log, and the frame that every client gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -141,6 +143,28 @@ impl StoredSession {
     }
 }
 
+/// What an index says of a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Indexed {
+    /// Its id.
+    pub key: SessionKey,
+    /// Its life.
+    pub epoch: String,
+    /// Unix milliseconds.
+    pub last_active_at: u64,
+    /// As its last record says; without one: [`Active`](Status::Active).
+    pub status: Status,
+    /// The living node that runs it, where the store is shared.
+    pub node: Option<NodeId>,
+}
+
+impl Indexed {
+    pub(super) fn of(stored: StoredSession) -> Option<Self> {
+        let Record { last_active_at, status, .. } = stored.record?;
+        Some(Self { key: stored.key, epoch: stored.epoch, last_active_at, status, node: None })
+    }
+}
+
 /// What may be forgotten.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Retention {
@@ -150,6 +174,8 @@ pub struct Retention {
     pub max_age_ms: Option<u64>,
     /// As long as more than this is stored, the oldest ended sessions go, then the oldest dormant ones.
     pub max_bytes: Option<u64>,
+    /// Of an owner's ended sessions so many are kept, the most recently active.
+    pub max_ended_per_owner: Option<usize>,
 }
 
 /// A session that is to be deleted.

@@ -40,6 +40,24 @@ export interface ClientOptions {
   random?: () => number;
 }
 
+/** Which sessions, and how many a page (1–1000; 100). All that is named must fit. */
+export interface SessionQuery {
+  limit?: number;
+  cursor?: string;
+  /** Text in the working directory or a value of `metadata`. */
+  search?: string;
+  status?: SessionSummary['status'][];
+  metadata?: Record<string, string>;
+}
+
+export interface SessionPage {
+  sessions: SessionSummary[];
+  /** Names the next page, if there is one. */
+  next_cursor?: string;
+  /** Sessions on all pages. */
+  total: number;
+}
+
 /** Refusals of a repeated attach that may pass. */
 const TRANSIENT: readonly ErrorCode[] = ['capacity', 'rate_limited', 'agent_unavailable', 'internal'];
 /** What a subprotocol, and so a token, may be made of (RFC 9110, token). */
@@ -154,13 +172,37 @@ export class Client {
     return session!;
   }
 
-  /** The caller's sessions, newest first. */
-  list(options: RequestOptions = {}): Promise<SessionSummary[]> {
+  /** One page of the caller's sessions, the most recently active first; `cursor` is the `next_cursor` of the page before. */
+  listPage(query: SessionQuery = {}, options: RequestOptions = {}): Promise<SessionPage> {
     const id = uuid();
-    return this.request({ type: 'session_list' }, {
+    return this.request({ type: 'session_list', ...query }, {
       ...options, id, repeatable: true,
-      match: (message) => (message.type === 'session_list' && message.request_id === id ? message.sessions : undefined),
-    }) as Promise<SessionSummary[]>;
+      match: (message) => {
+        if (message.type !== 'session_list' || message.request_id !== id) return undefined;
+        const { sessions, next_cursor, total } = message;
+        // A gateway without pages gives all there are.
+        return { sessions, total: total ?? sessions.length, ...(next_cursor ? { next_cursor } : {}) };
+      },
+    }) as Promise<SessionPage>;
+  }
+
+  /** All of the caller's sessions that fit, page by page. Stop reading and no further page is asked for. */
+  async* pages(query: Omit<SessionQuery, 'cursor'> = {}, options: RequestOptions = {}): AsyncGenerator<SessionPage> {
+    let page = await this.listPage(query, options);
+    for (;;) {
+      yield page;
+      if (!page.next_cursor) return;
+      page = await this.listPage({ ...query, cursor: page.next_cursor }, options);
+    }
+  }
+
+  /** All of the caller's sessions, the most recently active first. Where there may be thousands, see `listPage` and `pages`. */
+  async list(options: RequestOptions = {}): Promise<SessionSummary[]> {
+    const sessions = new Map<string, SessionSummary>();
+    for await (const page of this.pages({ limit: 1000 }, options)) {
+      for (const summary of page.sessions) sessions.set(summary.session_id, summary);
+    }
+    return [...sessions.values()];
   }
 
   /** What a session is, without attaching to it. */

@@ -1,5 +1,5 @@
 export { Client } from './client.js';
-export type { ClientOptions } from './client.js';
+export type { ClientOptions, SessionPage, SessionQuery } from './client.js';
 export { Session } from './session.js';
 export type { OpenOptions, Turn } from './session.js';
 export { backoffDelay } from './link.js';

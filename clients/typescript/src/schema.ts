@@ -92,6 +92,10 @@ export type RuleUpdate =
  */
 export type RuleBehavior = 'allow' | 'deny' | 'ask';
 /**
+ * Whether a session lives.
+ */
+export type Liveness = 'active' | 'dormant' | 'ended';
+/**
  * Both forms of a list of servers, for the schema.
  */
 export type McpServers =
@@ -273,10 +277,6 @@ export type Replay = 'none' | 'ok' | 'gap' | 'reset';
  * What a session is doing.
  */
 export type SessionStatus = 'idle' | 'thinking' | 'executing_tool' | 'waiting_permission';
-/**
- * Whether a session lives.
- */
-export type Liveness = 'active' | 'dormant' | 'ended';
 /**
  * What kind of work it is.
  */
@@ -654,17 +654,39 @@ export interface ClientSessionInfo {
   type: 'session_info';
 }
 /**
- * A message without fields of its own.
+ * `session_list`: which of the caller's sessions, and which page of them.
  */
 export interface ClientSessionList {
+  /**
+   * `next_cursor` of the page before.
+   */
+  cursor?: string;
   /**
    * The client's id of this message.
    */
   id: string;
   /**
+   * Most sessions of the page, 1–1000; absent: 100.
+   */
+  limit?: number;
+  /**
+   * Pairs that the session's `metadata` must have.
+   */
+  metadata?: {
+    [k: string]: string;
+  };
+  /**
+   * Text that must be in the working directory or in a value of `metadata`; case does not count.
+   */
+  search?: string;
+  /**
    * The session that is meant.
    */
   session_id?: string;
+  /**
+   * One of these; empty: any.
+   */
+  status?: Liveness[];
   type: 'session_list';
 }
 /**
@@ -2040,6 +2062,10 @@ export interface ServerSessionList {
    */
   id: string;
   /**
+   * Names the next page, where there is one.
+   */
+  next_cursor?: string;
+  /**
    * The client message that this answers or stems from.
    */
   request_id?: string;
@@ -2048,13 +2074,17 @@ export interface ServerSessionList {
    */
   session_id: string;
   /**
-   * Newest first.
+   * The most recently active first.
    */
   sessions: SessionSummary[];
   /**
    * Unix milliseconds.
    */
   timestamp?: number;
+  /**
+   * Sessions on all pages.
+   */
+  total: number;
   type: 'session_list';
 }
 /**

@@ -129,6 +129,17 @@ describe('a conversation', () => {
     expect(session.id).toMatch(/^made-/);
   });
 
+  it('goes through a list page by page', async () => {
+    const client = connect();
+    for (let made = 0; made < 5; made += 1) await client.start({ sessionId: `s-${made}` });
+    const pages = [];
+    for await (const page of client.pages({ limit: 2, status: ['active'] })) pages.push(page.sessions.map(({ session_id }) => session_id));
+    expect(pages).toEqual([['s-0', 's-1'], ['s-2', 's-3'], ['s-4']]);
+    expect(gateway.of('session_list')).toMatchObject([{ limit: 2, status: ['active'] }, { cursor: '2' }, { cursor: '4' }]);
+    expect(await client.listPage({ cursor: '4' })).toEqual({ sessions: [{ session_id: 's-4' }], total: 5 });
+    expect(await client.list()).toHaveLength(5);
+  });
+
   it('lists, queries and configures', async () => {
     const client = connect();
     const session = await client.start();

@@ -148,7 +148,10 @@ export class FakeGateway {
     const refuse = (code: string) => reply('error', { code, message: code });
     if (message.type === 'heartbeat') return reply('heartbeat', { timestamp: Date.now() });
     if (message.type === 'session_list') {
-      return reply('session_list', { sessions: [...this.sessions.values()].map((session) => ({ session_id: session.id })) });
+      const all = [...this.sessions.values()].map((session) => ({ session_id: session.id }));
+      const [from, limit] = [Number(message.cursor ?? 0), message.limit ?? 100];
+      const next = from + limit < all.length ? { next_cursor: String(from + limit) } : {};
+      return reply('session_list', { sessions: all.slice(from, from + limit), total: all.length, ...next });
     }
     if (message.type === 'new_session') {
       const session = this.#create(`made-${(this.#counter += 1)}`, message);

@@ -3,8 +3,8 @@
 use crate::dispatch::Context;
 use crate::protocol::parse::FrameError;
 use crate::protocol::{
-    AgentInfo, Empty, Liveness, Replay, ServerHeartbeat, ServerMessage, SessionInfo, SessionList,
-    SessionSummary,
+    AgentInfo, Empty, ListSessions, Liveness, Replay, ServerHeartbeat, ServerMessage, SessionInfo,
+    SessionList, SessionSummary,
 };
 use crate::session::{Answer, AtRest, Command, Found, Record};
 
@@ -57,13 +57,14 @@ fn at_rest(context: &Context<'_>, summary: &SessionSummary, kept: Option<AtRest>
 }
 
 pub(in crate::dispatch) async fn session_list(context: &Context<'_>) -> Result<Answer, FrameError> {
-    let Empty {} = context.body()?;
-    let listed = context.dispatch.registry.list_everywhere(context.owner).await;
-    let sessions = match &context.dispatch.elsewhere {
+    let asked: ListSessions = context.body()?;
+    let listed = context.dispatch.registry.list(context.owner, &asked).await;
+    let listed = match &context.dispatch.elsewhere {
         Some(elsewhere) if !listed.elsewhere.is_empty() => elsewhere.complete(context.owner, listed).await,
-        _ => listed.sessions,
+        _ => listed,
     };
-    Ok(context.answer(&ServerMessage::SessionList(SessionList { sessions })))
+    let list = SessionList { sessions: listed.sessions, next_cursor: listed.next, total: listed.total };
+    Ok(context.answer(&ServerMessage::SessionList(list)))
 }
 
 #[expect(clippy::unused_async, reason = "a row of the table, whose handlers are all async")]

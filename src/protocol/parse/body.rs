@@ -7,9 +7,9 @@ use super::path::{Invalid, read};
 use super::{FrameLimits, tool_schema};
 use crate::protocol::types::read::optional_object;
 use crate::protocol::{
-    Cancel, ClientTool, ClientToolResult, ConfigUpdate, ElicitationResponse, Empty, Interrupt, McpServer,
-    McpTransport, NewSession, Pairs, PermissionResponse, PermissionUpdate, Position, RuleUpdate, SessionEnd,
-    SessionStart, StartOptions, UserMessage,
+    Cancel, ClientTool, ClientToolResult, ConfigUpdate, ElicitationResponse, Empty, Interrupt, ListSessions,
+    McpServer, McpTransport, NewSession, Pairs, PermissionResponse, PermissionUpdate, Position, RuleUpdate,
+    SessionEnd, SessionStart, StartOptions, UserMessage,
 };
 
 /// The MCP server's name that stands before the names of client tools (`mcp__client__NAME`).
@@ -91,6 +91,20 @@ impl Body for UserMessage {
         if let Some(parent) = &message.parent_tool_use_id {
             Checker { limits }.name("parent_tool_use_id", parent)?;
         }
+        Ok(message)
+    }
+}
+
+impl Body for ListSessions {
+    fn read(text: &str, limits: &FrameLimits) -> Result<Self, Invalid> {
+        let message: Self = read(text)?;
+        if message.limit.is_some_and(|limit| !(1..=Self::MAX_LIMIT).contains(&limit)) {
+            return Err(Invalid::new("limit", format!("is not from 1 to {}", Self::MAX_LIMIT)));
+        }
+        check::longest("search", message.search.as_deref().unwrap_or_default(), limits.name)?;
+        let checker = Checker { limits };
+        checker.list("status", &message.status)?;
+        checker.metadata(&message.metadata)?;
         Ok(message)
     }
 }

@@ -127,7 +127,7 @@ fn client_message(
         "session_start" => ClientMessage::SessionStart(boxed(header, text, limits)?),
         "new_session" => ClientMessage::NewSession(parse_body(header, text, limits)?),
         "session_info" => ClientMessage::SessionInfo(Empty {}),
-        "session_list" => ClientMessage::SessionList(Empty {}),
+        "session_list" => ClientMessage::SessionList(parse_body(header, text, limits)?),
         "session_end" => ClientMessage::SessionEnd(parse_body(header, text, limits)?),
         "user_message" => ClientMessage::UserMessage(parse_body(header, text, limits)?),
         "permission_response" => ClientMessage::PermissionResponse(parse_body(header, text, limits)?),

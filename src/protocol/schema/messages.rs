@@ -9,7 +9,7 @@ use crate::protocol::{
     AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageRetracted,
     AssistantMessageStart, Cancel, Cancelled, ClientToolResult, ConfigMessage, ConfigUpdate,
     ConversationReset, ElicitationRequest, ElicitationResolved, ElicitationResponse, Empty, ErrorMessage,
-    Interrupt, Interrupted, NewSession, NewSessionReply, PermissionRequest, PermissionResolved,
+    Interrupt, Interrupted, ListSessions, NewSession, NewSessionReply, PermissionRequest, PermissionResolved,
     PermissionResponse, PermissionUpdate, Position, ServerHeartbeat, SessionEnd, SessionEnded, SessionInfo,
     SessionList, StartOptions, StatusUpdate, TaskUpdate, ToolResult, ToolUse, TurnResult, UserMessage,
     UserMessageEvent, Warning,
@@ -45,7 +45,7 @@ pub(super) fn client() -> Schemas {
     let new = new_session_fields(&mut maker);
     maker.client("new_session", new, Optional, Unused);
     maker.client_body::<Empty>("session_info");
-    let list = maker.fields::<Empty>();
+    let list = maker.fields::<ListSessions>();
     maker.client("session_list", list, Required, Unused);
     maker.client_body::<SessionEnd>("session_end");
     maker.client_body::<UserMessage>("user_message");

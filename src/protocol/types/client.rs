@@ -1,11 +1,14 @@
 //! Client → server messages.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::de::{Deserializer, Error};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{
-    ConfigUpdateFields, ElicitationResponse, Json, McpServer, RuleUpdate, SessionStart, read, shape,
+    ConfigUpdateFields, ElicitationResponse, Json, Liveness, McpServer, RuleUpdate, SessionStart, read, shape,
 };
 
 /// Everything a client can say: the common fields and the message.
@@ -33,7 +36,7 @@ pub enum ClientMessage {
     /// Asks for `session_info`; does not attach.
     SessionInfo(Empty),
     /// Asks for the caller's sessions.
-    SessionList(Empty),
+    SessionList(ListSessions),
     /// Ends a session for good.
     SessionEnd(SessionEnd),
     /// Something for the agent to do; queued.
@@ -133,6 +136,68 @@ impl<'de> Deserialize<'de> for NewSession {
         let servers = fields.mcp_servers.or(fields.acp_spelling);
         let mcp_servers = servers.ok_or_else(|| D::Error::missing_field("mcp_servers"))?;
         Ok(Self { cwd: fields.cwd, mcp_servers })
+    }
+}
+
+/// `session_list`: which of the caller's sessions, and which page of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ListSessions {
+    /// Most sessions of the page, 1–1000; absent: 100.
+    #[schemars(range(min = 1, max = 1000))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u16>,
+    /// `next_cursor` of the page before.
+    #[schemars(with = "Option<String>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<ListCursor>,
+    /// Text that must be in the working directory or in a value of `metadata`; case does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
+    /// One of these; empty: any.
+    #[serde(deserialize_with = "read::or_default", skip_serializing_if = "Vec::is_empty")]
+    pub status: Vec<Liveness>,
+    /// Pairs that the session's `metadata` must have.
+    #[serde(deserialize_with = "read::or_default", skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl ListSessions {
+    /// Sessions of a page where the client names no number.
+    pub const DEFAULT_LIMIT: usize = 100;
+    /// Most sessions of a page.
+    pub const MAX_LIMIT: u16 = 1000;
+}
+
+/// The place behind a page's last session; text on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListCursor {
+    /// When it was last active, Unix milliseconds.
+    pub last_active_at: u64,
+    /// Its id.
+    pub session_id: String,
+}
+
+impl fmt::Display for ListCursor {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{}", self.last_active_at, self.session_id)
+    }
+}
+
+impl Serialize for ListCursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ListCursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let parts = text.split_once('.').and_then(|(time, id)| Some((time.parse().ok()?, id)));
+        let (last_active_at, id) = parts
+            .filter(|(_, id)| !id.is_empty())
+            .ok_or_else(|| D::Error::custom("it is no `next_cursor` of a `session_list`"))?;
+        Ok(Self { last_active_at, session_id: id.to_owned() })
     }
 }
 

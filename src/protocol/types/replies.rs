@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Effort, Json, PermissionMode, SessionStatus, TaskUpdate};
+use super::{Effort, Json, ListCursor, PermissionMode, SessionStatus, TaskUpdate};
 
 /// Whether a session lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -139,8 +139,15 @@ pub struct SessionInfo<'a> {
 /// `session_list` reply.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionList {
-    /// Newest first.
+    /// The most recently active first.
     pub sessions: Vec<SessionSummary>,
+    /// Names the next page, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub next_cursor: Option<ListCursor>,
+    /// Sessions on all pages.
+    #[serde(default)]
+    pub total: u64,
 }
 
 /// One session of the list.

@@ -1,6 +1,7 @@
 //! Tests of what is around the state machine: pool, records, registry.
 
 mod lab;
+mod list;
 mod pool;
 mod record;
 mod registry;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::Spawner;
+use crate::protocol::ListSessions;
 use crate::session::handle::Mail;
 use crate::session::{Answer, Command, Found, OpenError, SessionLimits};
 
@@ -26,7 +27,7 @@ async fn ids_of_different_owners_do_not_meet() {
     let lab = Lab::plain().await;
     let (mine, _) = lab.open("s", ME).await.unwrap();
     assert!(matches!(lab.registry.find("s", "you").await.unwrap(), Found::Unknown));
-    assert!(lab.registry.list("you").await.is_empty());
+    assert!(lab.registry.list("you", &ListSessions::default()).await.sessions.is_empty());
     let (yours, created) = lab.open("s", "you").await.unwrap();
     assert!(created, "the id is free");
     assert_eq!((mine.id(), yours.id()), ("s", "s"));
@@ -37,7 +38,7 @@ async fn ids_of_different_owners_do_not_meet() {
     assert!(matches!(lab.registry.find("s", ME).await.unwrap(), Found::Ended(_)));
     assert!(matches!(lab.registry.find("s", "you").await.unwrap(), Found::Live(_)));
     for owner in [ME, "you"] {
-        let list = lab.registry.list(owner).await;
+        let list = lab.registry.list(owner, &ListSessions::default()).await.sessions;
         assert_eq!(list.iter().map(|summary| &*summary.session_id).collect::<Vec<_>>(), ["s"]);
     }
     lab.registry.drain(Instant::now()).await;

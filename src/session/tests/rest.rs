@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::protocol::{Json, Liveness, SessionConfig, UserMessage};
+use crate::protocol::{Json, ListSessions, Liveness, SessionConfig, UserMessage};
 use crate::session::handle::Mail;
 use crate::session::{Acquired, Command, Found, NoDirectory, OpenError, Resolved, SessionLimits};
 use crate::store::{DataDir, Retention, SqliteStore, Store};
@@ -216,12 +216,20 @@ async fn an_ended_session_is_known_to_the_store_alone() {
     assert_eq!((live.len(), resting), (0, 0));
     assert!(matches!(lab.registry.find("a", ME).await.unwrap(), Found::Ended(_)));
     assert!(matches!(lab.registry.find("a", "you").await.unwrap(), Found::Unknown));
-    let listed: Vec<_> = lab.registry.list(ME).await.into_iter().map(|summary| summary.status).collect();
+    let listed: Vec<_> = lab
+        .registry
+        .list(ME, &ListSessions::default())
+        .await
+        .sessions
+        .into_iter()
+        .map(|summary| summary.status)
+        .collect();
     assert_eq!(listed, [Liveness::Ended, Liveness::Ended]);
-    assert!(lab.registry.list("you").await.is_empty());
+    assert!(lab.registry.list("you", &ListSessions::default()).await.sessions.is_empty());
     assert_eq!(lab.open("a", ME).await.err(), Some(OpenError::Ended));
     // Retention finds it there, and then it is as if it had never been.
-    let retention = Retention { now_ms: u64::MAX, max_age_ms: Some(0), max_bytes: None };
+    let retention =
+        Retention { now_ms: u64::MAX, max_age_ms: Some(0), max_bytes: None, max_ended_per_owner: None };
     lab.registry.forget(retention).await.unwrap();
     assert!(matches!(lab.registry.find("a", ME).await.unwrap(), Found::Unknown));
     assert!(lab.open("a", ME).await.unwrap().1);
@@ -333,7 +341,8 @@ async fn a_deletion_that_fails_is_tried_again() {
         drop(cursor);
         handle.mailbox.closed().await;
     }
-    let all = Retention { now_ms: u64::MAX / 4, max_age_ms: Some(1), max_bytes: None };
+    let all =
+        Retention { now_ms: u64::MAX / 4, max_age_ms: Some(1), max_bytes: None, max_ended_per_owner: None };
     let file = crate::store::raw(dir.path());
     file.execute_batch("ALTER TABLE doomed RENAME TO elsewhere").unwrap();
     assert!(lab.registry.forget(all).await.is_err());
@@ -379,12 +388,12 @@ async fn a_session_whose_record_cannot_be_read_is_not_made_up() {
         }
     }
     lab.registry.drain(Instant::now()).await;
-    assert_eq!(lab.registry.list(ME).await.len(), 2);
+    assert_eq!(lab.registry.list(ME, &ListSessions::default()).await.sessions.len(), 2);
     let file = crate::store::raw(dir.path());
     file.execute_batch(r#"UPDATE sessions SET state = '{"config":7}'"#).unwrap();
 
     let next = Lab::new(SessionLimits::default(), Some(store)).await;
-    assert!(next.registry.list(ME).await.is_empty());
+    assert!(next.registry.list(ME, &ListSessions::default()).await.sessions.is_empty());
     assert!(matches!(next.registry.find("rests", ME).await.unwrap(), Found::Dormant(_)), "its id is taken");
     assert!(matches!(next.registry.find("ended", ME).await.unwrap(), Found::Ended(_)));
     for id in ["rests", "ended"] {

@@ -61,8 +61,8 @@ use self::{
     writer::{Flush, Inlet, Writer},
 };
 use super::{
-    Backlog, Chunk, DataDir, Expired, NodeId, Pending, Retention, SessionKey, SharedStore, Source, Store,
-    StoreCounts, StoreError, StoreHealth, StoredSession,
+    Backlog, Chunk, DataDir, Expired, Indexed, NodeId, Pending, Record, Retention, SessionKey, SharedStore,
+    Source, Store, StoreCounts, StoreError, StoreHealth, StoredSession,
 };
 
 /// Messages of other nodes that wait in memory; more wait in Redis.
@@ -328,12 +328,12 @@ impl Store for RedisStore {
         Box::pin(async move { Ok(reader::session(&self.link, key).await?.map(|row| row.stored)) })
     }
 
-    fn ended<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<Vec<StoredSession>, StoreError>> {
-        Box::pin(async move {
-            let rows = reader::listed(&self.link, &keys::of(owner)).await?;
-            let stored = rows.into_iter().map(|row| row.stored);
-            Ok(stored.filter(|stored| stored.ended().is_some()).collect())
-        })
+    fn index<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<Vec<Indexed>, StoreError>> {
+        Box::pin(reader::index(&self.link, owner))
+    }
+
+    fn records(&self, keys: Vec<SessionKey>) -> Pending<'_, Result<Vec<Option<Record>>, StoreError>> {
+        Box::pin(reader::records(&self.link, keys))
     }
 
     fn message_ids<'a>(

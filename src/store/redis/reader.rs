@@ -1,5 +1,6 @@
 //! Reading: events, records, lists.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use redis::Value;
@@ -12,7 +13,7 @@ use super::{
     scripts::{READ, RETIRE},
 };
 use crate::store::{
-    Chunk, Entry, Expired, NodeId, Record, Retention, SessionKey, Status, StoreError, StoredSession,
+    Chunk, Entry, Expired, Indexed, NodeId, Record, Retention, SessionKey, Status, StoreError, StoredSession,
 };
 
 /// How long a replay waits for Redis to come back. Not for ever: its connection has other sessions, and heartbeats to send.
@@ -23,14 +24,13 @@ const STEP: usize = 200;
 const EXPIRED: isize = 10_000;
 
 /// Fields of a session's hash, in the order in which [`Row`] takes them.
-const FIELDS: [&str; 10] =
-    ["node", "epoch", "first", "last", "next", "owner", "created_at", "last_active_at", "status", "state"];
+const FIELDS: [&str; 9] =
+    ["epoch", "first", "last", "next", "owner", "created_at", "last_active_at", "status", "state"];
 
 /// A session as its hash has it.
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) stored: StoredSession,
-    pub(super) node: Option<NodeId>,
     pub(super) last_active_at: u64,
 }
 
@@ -100,36 +100,81 @@ pub(super) async fn listed(link: &Link, set: &str) -> Result<Vec<Row>, StoreErro
     rows(link, &ids).await
 }
 
-/// Those of these sessions that are there.
-async fn rows(link: &Link, ids: &[String]) -> Result<Vec<Row>, StoreError> {
-    let mut rows = Vec::with_capacity(ids.len());
+/// Asks for some fields of each of these sessions, at most [`STEP`] at once.
+async fn fields<const N: usize>(
+    link: &Link,
+    ids: &[String],
+    names: &[&str; N],
+) -> Result<Vec<Vec<Option<String>>>, StoreError> {
+    let mut all = Vec::with_capacity(ids.len());
     for some in ids.chunks(STEP) {
         let wire = link.wire_soon().await?;
         let asked = some.iter().map(|id| {
             let wire = &wire;
             async move {
                 let mut cmd = redis::cmd("HMGET");
-                cmd.arg(keys::session(id)).arg(&FIELDS);
+                cmd.arg(keys::session(id)).arg(names);
                 wire.ask::<Vec<Option<String>>>(&cmd).await
             }
         });
-        for (id, fields) in some.iter().zip(futures_util::future::join_all(asked).await) {
-            rows.extend(row(id, fields?));
+        for fields in futures_util::future::join_all(asked).await {
+            all.push(fields?);
         }
     }
-    Ok(rows)
+    Ok(all)
+}
+
+/// See [`Store::index`](crate::store::Store::index).
+pub(super) async fn index(link: &Link, owner: &str) -> Result<Vec<Indexed>, StoreError> {
+    let mut cmd = redis::cmd("ZRANGE");
+    cmd.arg(keys::of(owner)).arg(0).arg(-1);
+    let ids: Vec<String> = link.look(&cmd).await?;
+    let all = fields(link, &ids, &["epoch", "last_active_at", "status", "node"]).await?;
+    let alive = nodes(link).await?;
+    let indexed = ids.into_iter().zip(all).filter_map(|(id, fields)| {
+        let mut fields = fields.into_iter();
+        let mut next = || fields.next().flatten();
+        Some(Indexed {
+            key: SessionKey::from(id),
+            epoch: next()?,
+            last_active_at: next().and_then(|text| text.parse().ok()).unwrap_or(0),
+            status: status(next().as_deref()),
+            node: next().map(NodeId::from).filter(|node| alive.contains(node)),
+        })
+    });
+    Ok(indexed.collect())
+}
+
+/// See [`Store::records`](crate::store::Store::records).
+pub(super) async fn records(link: &Link, keys: Vec<SessionKey>) -> Result<Vec<Option<Record>>, StoreError> {
+    let ids: Vec<_> = keys.iter().map(|key| key.as_str().to_owned()).collect();
+    let all = fields(link, &ids, &FIELDS).await?;
+    Ok(ids.iter().zip(all).map(|(id, fields)| row(id, fields)?.stored.record).collect())
+}
+
+fn status(text: Option<&str>) -> Status {
+    match text {
+        Some("1") => Status::Dormant,
+        Some("2") => Status::Ended,
+        _ => Status::Active,
+    }
+}
+
+/// Those of these sessions that are there.
+async fn rows(link: &Link, ids: &[String]) -> Result<Vec<Row>, StoreError> {
+    let all = fields(link, ids, &FIELDS).await?;
+    Ok(ids.iter().zip(all).filter_map(|(id, fields)| row(id, fields)).collect())
 }
 
 fn row(id: &str, fields: Vec<Option<String>>) -> Option<Row> {
     let mut fields = fields.into_iter();
     let mut next = || fields.next().flatten();
-    let node = next().filter(|node| !node.is_empty()).map(NodeId::from);
     let stored = stored(id, &mut next)?;
     let (stored, (_, last_active_at)) = stored;
-    Some(Row { stored, node, last_active_at })
+    Some(Row { stored, last_active_at })
 }
 
-/// Takes `FIELDS` without the node.
+/// Takes `FIELDS`.
 pub(super) fn stored(
     id: &str,
     next: &mut impl FnMut() -> Option<String>,
@@ -145,11 +190,7 @@ pub(super) fn stored(
         owner: owner.clone(),
         created_at,
         last_active_at,
-        status: match status.as_deref() {
-            Some("1") => Status::Dormant,
-            Some("2") => Status::Ended,
-            _ => Status::Active,
-        },
+        status: self::status(status.as_deref()),
         state,
     });
     let key = SessionKey::from(id);
@@ -199,6 +240,11 @@ pub(super) async fn expired(
         None => 0,
     };
     let mut expired = Vec::new();
+    if let Some(max) = retention.max_ended_per_owner {
+        expired = surplus(link, &rows, max).await?;
+    }
+    let known: HashSet<_> = expired.iter().map(|expired| expired.key.clone()).collect();
+    rows.retain(|row| !known.contains(&row.stored.key));
     for row in rows {
         if oldest_kept.is_none_or(|oldest| row.last_active_at >= oldest) && excess == 0 {
             continue;
@@ -212,6 +258,23 @@ pub(super) async fn expired(
         expired.push(Expired { key: row.stored.key, epoch: row.stored.epoch, ended });
     }
     Ok(expired)
+}
+
+/// The ended sessions that are too many, of the owners of these.
+async fn surplus(link: &Link, rows: &[Row], max: usize) -> Result<Vec<Expired>, StoreError> {
+    let owners: HashSet<_> = rows.iter().filter_map(|row| Some(row.stored.ended()?.owner.as_str())).collect();
+    let mut surplus = Vec::new();
+    for owner in owners {
+        if link.look::<usize>(redis::cmd("ZCARD").arg(keys::of(owner))).await? <= max {
+            continue;
+        }
+        let mut index = index(link, owner).await?;
+        index.retain(|indexed| indexed.status == Status::Ended && indexed.node.is_none());
+        index.sort_by(|a, b| (b.last_active_at, &b.key).cmp(&(a.last_active_at, &a.key)));
+        let too_many = index.into_iter().skip(max);
+        surplus.extend(too_many.map(|Indexed { key, epoch, .. }| Expired { key, epoch, ended: true }));
+    }
+    Ok(surplus)
 }
 
 /// Bytes of all sessions, as their writers counted them.

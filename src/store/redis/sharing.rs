@@ -17,7 +17,7 @@ use super::{
     scripts::{CLAIM, RELEASE, SEND},
 };
 use crate::store::{
-    Claim, Follow, Follower, NewSession, NodeId, Owned, Pending, SessionKey, SharedStore, StoreError, Tenure,
+    Claim, Follow, Follower, NewSession, NodeId, Pending, SessionKey, SharedStore, StoreError, Tenure,
     Whereabouts,
 };
 
@@ -143,15 +143,6 @@ impl SharedStore for RedisStore {
                 (Some(_), Some(node)) if reader::lives(&self.link, &node).await? => Whereabouts::At(node),
                 (Some(_), Some(node)) => Whereabouts::Orphaned(node),
             })
-        })
-    }
-
-    fn of_owner<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<Vec<Owned>, StoreError>> {
-        Box::pin(async move {
-            let rows = reader::listed(&self.link, &keys::of(owner)).await?;
-            let alive = reader::nodes(&self.link).await?;
-            let with_node = |row: reader::Row| (row.stored, row.node.filter(|node| alive.contains(node)));
-            Ok(rows.into_iter().map(with_node).collect())
         })
     }
 

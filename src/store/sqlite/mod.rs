@@ -41,8 +41,8 @@ use self::{
     writer::{Command, Shared, Writer},
 };
 use super::{
-    Backlog, Chunk, DataDir, Expired, Pending, Retention, SessionKey, Source, Store, StoreCounts, StoreError,
-    StoreHealth, StoredSession,
+    Backlog, Chunk, DataDir, Expired, Indexed, Pending, Record, Retention, SessionKey, Source, Store,
+    StoreCounts, StoreError, StoreHealth, StoredSession,
 };
 
 /// Name of the database file in the data directory.
@@ -169,12 +169,16 @@ impl Store for SqliteStore {
 
     fn session<'a>(&'a self, key: &'a SessionKey) -> Pending<'a, Result<Option<StoredSession>, StoreError>> {
         let key = key.clone();
-        Box::pin(self.readers.run(move |conn| tables::session(conn, &key)))
+        Box::pin(self.readers.look(move |conn| tables::session(conn, &key)))
     }
 
-    fn ended<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<Vec<StoredSession>, StoreError>> {
+    fn index<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<Vec<Indexed>, StoreError>> {
         let owner = owner.to_owned();
         Box::pin(self.readers.run(move |conn| tables::ended(conn, &owner)))
+    }
+
+    fn records(&self, keys: Vec<SessionKey>) -> Pending<'_, Result<Vec<Option<Record>>, StoreError>> {
+        Box::pin(self.readers.run(move |conn| keys.iter().map(|key| tables::record(conn, key)).collect()))
     }
 
     fn message_ids<'a>(
@@ -183,7 +187,7 @@ impl Store for SqliteStore {
         epoch: &'a str,
     ) -> Pending<'a, Result<Vec<String>, StoreError>> {
         let (key, epoch) = (key.clone(), epoch.to_owned());
-        Box::pin(self.readers.run(move |conn| tables::message_ids(conn, &key, &epoch)))
+        Box::pin(self.readers.look(move |conn| tables::message_ids(conn, &key, &epoch)))
     }
 
     fn clock(&self, wall_ms: u64) -> Pending<'_, Result<u64, StoreError>> {

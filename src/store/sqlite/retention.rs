@@ -1,5 +1,7 @@
 //! What may be forgotten, and making room.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::tables::{drain, int, uint};
@@ -37,7 +39,29 @@ pub(super) fn expired(conn: &Connection, retention: &Retention) -> rusqlite::Res
             ended: super::tables::status(row, 2)? == Status::Ended,
         });
     }
+    if let Some(max) = retention.max_ended_per_owner {
+        add_surplus(conn, max, &mut expired)?;
+    }
     Ok(expired)
+}
+
+/// Adds the ended sessions of each owner that are too many.
+fn add_surplus(conn: &Connection, max: usize, expired: &mut Vec<Expired>) -> rusqlite::Result<()> {
+    let known: HashSet<_> = expired.iter().map(|expired| expired.key.clone()).collect();
+    let mut select = conn.prepare_cached(
+        "SELECT id, epoch FROM (
+             SELECT id, epoch, row_number() OVER (PARTITION BY owner ORDER BY last_active_at DESC, id DESC) AS place
+             FROM sessions INDEXED BY ended_by_activity WHERE status = 2)
+         WHERE place > ?1",
+    )?;
+    let mut rows = select.query([int(max as u64)])?;
+    while let Some(row) = rows.next()? {
+        let key = SessionKey::from(row.get::<_, String>(0)?);
+        if !known.contains(&key) {
+            expired.push(Expired { key, epoch: row.get(1)?, ended: true });
+        }
+    }
+    Ok(())
 }
 
 /// What the file holds, without free pages and without what is about to be cleared away.

@@ -180,7 +180,10 @@ fn prepare(conn: &mut Connection, found: i64) -> rusqlite::Result<()> {
     }
     tx.pragma_update(None, "user_version", VERSION)?;
     // Older programs know nothing of it and need not.
-    tx.execute_batch("CREATE INDEX IF NOT EXISTS ended_sessions ON sessions (owner) WHERE status = 2")?;
+    tx.execute_batch(
+        "CREATE INDEX IF NOT EXISTS ended_by_activity ON sessions (owner, last_active_at, id, epoch) WHERE status = 2;
+         DROP INDEX IF EXISTS ended_sessions",
+    )?;
     let clean: i64 =
         tx.query_row("SELECT coalesce(max(value), 0) FROM meta WHERE name = 'clean'", [], |row| row.get(0))?;
     if clean == 0 {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::chunks;
-use crate::store::{Batch, KEPT_MESSAGE_IDS, Record, SessionKey, Status, StoredSession};
+use crate::store::{Batch, Indexed, KEPT_MESSAGE_IDS, Record, SessionKey, Status, StoredSession};
 
 /// After this much, a session's size is written to its row, also without a record that is written anyway.
 const UNSAVED_BYTES: u64 = 1 << 20;
@@ -175,9 +175,41 @@ pub(super) fn session(conn: &Connection, key: &str) -> rusqlite::Result<Option<S
     Ok(select(conn, "id = ?1", [key])?.pop())
 }
 
-/// An owner's ended sessions, in the order in which they were made.
-pub(super) fn ended(conn: &Connection, owner: &str) -> rusqlite::Result<Vec<StoredSession>> {
-    select(conn, "owner = ?1 AND status = 2", [owner])
+/// The index of an owner's ended sessions.
+pub(super) fn ended(conn: &Connection, owner: &str) -> rusqlite::Result<Vec<Indexed>> {
+    let mut select = conn.prepare_cached(
+        "SELECT id, epoch, last_active_at FROM sessions INDEXED BY ended_by_activity WHERE owner = ?1 AND status = 2",
+    )?;
+    let indexed = select.query_map([owner], |row| {
+        Ok(Indexed {
+            key: SessionKey::from(row.get::<_, String>(0)?),
+            epoch: row.get(1)?,
+            last_active_at: uint(row, 2)?,
+            status: Status::Ended,
+            node: None,
+        })
+    })?;
+    indexed.collect()
+}
+
+/// The session's record.
+pub(super) fn record(conn: &Connection, key: &str) -> rusqlite::Result<Option<Record>> {
+    let mut select = conn.prepare_cached(
+        "SELECT owner, created_at, last_active_at, status, state FROM sessions WHERE id = ?1",
+    )?;
+    Ok(select.query_row([key], |row| record_at(row, 0)).optional()?.flatten())
+}
+
+/// The record in these five columns.
+fn record_at(row: &Row<'_>, first: usize) -> rusqlite::Result<Option<Record>> {
+    let Some(state) = row.get(first + 4)? else { return Ok(None) };
+    Ok(Some(Record {
+        owner: row.get(first)?,
+        created_at: uint(row, first + 1)?,
+        last_active_at: uint(row, first + 2)?,
+        status: status(row, first + 3)?,
+        state,
+    }))
 }
 
 fn select(
@@ -196,23 +228,13 @@ fn select(
 fn stored(conn: &Connection, row: &Row<'_>) -> rusqlite::Result<StoredSession> {
     let key = row.get(0)?;
     let last_seq = chunks::last_seq(conn, key)?;
-    let mut record = None;
-    if let Some(state) = row.get(8)? {
-        record = Some(Record {
-            owner: row.get(4)?,
-            created_at: uint(row, 5)?,
-            last_active_at: uint(row, 6)?,
-            status: status(row, 7)?,
-            state,
-        });
-    }
     Ok(StoredSession {
         key: SessionKey::from(row.get::<_, String>(1)?),
         epoch: row.get(2)?,
         first_seq: chunks::first_seq(conn, key)?.max(1),
         last_seq,
         next_seq: uint(row, 3)?.max(last_seq + 1),
-        record,
+        record: record_at(row, 4)?,
     })
 }
 

@@ -216,7 +216,7 @@ async fn retention_takes_ended_before_dormant_before_nothing(place: Place) {
     assert!((5_000_000..7_500_000).contains(&used), "{used}");
     let one_too_many = used - 500_000;
     let expired = async |max_age_ms, max_bytes| {
-        let retention = Retention { now_ms: 100, max_age_ms, max_bytes };
+        let retention = Retention { now_ms: 100, max_age_ms, max_bytes, max_ended_per_owner: None };
         let expired = store.expired(retention).await.unwrap();
         expired.iter().map(|e| e.key.id().to_owned()).collect::<Vec<_>>()
     };
@@ -270,9 +270,15 @@ async fn an_owners_ended_sessions_are_found(place: Place) {
         logs.push(log);
     }
     store.flush().await.unwrap();
-    let ended = store.ended("me").await.unwrap();
-    assert_eq!(ended.iter().map(|stored| stored.key.id()).collect::<Vec<_>>(), ["a", "c"]);
-    assert!(store.ended("you").await.unwrap().is_empty());
+    let mut index = store.index("me").await.unwrap();
+    index.retain(|indexed| indexed.status == Status::Ended);
+    index.sort_by(|a, b| a.key.cmp(&b.key));
+    assert_eq!(index.iter().map(|indexed| indexed.key.id()).collect::<Vec<_>>(), ["a", "c"]);
+    assert!(index.iter().all(|indexed| indexed.last_active_at == 5));
+    assert!(store.index("you").await.unwrap().is_empty());
+    let records = store.records(["c", "d", "a"].map(|id| SessionKey::of("me", id)).to_vec()).await.unwrap();
+    let ended = Some(record(Status::Ended, 5));
+    assert_eq!(records, [ended.clone(), None, ended]);
     let one = store.session(&SessionKey::of("me", "b")).await.unwrap().unwrap();
     assert_eq!((one.last_seq, one.record), (1, Some(record(Status::Dormant, 5))));
     assert!(store.session(&SessionKey::of("me", "d")).await.unwrap().is_none());

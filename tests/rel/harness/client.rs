@@ -198,8 +198,17 @@ impl Client {
 
     /// All sessions.
     pub(crate) fn list(&mut self) -> Vec<Value> {
-        let answer = self.ask(json!({"type": "session_list"}), "session_list");
-        answer["sessions"].as_array().unwrap().clone()
+        let mut sessions = Vec::new();
+        let mut cursor = Value::Null;
+        loop {
+            let page = json!({"type": "session_list", "limit": 1000, "cursor": cursor});
+            let mut answer = self.ask(page, "session_list");
+            sessions.append(answer["sessions"].as_array_mut().unwrap());
+            cursor = answer["next_cursor"].take();
+            if cursor.is_null() {
+                return sessions;
+            }
+        }
     }
 
     /// Reads nothing any more; the socket stays open as long as what is given.

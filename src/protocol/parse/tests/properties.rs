@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{FrameLimits, client_frame, parse};
 use crate::protocol::{
     Cancel, ClientFrame, ClientMessage, ClientTool, ClientToolResult, ConfigUpdate, ConfigUpdateFields,
-    Decision, Effort, Empty, Interrupt, Json, McpServer, McpTransport, NewSession, Pair, Pairs,
+    Decision, Effort, Empty, Interrupt, Json, ListSessions, McpServer, McpTransport, NewSession, Pair, Pairs,
     PermissionMode, PermissionResponse, PermissionUpdate, Position, Rule, RuleBehavior, RuleSet, RuleUpdate,
     ServerFrame, SessionEnd, SessionStart, StartOptions, UserMessage,
 };
@@ -257,7 +257,7 @@ fn message() -> impl Strategy<Value = ClientMessage> {
         reason().prop_map(|reason| ClientMessage::SessionEnd(SessionEnd { reason })),
         reason().prop_map(|reason| ClientMessage::Interrupt(Interrupt { reason })),
         Just(ClientMessage::SessionInfo(Empty {})),
-        Just(ClientMessage::SessionList(Empty {})),
+        Just(ClientMessage::SessionList(ListSessions::default())),
         Just(ClientMessage::Resume(Empty {})),
         Just(ClientMessage::ConfigQuery(Empty {})),
         Just(ClientMessage::Heartbeat(Empty {})),

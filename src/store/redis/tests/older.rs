@@ -47,8 +47,8 @@ async fn its_sessions_are_their_owners_and_are_read_on() {
         assert_eq!(read_all(&log, 0).await, range(1, 10));
         assert_eq!(node.message_ids(&stored.key, EPOCH).await.unwrap(), ["m"]);
     }
-    let listed = node.of_owner("me").await.unwrap();
-    assert_eq!(listed.iter().map(|(stored, _)| stored.key.id()).collect::<Vec<_>>(), ["rests", "orphan"]);
+    let listed = node.index("me").await.unwrap();
+    assert_eq!(listed.iter().map(|indexed| indexed.key.id()).collect::<Vec<_>>(), ["rests", "orphan"]);
     assert_eq!(node.count_of("me").await.unwrap(), 2);
     assert_eq!(
         server.ask::<Vec<String>>(&["KEYS", "cws:?:rests*"]).await,

@@ -209,15 +209,20 @@ async fn an_owners_sessions_are_listed_with_their_nodes_and_only_unowned_ones_ar
     let two = made(&b, "two", EPOCH, 1000).await;
     put(&one, record(Status::Dormant, 5));
     a.flush().await.unwrap();
-    let listed = a.of_owner("me").await.unwrap();
-    let listed: Vec<_> = listed.iter().map(|(stored, node)| (stored.key.id(), node.as_ref())).collect();
+    let listed = a.index("me").await.unwrap();
+    let listed: Vec<_> = listed.iter().map(|indexed| (indexed.key.id(), indexed.node.as_ref())).collect();
     assert_eq!(listed, [("one", Some(a.node())), ("two", Some(b.node()))]);
-    assert!(a.of_owner("you").await.unwrap().is_empty());
+    assert!(a.index("you").await.unwrap().is_empty());
     assert!(matches!(b.delete(one.key(), EPOCH).await, Err(StoreError::Refused)));
     a.kill();
     end_lease(&server, &a).await;
-    assert_eq!(b.of_owner("me").await.unwrap()[0].1, None);
-    let retention = crate::store::Retention { now_ms: 100, max_age_ms: Some(10), max_bytes: None };
+    assert_eq!(b.index("me").await.unwrap()[0].node, None);
+    let retention = crate::store::Retention {
+        now_ms: 100,
+        max_age_ms: Some(10),
+        max_bytes: None,
+        max_ended_per_owner: None,
+    };
     let expired = b.expired(retention).await.unwrap();
     assert_eq!(expired.iter().map(|expired| expired.key.id()).collect::<Vec<_>>(), ["one"], "an orphan");
     b.delete(one.key(), EPOCH).await.unwrap();
@@ -255,7 +260,12 @@ async fn a_node_that_has_just_come_to_redis_deletes_no_orphans() {
     put(&log, record(Status::Dormant, 1));
     a.flush().await.unwrap();
     end_lease(&server, &a).await;
-    let retention = crate::store::Retention { now_ms: 100, max_age_ms: Some(10), max_bytes: None };
+    let retention = crate::store::Retention {
+        now_ms: 100,
+        max_age_ms: Some(10),
+        max_bytes: None,
+        max_ended_per_owner: None,
+    };
     let key = SessionKey::of("me", "s");
     let new_here = Node::at(&server.url(), LONG_LEASE).await;
     assert!(new_here.expired(retention).await.unwrap().is_empty());
@@ -285,4 +295,20 @@ async fn the_clock_of_redis_decides_how_old_a_session_is() {
     node.flush().await.unwrap();
     let stored = node.session(&"s".into()).await.unwrap().unwrap();
     assert_eq!(stored.record.unwrap().last_active_at, seconds * 1000);
+}
+
+#[tokio::test]
+async fn ended_sessions_of_an_owner_are_kept_up_to_a_number() {
+    let server = Server::start();
+    let a = old_hand(&server).await;
+    for (n, id) in ["one", "two", "three", "four"].into_iter().enumerate() {
+        let log = made(&a, id, EPOCH, 1000).await;
+        put(&log, record(if id == "two" { Status::Dormant } else { Status::Ended }, n as u64));
+        a.flush().await.unwrap();
+        a.release(log.key(), log.tenure().unwrap(), 2).await.unwrap();
+    }
+    let retention = crate::store::Retention { max_ended_per_owner: Some(1), ..Default::default() };
+    let expired = a.expired(retention).await.unwrap();
+    assert_eq!(expired.iter().map(|expired| expired.key.id()).collect::<Vec<_>>(), ["three", "one"]);
+    assert!(expired.iter().all(|expired| expired.ended));
 }
