@@ -293,7 +293,7 @@ async fn the_clock_of_redis_decides_how_old_a_session_is() {
     node.skew.set(i64::try_from(month).unwrap());
     put(&log, record(Status::Dormant, seconds * 1000 - month));
     node.flush().await.unwrap();
-    let stored = node.session(&"s".into()).await.unwrap().unwrap();
+    let stored = node.session(&SessionKey::of("me", "s")).await.unwrap().unwrap();
     assert_eq!(stored.record.unwrap().last_active_at, seconds * 1000);
 }
 
