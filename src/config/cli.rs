@@ -87,6 +87,13 @@ struct AgentArgs {
     /// Take only such MCP servers from clients: "[NAME=VALUE…] COMMAND [ARGUMENT…]" or an address; `*` at the end of a word for anything
     #[arg(long, env = "CLAUDE_WS_ALLOW_CLIENT_MCP", value_name = "PATTERN", value_delimiter = '\n')]
     allow_client_mcp: Vec<String>,
+    /// Let sessions send each other messages (Claude Code's SendMessage), which start turns unasked; only where all clients are one
+    /// person's
+    #[arg(long, env = "CLAUDE_WS_ALLOW_CROSS_SESSION")]
+    allow_cross_session: bool,
+    /// Pass on content blocks of types that the gateway does not know, which the API refuses where it does not know them either
+    #[arg(long, env = "CLAUDE_WS_ALLOW_UNKNOWN_BLOCKS")]
+    allow_unknown_blocks: bool,
     /// Replace the model by a script, so that everything works without credentials and without the internet
     #[arg(long, env = "CLAUDE_WS_DEMO")]
     demo: bool,
@@ -284,6 +291,8 @@ impl Cli {
             allow_bypass: agent.allow_bypass,
             client_mcp: (agent.no_client_mcp || !agent.allow_client_mcp.is_empty())
                 .then_some(agent.allow_client_mcp),
+            allow_cross_session: agent.allow_cross_session,
+            allow_unknown_blocks: agent.allow_unknown_blocks,
             console: !sessions.no_console,
             agent_home: agent.agent_home,
             agent_env: Vec::new(),

@@ -28,6 +28,10 @@ pub struct Config {
     pub allow_bypass: bool,
     /// Patterns of the MCP servers that clients may name (`ClientMcp::only`); `None`: any, which is to run any command.
     pub client_mcp: Option<Vec<String>>,
+    /// Whether sessions may send each other messages, which start turns without anybody's leave.
+    pub allow_cross_session: bool,
+    /// Whether content blocks of types that are not known here are passed on; otherwise `error` `invalid_message`.
+    pub allow_unknown_blocks: bool,
     /// Whether the web console is served at `/`.
     pub console: bool,
     /// The agents' own home (`CLAUDE_CONFIG_DIR`): settings, credentials, and the transcripts that a conversation is resumed from. None:
@@ -209,6 +213,8 @@ impl Default for Config {
             shared: None,
             allow_bypass: false,
             client_mcp: None,
+            allow_cross_session: false,
+            allow_unknown_blocks: false,
             console: true,
             agent_home: None,
             agent_env: Vec::new(),

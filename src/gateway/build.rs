@@ -103,7 +103,11 @@ pub(super) async fn gateway(config: Config) -> Result<Gateway, BuildError> {
     let nodes = Nodes::new(&registry, done.child_token());
     let dispatch = Arc::new(Dispatch {
         registry: Arc::clone(&registry),
-        limits: FrameLimits { depth: limits.max_json_depth, ..FrameLimits::default() },
+        limits: FrameLimits {
+            depth: limits.max_json_depth,
+            unknown_blocks: config.allow_unknown_blocks,
+            ..FrameLimits::default()
+        },
         roots,
         elsewhere: nodes.clone().map(|nodes| nodes as Arc<dyn Elsewhere>),
     });
@@ -249,6 +253,7 @@ fn shared(
             retention: times.retention,
             allow_bypass: config.allow_bypass,
             client_mcp: config.client_mcp.as_deref().map(ClientMcp::only).transpose()?.unwrap_or_default(),
+            allow_cross_session: config.allow_cross_session,
             stored: home.store.is_some(),
             default_model: config.model.clone(),
         }),

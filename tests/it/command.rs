@@ -108,6 +108,8 @@ async fn help_names_every_flag_once(_: &Lab) {
         "--auth-token-file",
         "--allow-origin",
         "--allow-bypass",
+        "--allow-cross-session",
+        "--allow-unknown-blocks",
         "--no-console",
         "--model",
     ] {

@@ -16,6 +16,7 @@ mod harness;
 #[expect(unreachable_pub, reason = "the unit tests use the same file")]
 mod locate;
 
+mod bounds;
 mod command;
 mod configuration;
 mod content;
@@ -26,6 +27,7 @@ mod http;
 mod identity;
 mod interrupts;
 mod mcp;
+mod peers;
 mod plans;
 mod prompts;
 mod queue;

@@ -98,6 +98,9 @@ async fn config(context: &Context<'_>, options: &StartOptions) -> Result<Session
     for dir in resolved {
         config.add_dirs.push(context.allowed(dir, ErrorCode::InvalidCwd, "add_dirs")?);
     }
+    if let Some(excess) = crate::session::state::excess(&config) {
+        return Err(Refused::Frame(context.error(ErrorCode::InvalidMessage, excess)));
+    }
     Ok(config)
 }
 

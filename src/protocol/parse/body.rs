@@ -87,7 +87,7 @@ impl Body for NewSession {
 impl Body for UserMessage {
     fn read(text: &str, limits: &FrameLimits) -> Result<Self, Invalid> {
         let message: Self = read(text)?;
-        check::user_content(&message.content)?;
+        check::user_content(&message.content, limits.unknown_blocks)?;
         if let Some(parent) = &message.parent_tool_use_id {
             Checker { limits }.name("parent_tool_use_id", parent)?;
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::FrameLimits;
-use super::blocks::content_blocks;
+use super::blocks::{Others, content_blocks};
 use super::path::{Invalid, brief, quoted};
 use crate::protocol::Json;
 
@@ -112,24 +112,28 @@ pub(super) fn tool_name(name: &str) -> Result<(), Invalid> {
     }
 }
 
-/// `user_message.content`: a string or content blocks, and not nothing.
-pub(super) fn user_content(content: &Json<'_>) -> Result<(), Invalid> {
+/// `user_message.content`: a string or content blocks, and not nothing. `unknown`: blocks of types that are not known here may pass.
+pub(super) fn user_content(content: &Json<'_>, unknown: bool) -> Result<(), Invalid> {
+    let others = if unknown { Others::Pass } else { Others::Refused };
     let json = content.get();
     match json.as_bytes().first() {
         Some(b'"') if json == "\"\"" => Err(Invalid::new("content", "is empty")),
         Some(b'"') => characters(json),
-        Some(b'[') if content_blocks("content", json)? == 0 => Err(Invalid::new("content", "is empty")),
+        Some(b'[') if content_blocks("content", json, others)? == 0 => {
+            Err(Invalid::new("content", "is empty"))
+        }
         Some(b'[') => Ok(()),
         _ => Err(Invalid::new("content", "is neither a string nor an array of content blocks")),
     }
 }
 
-/// `tool_result.content`: as above, or an object of answers; a tool may well have nothing to say.
+/// `tool_result.content`: as above, or an object of answers; a tool may well have nothing to say. Its blocks may be of MCP's kinds, too: what
+/// the agent does not know of them fails the call, and nothing later.
 pub(super) fn tool_content(content: &Json<'_>) -> Result<(), Invalid> {
     let json = content.get();
     match json.as_bytes().first() {
         Some(b'"') => characters(json),
-        Some(b'[') => content_blocks("content", json).map(|_| ()),
+        Some(b'[') => content_blocks("content", json, Others::Pass).map(|_| ()),
         Some(b'{') => Ok(()),
         _ => Err(Invalid::new("content", "is neither a string nor an array of content blocks nor an object")),
     }

@@ -43,6 +43,8 @@ pub struct FrameLimits {
     pub list_entries: usize,
     /// Longest name, model or path, characters.
     pub name: usize,
+    /// Whether content blocks of types that are not known here are passed on (`--allow-unknown-blocks`).
+    pub unknown_blocks: bool,
 }
 
 impl Default for FrameLimits {
@@ -54,6 +56,7 @@ impl Default for FrameLimits {
             metadata_value: 4096,
             list_entries: 1024,
             name: 4096,
+            unknown_blocks: false,
         }
     }
 }

@@ -72,7 +72,7 @@ pub use info::Snapshot;
 pub use model::*;
 use prompts::Prompts;
 pub use resume::{LeftMessage, Leftover};
-pub use rules::RuleBook;
+pub use rules::{RuleBook, excess};
 use settings::Settings;
 pub use tasks::Sleeper;
 use tasks::Tasks;

@@ -317,6 +317,8 @@ pub struct SessionLimits {
     pub allow_bypass: bool,
     /// Which MCP servers clients may name (`--no-client-mcp`, `--allow-client-mcp`).
     pub client_mcp: ClientMcp,
+    /// Whether other sessions may send this one messages (`--allow-cross-session`).
+    pub allow_cross_session: bool,
     /// Whether sessions are kept in a store.
     pub stored: bool,
     /// Model of sessions that name none (`--model`).
@@ -350,6 +352,7 @@ impl Default for SessionLimits {
             retention: Duration::from_hours(168),
             allow_bypass: false,
             client_mcp: ClientMcp::default(),
+            allow_cross_session: false,
             stored: false,
             default_model: None,
         }

@@ -17,6 +17,7 @@ use crate::protocol::{
 use crate::session::journal::Journal;
 use crate::session::plans::EXIT_PLAN_MODE;
 use crate::session::record::fingerprint;
+use crate::session::words;
 
 /// The tool by which the model asks people something.
 const QUESTION: &str = "AskUserQuestion";
@@ -205,9 +206,12 @@ impl SessionState {
             self.reply(&asker, error(ErrorCode::Forbidden, super::rules::BYPASS_REFUSED));
             return;
         }
-        if self.are_too_many(answer.updated_permissions.as_deref().unwrap_or_default()) {
-            let text = "updated_permissions: the session would have too many rules or directories";
-            self.reply(&asker, error(ErrorCode::InvalidMessage, text));
+        if let Some(excess) = self.excess_of(answer.updated_permissions.as_deref().unwrap_or_default()) {
+            self.reply(&asker, error(ErrorCode::InvalidMessage, format!("updated_permissions: {excess}")));
+            return;
+        }
+        if let Some(problem) = self.bad_answers(&answer) {
+            self.reply(&asker, error(ErrorCode::InvalidMessage, problem));
             return;
         }
         let Some(prompt) = self.prompts.take(|prompt| prompt.id == answer.request_id) else {
@@ -248,6 +252,20 @@ impl SessionState {
             self.turn_is_being_stopped(asker);
         }
         self.prompt_closed();
+    }
+
+    /// What is wrong with the answers to a question, where this is one's answer.
+    fn bad_answers(&self, answer: &PermissionResponse) -> Option<String> {
+        let prompt = self.prompts.open.iter().find(|prompt| prompt.id == answer.request_id)?;
+        if prompt.tool_name != QUESTION || answer.decision == Decision::Deny {
+            return None;
+        }
+        let mut input: Object = answer.updated_input.as_ref()?.to().ok()?;
+        let problem = match input.remove("answers")? {
+            serde_json::Value::Object(answers) => checked(answers).err()?,
+            _ => "answers to a question are a JSON object, {\"<question>\": \"<answer>\"}".to_owned(),
+        };
+        Some(format!("updated_input.answers: {problem}"))
     }
 
     /// What `allow_always` stands for: the very same call again, and what the agent suggests. An edited call is another one than
@@ -455,10 +473,25 @@ fn answers_in(content: &Json<'_>) -> Result<Object, String> {
     let object: Object = serde_json::from_str(text).map_err(|_| {
         "content: the answers to a question are a JSON object, {\"<question>\": \"<answer>\"}".to_owned()
     })?;
-    match object.get("answers") {
-        Some(serde_json::Value::Object(answers)) => Ok(answers.clone()),
-        _ => Ok(object),
+    let answers = match object.get("answers") {
+        Some(serde_json::Value::Object(answers)) => answers.clone(),
+        _ => object,
+    };
+    checked(answers).map_err(|problem| format!("content: {problem}"))
+}
+
+/// Answers that the agent can read: each a string or a list of strings. With anything else it fails the question after it was answered.
+fn checked(answers: Object) -> Result<Object, String> {
+    use serde_json::Value;
+
+    for (question, answer) in &answers {
+        let is_list = || answer.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+        if !answer.is_string() && !is_list() {
+            let question = words::quoted(question);
+            return Err(format!("the answer to {question} is neither a string nor a list of strings"));
+        }
     }
+    Ok(answers)
 }
 
 /// A content block, where it is text.

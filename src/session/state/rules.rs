@@ -24,6 +24,10 @@ pub struct RuleBook {
 
 /// Rules of one behavior, or directories, that a session may have.
 const MAX_RULES: usize = 4096;
+/// Bytes of the agent's settings. With a file of more than 2 MiB it does not start.
+const MAX_SETTINGS: usize = (2 << 20) - (4 << 10);
+/// Bytes of directories, which are arguments of the agent's command line: Linux takes 2 MiB of these, with the environment.
+const MAX_DIRECTORIES: usize = 1 << 20;
 
 /// The agent's settings, as far as they are about rules.
 #[derive(Serialize)]
@@ -38,18 +42,37 @@ struct Permissions<'a> {
 #[derive(Serialize)]
 struct AgentSettings<'a> {
     permissions: Permissions<'a>,
+    /// Messages of other sessions that share the agent's home: 2.1.224 and later run a turn for each unless this is `refuse`. (`hold`
+    /// keeps them; a value that is not known counts as `hold`. Earlier versions have no such messages and ignore it.)
+    #[serde(rename = "crossSessionInbound", skip_serializing_if = "Option::is_none")]
+    cross_session: Option<&'static str>,
 }
 
 impl RuleBook {
-    /// The session's rules as the agent's settings, JSON.
-    pub(super) fn settings(&self, config: &SessionConfig) -> Json<'static> {
+    /// The session's rules as the agent's settings, JSON. `cross_session`: whether other sessions may send it messages.
+    pub(super) fn settings(&self, config: &SessionConfig, cross_session: bool) -> Json<'static> {
         let permissions = Permissions {
             allow: &config.allowed_tools,
             deny: &config.disallowed_tools,
             ask: &self.ask,
             directories: &config.add_dirs,
         };
-        Json::of(&AgentSettings { permissions }).unwrap_or_else(|_| Json::empty_object())
+        let cross_session = (!cross_session).then_some("refuse");
+        Json::of(&AgentSettings { permissions, cross_session }).unwrap_or_else(|_| Json::empty_object())
+    }
+
+    /// What of the rules and directories is more than an agent can be started with, for the client.
+    fn excess(&self, config: &SessionConfig) -> Option<&'static str> {
+        let directories: usize = config.add_dirs.iter().map(String::len).sum();
+        if directories > MAX_DIRECTORIES {
+            Some(
+                "the session's directories would have more than 1 MiB together; name fewer, or one above them",
+            )
+        } else if self.settings(config, false).get().len() > MAX_SETTINGS {
+            Some("the session's rules would have more than 2 MiB together; write fewer, or wider ones")
+        } else {
+            None
+        }
     }
 
     fn list<'a>(&'a mut self, config: &'a mut SessionConfig, behavior: RuleBehavior) -> &'a mut Vec<String> {
@@ -147,9 +170,8 @@ impl SessionState {
             self.reply(asker, error(ErrorCode::Forbidden, BYPASS_REFUSED));
             return;
         }
-        if self.are_too_many(&update.updates) {
-            let text = format!("updates: the session would have more than {MAX_RULES} rules or directories");
-            self.reply(asker, error(ErrorCode::InvalidMessage, text));
+        if let Some(excess) = self.excess_of(&update.updates) {
+            self.reply(asker, error(ErrorCode::InvalidMessage, format!("updates: {excess}")));
             return;
         }
         let mode = self.config.permission_mode;
@@ -220,7 +242,7 @@ impl SessionState {
     /// Tells the agent the rules as they now are.
     pub(super) fn tell_rules(&mut self, asker: Option<&Asker>) {
         let id = self.control_id(Asked::Rules(asker.cloned()));
-        let settings = self.rules.settings(&self.config);
+        let settings = self.rules.settings(&self.config, self.limits.allow_cross_session);
         self.tell(control::apply_flag_settings(&id, settings.raw()));
     }
 
@@ -270,29 +292,44 @@ impl SessionState {
             _ => false,
         };
         let mut chosen: Vec<_> = suggestions.iter().filter_map(suggested).filter(is_chosen).collect();
-        if self.are_too_many(&chosen) {
+        if self.excess_of(&chosen).is_some() {
             chosen.clear();
         }
         chosen
     }
 
-    /// Whether a list would grow beyond what a session may have.
-    pub(super) fn are_too_many(&self, updates: &[RuleUpdate]) -> bool {
+    /// Whether a session would have more by these updates than it may, and more of what; for the client.
+    pub(super) fn excess_of(&self, updates: &[RuleUpdate]) -> Option<String> {
         let more = |update: &RuleUpdate| match update {
             RuleUpdate::AddRules(set) | RuleUpdate::ReplaceRules(set) => set.rules.len(),
             RuleUpdate::AddDirectories { directories } => directories.len(),
             _ => 0,
         };
         let more: usize = updates.iter().map(more).sum();
+        if more == 0 {
+            return None;
+        }
         let config = &self.config;
         let lists = [&config.allowed_tools, &config.disallowed_tools, &self.rules.ask, &config.add_dirs];
-        more > 0 && lists.iter().any(|list| list.len() + more > MAX_RULES)
+        if lists.iter().any(|list| list.len() + more > MAX_RULES) {
+            return Some(format!("the session would have more than {MAX_RULES} rules or directories"));
+        }
+        let (mut rules, mut config) = (self.rules.clone(), self.config.clone());
+        for update in updates {
+            rules.apply(&mut config, update);
+        }
+        rules.excess(&config).map(str::to_owned)
     }
 
     /// Whether updates are not for a client to make.
     pub(super) fn is_forbidden(&self, updates: &[RuleUpdate]) -> bool {
         updates.iter().any(|update| matches!(update, RuleUpdate::SetMode { mode } if !self.may_have(*mode)))
     }
+}
+
+/// What of a new session's configuration is more than an agent can be started with, for the client.
+pub fn excess(config: &SessionConfig) -> Option<&'static str> {
+    RuleBook::default().excess(config)
 }
 
 /// Why `bypass` is refused.

@@ -123,7 +123,7 @@ impl SessionState {
             config.permission_mode = PermissionMode::Manual;
         }
         LaunchPlan {
-            settings: self.rules.settings(&self.config).get().to_owned(),
+            settings: self.rules.settings(&self.config, self.limits.allow_cross_session).get().to_owned(),
             config,
             conversation: self.agent.conversation.id,
             resume: self.agent.conversation.started,

@@ -91,7 +91,10 @@ fn object() -> impl Strategy<Value = Json<'static>> {
 
 fn blocks() -> impl Strategy<Value = Json<'static>> {
     vec(any_json(), 1..4).prop_map(|inner| {
-        let blocks: Vec<_> = inner.into_iter().map(|value| json!({"type": "any", "text": value})).collect();
+        let blocks: Vec<_> = inner
+            .into_iter()
+            .map(|value| json!({"type": "text", "text": value.to_string(), "more": value}))
+            .collect();
         Json::of(&blocks).expect("JSON values serialise")
     })
 }

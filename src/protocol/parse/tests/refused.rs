@@ -97,7 +97,7 @@ fn the_error_is_addressed_as_far_as_the_frame_can_be_read() {
 fn deep_nesting_is_refused_also_in_what_is_only_passed_on() {
     for (depth, fits) in [(61, true), (62, false), (10_000, false), (1_000_000, false)] {
         let value = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        let content = format!(r#""content":[{{"type":"x","y":{value}}}]"#);
+        let content = format!(r#""content":[{{"type":"text","text":"","y":{value}}}]"#);
         assert_eq!(parse(&frame("user_message", &content)).is_ok(), fits, "{depth}");
     }
     let open = "{\"a\":".repeat(1_000_000);

@@ -1,5 +1,6 @@
 //! What is understood: spellings, forms, and what counts as absent.
 
+use super::super::{FrameLimits, client_frame};
 use super::{frame, good, parse};
 use crate::protocol::{ClientMessage, PermissionMode, RuleBehavior, RuleUpdate, SessionStart};
 
@@ -211,16 +212,50 @@ fn content_blocks_of_every_kind() {
         r#"{"type":"text","text":""}"#,
         r#"{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AA=="}}"#,
         r#"{"type":"image","source":{"type":"url","url":"https://example.com/a.png"}}"#,
-        r#"{"type":"image","data":"AA==","mimeType":"image/png"}"#,
         r#"{"type":"document","source":{"type":"text","media_type":"text/plain","data":"x"},"title":"t"}"#,
         r#"{"type":"document","source":{"type":"content","content":[{"type":"text","text":"x"}]}}"#,
         r#"{"type":"document","source":{"type":"file","file_id":"f"}}"#,
         r#"{"type":"search_result","source":"s","title":"t","content":[{"type":"text","text":"x"}]}"#,
         r#"{"type":"tool_result","tool_use_id":"t"}"#,
         r#"{"type":"tool_result","tool_use_id":"t","content":"x","is_error":true}"#,
-        r#"{"type":"tomorrows","text":5}"#,
+        r#"{"type":"tool_result","tool_use_id":"t","content":[{"type":"tool_reference","tool_name":"x"}]}"#,
+        r#"{"type":"container_upload","file_id":"f"}"#,
     ] {
         good("user_message", &format!(r#""content":[{block}]"#));
         good("tool_result", &format!(r#""tool_use_id":"t","content":[{block}]"#));
     }
+    // Tools give MCP's kinds too, and what is wrong with them is over with the call.
+    for block in
+        [r#"{"type":"image","data":"AA==","mimeType":"image/png"}"#, r#"{"type":"resource_link","uri":"x"}"#]
+    {
+        good("tool_result", &format!(r#""tool_use_id":"t","content":[{block}]"#));
+    }
+}
+
+/// The API refused every later turn of the session.
+#[test]
+fn content_blocks_that_the_api_does_not_take_from_a_user_are_refused_unless_the_operator_knows_better() {
+    let passing = FrameLimits { unknown_blocks: true, ..FrameLimits::default() };
+    for (block, path, kind) in [
+        (r#"{"type":"video","source":{}}"#, "content[1].type", "video"),
+        (r#"{"type":"thinking","thinking":"x","signature":"s"}"#, "content[1].type", "thinking"),
+        (r#"{"type":"tool_reference","tool_name":"x"}"#, "content[1].type", "tool_reference"),
+        (
+            r#"{"type":"tool_result","tool_use_id":"t","content":[{"type":"audio"}]}"#,
+            "content[1].content[0].type",
+            "audio",
+        ),
+    ] {
+        let text = frame("user_message", &format!(r#""content":[{{"type":"text","text":"x"}},{block}]"#));
+        let refused = parse(&text).unwrap_err();
+        assert_eq!(refused.code, crate::protocol::ErrorCode::InvalidMessage);
+        for said in [&format!("`{path}` is \"{kind}\""), "text, tool_result", "--allow-unknown-blocks"] {
+            assert!(refused.message.contains(said), "{}: not {said}", refused.message);
+        }
+        assert!(client_frame(&text, &passing).is_ok(), "{block}");
+    }
+    assert!(
+        parse(&frame("user_message", r#""content":[{"type":"image","data":"AA==","mimeType":"image/png"}]"#))
+            .is_err()
+    );
 }

@@ -176,6 +176,32 @@ fn a_question_is_answered_by_a_tool_result() {
     assert_eq!(world.result_of(&id)["subtype"], "success");
 }
 
+/// They failed in the agent, and the question was gone.
+#[test]
+fn answers_that_the_agent_cannot_read_are_refused_and_the_question_stays() {
+    let question = json!({"questions":[{"question":"Which?"}]});
+    let (mut world, _) = asking(&[("AskUserQuestion", question.clone(), json!([]))]);
+    let tool_use_id = world.all("tool_use")[0]["tool_use_id"].as_str().unwrap().to_owned();
+    let prompt = prompts(&world)[0].clone();
+    for bad in [json!(7), json!(null), json!([1]), json!([["x"]]), json!({"a":"b"}), json!(true)] {
+        let content = Json::of(&json!({"Which?":bad})).unwrap();
+        let result = ClientToolResult { tool_use_id: tool_use_id.clone(), content, is_error: false };
+        let refused = world.command(Command::ToolResult(result));
+        assert_eq!(world.reply_to(&refused)["code"], "invalid_message", "{bad}");
+        let mut edited = answer(&prompt, Decision::Allow);
+        let input = json!({"questions":question["questions"],"answers":{"Which?":bad}});
+        edited.updated_input = Some(Json::of(&input).unwrap());
+        let refused = world.command(Command::PermissionResponse(edited));
+        assert_eq!(world.reply_to(&refused)["code"], "invalid_message", "{bad}");
+        assert!(world.reply_to(&refused)["message"].as_str().unwrap().contains("Which?"), "{bad}");
+    }
+    assert!(answers(&world).is_empty() && world.all("permission_resolved").is_empty());
+    let good = json!({"Which?":["This","That"]});
+    let content = Json::of(&good).unwrap();
+    world.command(Command::ToolResult(ClientToolResult { tool_use_id, content, is_error: false }));
+    assert_eq!(world.all("permission_resolved")[0]["decision"], "allow");
+}
+
 #[test]
 fn a_question_is_answered_by_text_blocks() {
     let question = json!({"questions":[{"question":"Which?"}]});

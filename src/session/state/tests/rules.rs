@@ -420,3 +420,46 @@ fn a_session_has_no_more_rules_than_it_may() {
     assert_eq!(world.reply_to(&id)["code"], "invalid_message");
     assert_eq!(world.state.config().allowed_tools.len(), 4096);
 }
+
+/// An agent does not start with more than 2 MiB of settings, and Linux starts nothing with more than that of arguments.
+#[test]
+fn a_session_has_no_more_of_rules_and_directories_than_an_agent_starts_with() {
+    let mut world = World::new();
+    world.attach(true);
+    let mut number = 0;
+    let mut many = |behavior: &str| {
+        let mut rule = |_| {
+            number += 1;
+            json!({"toolName":"Bash","ruleContent":format!("{number}{}", "x".repeat(4000))})
+        };
+        json!([{"type":"addRules","behavior":behavior,"rules":(0..250).map(&mut rule).collect::<Vec<_>>()}])
+    };
+    // Each far within the limits, and over several messages and kinds.
+    for behavior in ["allow", "deny"] {
+        let id = update(&mut world, many(behavior));
+        assert!(world.replies.iter().all(|(asker, _)| *asker != id), "{behavior}");
+    }
+    let id = update(&mut world, many("ask"));
+    assert_eq!(world.reply_to(&id)["code"], "invalid_message");
+    assert!(world.reply_to(&id)["message"].as_str().unwrap().contains("2 MiB"), "{}", world.reply_to(&id));
+    let removed = json!([{"type":"replaceRules","behavior":"deny","rules":[]}]);
+    let id = update(&mut world, removed);
+    assert!(world.replies.iter().all(|(asker, _)| *asker != id), "less is always allowed");
+
+    let directories: Vec<_> = (0..300).map(|number| format!("/{number}{}", "d".repeat(4000))).collect();
+    let id = update(&mut world, json!([{"type":"addDirectories","directories":directories}]));
+    assert!(world.reply_to(&id)["message"].as_str().unwrap().contains("1 MiB"), "{}", world.reply_to(&id));
+    assert!(world.state.config().add_dirs.is_empty());
+    assert!(world.state.launch_plan().settings.len() < 2 << 20);
+}
+
+#[test]
+fn the_agent_is_told_to_refuse_messages_of_other_sessions_unless_they_are_allowed() {
+    let plan = |allow_cross_session| {
+        let limits = SessionLimits { allow_cross_session, ..SessionLimits::default() };
+        let settings = World::with(limits, 1).state.launch_plan().settings;
+        serde_json::from_str::<Value>(&settings).unwrap()["crossSessionInbound"].clone()
+    };
+    assert_eq!(plan(false), "refuse");
+    assert_eq!(plan(true), Value::Null);
+}
