@@ -150,6 +150,8 @@ describe('Markdown', () => {
   test('a list goes on with its numbers after code, and a table keeps its alignment', async () => {
     const chat = await visit();
     await draw(chat, 'First\n\n1. one\n\n```sh\nls\n```\n\n2. two\n3. three\n\n| a | b | c |\n| :-- | :-: | --: |\n| 1 | 2 | 3 |\n');
+    // What came last of a text may be drawn a little later than its end is.
+    await chat.page.locator('.prose td').nth(2).waitFor();
     assert.deepEqual(await chat.page.locator('.prose ol').evaluateAll((lists) => lists.map(({ start }) => start)), [1, 2]);
     const aligned = await chat.page.locator('.prose td').evaluateAll((cells) => cells.map((cell) => getComputedStyle(cell).textAlign));
     assert.deepEqual(aligned, ['left', 'center', 'right']);
@@ -159,6 +161,7 @@ describe('Markdown', () => {
     const chat = await visit(url, { viewport: { width: 390, height: 780 } });
     const words = ['Configuration', 'Responsibility', 'Interoperability', 'Authentication'];
     await draw(chat, `Words:\n\n| ${words.join(' | ')} |\n|${' --- |'.repeat(4)}\n| ${words.join(' | ')} |\n`);
+    await chat.page.locator('.prose td').nth(3).waitFor();
     const lines = await chat.page.locator('.prose th, .prose td').evaluateAll((cells) => cells.map((cell) => {
       const range = document.createRange();
       range.selectNodeContents(cell);
