@@ -23,6 +23,7 @@
 //! | [`scripted_model`] | a Messages API that answers from a script |
 //! | [`console`], [`metrics`] | the web console's files; counters and their text |
 //! | [`config`] | every setting, with its default |
+//! | [`lookup`] | looks into file systems that may not answer |
 //!
 //! # A gateway of one's own
 //!

@@ -260,10 +260,10 @@ fn write_files(launch: &Launch) -> Result<(Vec<OsString>, Vec<PrivateFile>), Spa
         plain.push(match argument {
             Argument::Plain(argument) => argument,
             Argument::File { flag, name, content } => {
-                let path = files::path(&dir, &launch.marker, name);
+                let file = files::write(&dir, &launch.marker, name, &content).map_err(SpawnError::Files)?;
                 let mut argument = OsString::from(format!("--{flag}="));
-                argument.push(&path);
-                files.push(PrivateFile::write(path, &content).map_err(SpawnError::Files)?);
+                argument.push(file.path());
+                files.push(file);
                 argument
             }
         });

@@ -14,8 +14,8 @@ use uuid::Uuid;
 pub struct DataDir {
     path: PathBuf,
     instance_id: Uuid,
-    /// Holds the lock.
-    _lock: File,
+    /// Hold the lock.
+    _locks: (File, Option<File>),
 }
 
 /// Why a data directory cannot be used.
@@ -59,10 +59,10 @@ impl DataDir {
                 mode & 0o777
             );
         }
-        let lock = lock(path)?;
+        let locks = (lock(path)?, lock_inode(path)?);
         let id_path = path.join("instance-id");
         let instance_id = instance_id(&id_path).map_err(failed(&id_path))?;
-        Ok(Self { path: path.to_owned(), instance_id, _lock: lock })
+        Ok(Self { path: path.to_owned(), instance_id, _locks: locks })
     }
 
     /// Where it is.
@@ -81,8 +81,12 @@ impl DataDir {
         let node = Uuid::new_v4().to_string();
         // Renamed into place, so that a crash leaves no half of a name.
         let new = path.with_extension("new");
-        fs::write(&new, format!("{node}\n"))?;
-        fs::rename(&new, path)?;
+        if let Err(problem) = fs::write(&new, format!("{node}\n")).and_then(|()| fs::rename(&new, &path)) {
+            ::log::warn!(
+                "{}: {problem}; after a crash this gateway's sessions will have to wait for its lease to end",
+                path.display()
+            );
+        }
         Ok((node, before))
     }
 
@@ -114,8 +118,22 @@ fn lock(dir: &Path) -> Result<File, DataDirError> {
         }
         Err(TryLockError::Error(source)) => return Err(failed(source)),
     }
-    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+    // For people. On a full disk there is no room for it, and that is all.
+    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(file)
+}
+
+/// The directory itself, which stays locked when somebody deletes the file with the lock. `None`: such a file system (NFS) locks no
+/// directories.
+fn lock_inode(dir: &Path) -> Result<Option<File>, DataDirError> {
+    let Ok(file) = File::open(dir) else { return Ok(None) };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => {
+            Err(DataDirError::InUse { path: dir.to_owned(), pid: String::new() })
+        }
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
 }
 
 /// Under the directory's lock.

@@ -13,6 +13,7 @@ mod locate;
 
 mod crashes;
 mod crowd;
+mod disk;
 mod doors;
 mod drain;
 mod harness;

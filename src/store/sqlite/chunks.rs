@@ -93,18 +93,29 @@ pub(super) fn read(
     )?;
     let mut rows = select.query(params![key, epoch, int(after)])?;
     let mut read = Read { after, max_bytes, bytes: 0, entries: Vec::new() };
-    while let Some(row) = rows.next()? {
+    loop {
+        let row = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => break,
+            Err(error) if is_damage(&error) => return read.or_past_damage(conn, key, epoch),
+            Err(error) => return Err(error),
+        };
         let lost = row.get::<_, Option<i64>>(0)?.and_then(|lost| u64::try_from(lost).ok());
         let run = row.get_ref(1)?.as_blob()?;
         if let Some(through) = lost.filter(|through| *through > after) {
             if read.entries.is_empty() {
-                let next = first_of(run)?;
-                return Ok(Chunk::Lost { through, next });
+                return match first_of(run) {
+                    Ok(next) => Ok(Chunk::Lost { through, next }),
+                    Err(_) => read.or_past_damage(conn, key, epoch),
+                };
             }
             break;
         }
-        if !read.take(run)? {
-            break;
+        match read.take(run) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) if is_damage(&error) => return read.or_past_damage(conn, key, epoch),
+            Err(error) => return Err(error),
         }
     }
     Ok(if read.entries.is_empty() { Chunk::End } else { Chunk::Entries(read.entries) })
@@ -118,6 +129,15 @@ struct Read {
 }
 
 impl Read {
+    /// What follows is damaged: what was read before it; or, if that is nothing, where it goes on.
+    fn or_past_damage(self, conn: &Connection, key: &str, epoch: &str) -> rusqlite::Result<Chunk> {
+        if self.entries.is_empty() {
+            past_damage(conn, key, epoch, self.after)
+        } else {
+            Ok(Chunk::Entries(self.entries))
+        }
+    }
+
     /// `false`: the read is full.
     fn take(&mut self, run: &[u8]) -> rusqlite::Result<bool> {
         let mut run = Run::of(run);
@@ -136,6 +156,52 @@ impl Read {
         }
         Ok(self.bytes < self.max_bytes)
     }
+}
+
+/// Whether a part of the file is not what was written.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, Utf8Error};
+    matches!(error, FromSqlConversionFailure(..) | Utf8Error(..))
+        || matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SystemIoFailure)
+        )
+}
+
+/// The run after `after` cannot be read: it is lost, with those behind it that cannot be read either, and no others.
+fn past_damage(conn: &Connection, key: &str, epoch: &str, after: u64) -> rusqlite::Result<Chunk> {
+    // By the index alone, which knows of runs without reading them.
+    let mut select = conn.prepare_cached(
+        "SELECT number, last_seq FROM runs
+         WHERE session = (SELECT key FROM sessions WHERE id = ?1 AND epoch = ?2) AND last_seq > ?3 ORDER BY last_seq",
+    )?;
+    let mut rows = select.query(params![key, epoch, int(after)])?;
+    let mut through = after;
+    while let Some(row) = rows.next()? {
+        let (number, last) = (row.get::<_, i64>(0)?, uint(row, 1)?);
+        if let Some(next) = first_if_whole(conn, number).filter(|_| through > after) {
+            ::log::error!("store: events {} to {through} of session {key} are damaged, and lost", after + 1);
+            return Ok(Chunk::Lost { through, next });
+        }
+        through = last;
+    }
+    ::log::error!("store: the events after {after} of session {key} are damaged, and lost");
+    Ok(Chunk::End)
+}
+
+/// Seq of its first event, if all of the run can be read.
+fn first_if_whole(conn: &Connection, number: i64) -> Option<u64> {
+    let mut select = conn.prepare_cached("SELECT events FROM runs WHERE number = ?1").ok()?;
+    let read = |row: &rusqlite::Row<'_>| {
+        let mut run = Run::of(row.get_ref(0)?.as_blob()?);
+        let mut first = None;
+        while let Some(seq) = run.next()? {
+            std::str::from_utf8(&run.frame).map_err(|error| rusqlite::Error::Utf8Error(1, error))?;
+            first.get_or_insert(seq);
+        }
+        first.ok_or_else(damaged)
+    };
+    select.query_row([number], read).ok()
 }
 
 /// The events of a run.
@@ -193,8 +259,16 @@ pub(super) fn first_seq(conn: &Connection, session: i64) -> rusqlite::Result<u64
         "SELECT substr(events, 1, 11) FROM runs WHERE session = ?1 ORDER BY last_seq LIMIT 1",
     )?;
     let mut rows = select.query([session])?;
-    let Some(row) = rows.next()? else { return Ok(0) };
-    first_of(row.get_ref(0)?.as_blob()?)
+    let first = match rows.next() {
+        Ok(None) => return Ok(0),
+        Ok(Some(row)) => first_of(row.get_ref(0)?.as_blob()?),
+        Err(error) => Err(error),
+    };
+    match first {
+        // Who reads from the beginning is told how much is lost.
+        Err(error) if is_damage(&error) => Ok(1),
+        first => first,
+    }
 }
 
 /// Seq of the session's last event; 0 when it has none.

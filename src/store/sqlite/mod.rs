@@ -7,11 +7,14 @@
 
 mod chunks;
 mod clock;
+#[cfg(test)]
+mod damage_test;
 mod delta;
 #[cfg(test)]
 mod flush_test;
 #[cfg(test)]
 mod kill_test;
+mod place;
 mod reader;
 mod retention;
 mod schema;
@@ -36,7 +39,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::{
     clock::Clock,
+    place::FilePlace,
     reader::Readers,
+    schema::Opened,
     tables::Rows,
     writer::{Command, Shared, Writer},
 };
@@ -57,16 +62,21 @@ pub struct SqliteStore {
     commands: mpsc::Sender<Command>,
     /// Read from the file when it is first asked for.
     clock: Mutex<Option<Clock>>,
+    /// Added to what sessions' next seqs are by the file: it could not be noted there that it is in use.
+    jump: u64,
 }
 
 impl SqliteStore {
     /// Opens the directory's file, or makes it. `backlog_bytes`: see [`Backlog::new`]. Blocks for some milliseconds.
     pub fn open(dir: DataDir, backlog_bytes: usize) -> Result<Self, OpenError> {
         let path = dir.path().join(FILE);
-        let conn = schema::open(&path)?;
+        let Opened { conn, unprepared } = schema::open(&path)?;
         let checkpointer = schema::reopen(&path)?;
         let readers = Readers::start(&path)?;
         let shared = Arc::new(Shared::new(Backlog::new(backlog_bytes)));
+        if unprepared.is_some() {
+            shared.health.send_replace(StoreHealth::Failing);
+        }
         let (commands, receiver) = mpsc::channel(64);
         // From the writer to the checkpoint thread; full: it is at it. Closed: the writer has ended.
         let (checkpoints, wanted) = sync_channel(1);
@@ -85,11 +95,13 @@ impl SqliteStore {
             commands: receiver,
             checkpoints,
             wal: path.with_extension("db-wal"),
+            place: FilePlace::of(&path),
             dir,
-            state: writer::State::default(),
+            state: writer::State::of(unprepared),
         };
+        let jump = unprepared.map_or(0, |_| schema::unprepared_jump());
         thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { shared, readers, commands, clock: Mutex::default() })
+        Ok(Self { shared, readers, commands, clock: Mutex::default(), jump })
     }
 
     async fn command(&self, command: Command) -> Result<(), StoreError> {
@@ -164,12 +176,20 @@ impl Store for SqliteStore {
     }
 
     fn sessions(&self) -> Pending<'_, Result<Vec<StoredSession>, StoreError>> {
-        Box::pin(self.readers.run(tables::sessions))
+        Box::pin(async {
+            let mut sessions = self.readers.run(tables::sessions).await?;
+            sessions.iter_mut().for_each(|session| session.next_seq += self.jump);
+            Ok(sessions)
+        })
     }
 
     fn session<'a>(&'a self, key: &'a SessionKey) -> Pending<'a, Result<Option<StoredSession>, StoreError>> {
         let key = key.clone();
-        Box::pin(self.readers.look(move |conn| tables::session(conn, &key)))
+        Box::pin(async move {
+            let mut session = self.readers.look(move |conn| tables::session(conn, &key)).await?;
+            session.iter_mut().for_each(|session| session.next_seq += self.jump);
+            Ok(session)
+        })
     }
 
     fn index<'a>(&'a self, owner: &'a str) -> Pending<'a, Result<Vec<Indexed>, StoreError>> {

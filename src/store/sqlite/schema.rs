@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
@@ -116,8 +117,17 @@ const FROM_1: &str = "
 /// From version 3, whose `sessions.id` was the id alone: it is the key, so that ids of different owners do not meet.
 const FROM_3: &str = "UPDATE sessions SET id = owner || '/' || id WHERE owner <> ''";
 
-/// Opens the file for the writer, makes the tables if need be, and notes that it is in use.
-pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
+/// The file, as the writer has it.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) conn: Connection,
+    /// It could not be written yet: version of its schema. To be [prepared](prepare) before anything is written.
+    pub(super) unprepared: Option<i64>,
+}
+
+/// Opens the file for the writer, makes the tables if need be, and notes that it is in use. Where there is no room for that, what is
+/// stored can be read all the same.
+pub(super) fn open(path: &Path) -> Result<Opened, OpenError> {
     let failed = |source| OpenError::of(path, source);
     // What people say to their agents is for nobody else's eyes, also where the directory is open to others. `SQLite` gives the files
     // beside it the same mode. Should it fail, opening the file says why.
@@ -128,8 +138,31 @@ pub(super) fn open(path: &Path) -> Result<Connection, OpenError> {
     if found > VERSION {
         return Err(OpenError::Newer { path: path.to_owned(), found });
     }
-    prepare(&mut conn, found).map_err(failed)?;
-    Ok(conn)
+    let unprepared = match prepare(&mut conn, found) {
+        Ok(()) => None,
+        // One of an older program has to be brought up to date before it can be read.
+        Err(error) if found == VERSION && has_no_room(&error) => {
+            settings(&conn).map_err(failed)?;
+            ::log::error!(
+                "store: {} cannot be written: {error}. What is stored can be read; what is new is not safe until this is mended",
+                path.display()
+            );
+            Some(found)
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    Ok(Opened { conn, unprepared })
+}
+
+fn has_no_room(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure))
+}
+
+/// How far sessions' next seqs are from the last ones stored, of a file that could not be prepared: further than any earlier gateway
+/// came that could not write it either.
+pub(super) fn unprepared_jump() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    SEQ_JUMP.unsigned_abs() + u64::try_from(since_epoch.as_millis()).unwrap_or(0)
 }
 
 /// A further connection to a file that [`open`] has opened.
@@ -162,7 +195,8 @@ fn settings(conn: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn prepare(conn: &mut Connection, found: i64) -> rusqlite::Result<()> {
+/// Brings the file up to date, and notes that it is in use.
+pub(super) fn prepare(conn: &mut Connection, found: i64) -> rusqlite::Result<()> {
     if found == 0 {
         // Takes effect in an empty file only.
         conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -198,7 +232,14 @@ fn prepare(conn: &mut Connection, found: i64) -> rusqlite::Result<()> {
     set_clean(&tx, false)?;
     tx.commit()?;
     // On the disk before anything is written: a power cut must not bring `clean` back.
-    checkpoint(conn, "TRUNCATE").map(drop)
+    match checkpoint(conn, "TRUNCATE") {
+        // It stands in the write-ahead log, which is as good until the power is cut.
+        Err(error) if has_no_room(&error) => {
+            ::log::warn!("store: checkpoint: {error}");
+            Ok(())
+        }
+        done => done.map(drop),
+    }
 }
 
 /// Whether everything that sessions gave out is stored.

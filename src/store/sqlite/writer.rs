@@ -21,8 +21,9 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
+    place::FilePlace,
     retention::clear_step,
-    schema::{checkpoint, set_clean},
+    schema::{self, checkpoint, set_clean},
     tables::{self, Rows},
 };
 use crate::store::{Backlog, Batch, DataDir, SessionKey, Source, StoreCounts, StoreError, StoreHealth};
@@ -32,6 +33,8 @@ const PACE: Duration = Duration::from_millis(20);
 /// How long a session's events gather: what a commit costs is mostly a row and an index page for each session that is in it, so
 /// with the sessions in turns, each commit has few of them, and more events of each.
 const GATHER: Duration = Duration::from_millis(60);
+/// How often it is looked whether the file is still there, while nothing is written.
+const LOOK: Duration = Duration::from_secs(5);
 /// When so much waits, it is not left to gather.
 const MUCH: usize = 4 << 20;
 /// How much one commit takes up: what `SQLite`'s cache holds, or it would write pages twice.
@@ -180,6 +183,7 @@ pub(super) struct Writer {
     /// Wakes the checkpoint thread; full means that it is awake.
     pub(super) checkpoints: SyncSender<()>,
     pub(super) wal: PathBuf,
+    pub(super) place: FilePlace,
     /// Unlocked when the writer has ended.
     pub(super) dir: DataDir,
     pub(super) state: State,
@@ -198,6 +202,17 @@ pub(super) struct State {
     failure: Option<Failure>,
     /// Deleted sessions may still have events, or the file free pages.
     to_clear: bool,
+    /// See [`schema::Opened`].
+    unprepared: Option<i64>,
+}
+
+impl State {
+    pub(super) fn of(unprepared: Option<i64>) -> Self {
+        let now = Instant::now();
+        // It was said in the log just now.
+        let failure = Failure { wait: RETRY.0, retry_at: now + RETRY.0, log_at: now + LOG_AGAIN };
+        Self { failure: unprepared.map(|_| failure), unprepared, ..Self::default() }
+    }
 }
 
 /// Somebody waits for what there was.
@@ -239,7 +254,11 @@ impl Writer {
         let mut queue = self.shared.queue.lock();
         while !queue.urgent && queue.hurried.is_empty() {
             match self.due(&queue) {
-                None => self.shared.wake.wait(&mut queue),
+                None => {
+                    if self.shared.wake.wait_for(&mut queue, LOOK).timed_out() {
+                        break;
+                    }
+                }
                 Some(due) => {
                     let now = Instant::now();
                     if due <= now {
@@ -369,6 +388,13 @@ impl Writer {
     }
 
     fn try_commit(&mut self) -> rusqlite::Result<()> {
+        if let Some(trouble) = self.place.trouble() {
+            return Err(rusqlite::Error::InvalidParameterName(trouble));
+        }
+        if let Some(found) = self.state.unprepared {
+            schema::prepare(&mut self.conn, found)?;
+            self.state.unprepared = None;
+        }
         if self.state.in_hand.is_empty() {
             return Ok(());
         }
