@@ -8,6 +8,8 @@ use super::{asked::Asked, text::contains_ignore_case};
 
 /// How the CLI asks for the summary of a conversation, tools and all.
 const COMPACTION: &str = "your task is to create a detailed summary";
+/// What a user may write after `/compact` that rules of the script answer (an error, silence).
+const BY_RULE: [&str; 2] = ["stall the summary", "refuse the summary"];
 /// What stands for any text.
 const ANY_TEXT: &str = "Demo";
 
@@ -16,7 +18,8 @@ pub(super) fn answer(asked: &Asked) -> Option<String> {
     if let Some(schema) = &asked.schema {
         return Some(sample(schema, 8).to_string());
     }
-    if asked.user_text.len() > 1000 && contains_ignore_case(&asked.user_text, COMPACTION) {
+    let by_rule = BY_RULE.iter().any(|words| contains_ignore_case(&asked.user_text, words));
+    if asked.user_text.len() > 1000 && contains_ignore_case(&asked.user_text, COMPACTION) && !by_rule {
         return Some("<summary>\nThe user tried the scripted model.\n</summary>".into());
     }
     asked.tools.is_empty().then(|| ANY_TEXT.into())

@@ -24,6 +24,9 @@ pub struct Record {
     pub conversation: Uuid,
     /// Whether the agent has written anything of it.
     pub conversation_started: bool,
+    /// What the model is still to be told with the next message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// What is known of the agent.
     pub agent: AgentInfo,
     /// Unix milliseconds.
@@ -58,6 +61,7 @@ impl Default for Record {
             always: Vec::new(),
             conversation: Uuid::new_v4(),
             conversation_started: false,
+            note: None,
             agent: AgentInfo::default(),
             created_at: 0,
             last_active_at: 0,

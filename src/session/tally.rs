@@ -138,6 +138,7 @@ fn outcome(result: &TurnResult<'_>) -> &'static str {
             TurnErrorCode::ApiError => "api_error",
             TurnErrorCode::AgentExited => "agent_exited",
             TurnErrorCode::AgentUnavailable => "agent_unavailable",
+            TurnErrorCode::CompactFailed => "compact_failed",
             TurnErrorCode::Execution => "execution",
         },
     }

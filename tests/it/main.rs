@@ -16,6 +16,7 @@ mod harness;
 #[expect(unreachable_pub, reason = "the unit tests use the same file")]
 mod locate;
 
+mod answers;
 mod bounds;
 mod command;
 mod configuration;

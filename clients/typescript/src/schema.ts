@@ -252,7 +252,7 @@ export type Resolution = 'allow' | 'deny' | 'allow_always' | 'cancelled';
  * Why a turn failed.
  */
 export type TurnErrorCode =
-  'max_turns' | 'max_budget' | 'api_error' | 'agent_exited' | 'agent_unavailable' | 'execution';
+  'max_turns' | 'max_budget' | 'api_error' | 'agent_exited' | 'agent_unavailable' | 'compact_failed' | 'execution';
 /**
  * Why the agent began a turn by itself.
  */
@@ -276,7 +276,7 @@ export type Replay = 'none' | 'ok' | 'gap' | 'reset';
 /**
  * What a session is doing.
  */
-export type SessionStatus = 'idle' | 'thinking' | 'executing_tool' | 'waiting_permission';
+export type SessionStatus = 'idle' | 'thinking' | 'executing_tool' | 'waiting_permission' | 'compacting' | 'starting';
 /**
  * What kind of work it is.
  */

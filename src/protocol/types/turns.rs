@@ -31,6 +31,10 @@ pub enum SessionStatus {
     ExecutingTool,
     /// At least one prompt is open.
     WaitingPermission,
+    /// The agent shortens its context.
+    Compacting,
+    /// The message has been sent to the agent, which cannot begin yet (MCP servers are being connected).
+    Starting,
 }
 
 /// `status_update` event.
@@ -117,6 +121,8 @@ pub enum TurnErrorCode {
     AgentExited,
     /// No agent could be started.
     AgentUnavailable,
+    /// `/compact` left the conversation as it was.
+    CompactFailed,
     /// Anything else that the agent calls an error.
     Execution,
 }

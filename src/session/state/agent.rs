@@ -153,7 +153,9 @@ impl SessionState {
                     self.sync_config(&mode);
                 }
             }
-            Ok(Outcome::Compacting | Outcome::Compacted(_) | Outcome::Lifecycle(_)) => {}
+            Ok(Outcome::Compacting) => self.compaction.begins(),
+            Ok(Outcome::Compacted(what)) => self.compaction.ends(what),
+            Ok(Outcome::Lifecycle(news)) => self.message_news(&news),
             Ok(Outcome::Init(init)) => self.turn_init(&init),
             Ok(Outcome::Mode(mode)) => self.sync_config(&mode),
             Ok(Outcome::Result(result)) => self.turn_over(&result),
@@ -199,6 +201,9 @@ impl SessionState {
         }
         self.agent.has_news = false;
         self.tasks.news_is_told();
+        if let Some(turn) = &mut self.turn {
+            turn.sent = None;
+        }
     }
 
     fn control_request(&mut self, request: &wire::ControlRequest<'_>) {
@@ -237,7 +242,9 @@ impl SessionState {
                 if let Some(failed) = failed.map(words::quoted) {
                     log::warn!("session {}: the agent refused a control request: {failed}", self.id);
                 }
+                self.messages_cancelled(&response.cancelled());
             }
+            Some(Asked::McpStatus) => self.mcp_status_told(response),
             Some(Asked::Applied(changes)) => {
                 if let Some(applied) = response.applied() {
                     self.adopt(changes, &applied);
@@ -325,6 +332,7 @@ impl SessionState {
             self.effects.push(Effect::Persist);
         }
         self.asked.clear();
+        self.compaction.turn_over();
         self.agent.has_news = false;
         self.agent.echoes = Echoes::default();
         self.settings_lost();

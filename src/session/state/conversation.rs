@@ -3,12 +3,15 @@
 //! `/clear` gives the conversation another id, which `init` and `result` of what follows tell (2.1.330 and later also say
 //! `conversation_reset`, with an id that is *not* that one). `/model` and `/effort` are told by nothing but the answer to `get_settings`.
 
+use serde::Serialize;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::agent::AgentPhase;
 use super::{Asked, Closing, Effect, Life, SessionState};
 use crate::agent::{control, wire};
-use crate::protocol::{ConversationReset, Effort, EventSink, ResetReason, ServerMessage};
+use crate::protocol::{ConversationReset, Effort, EventSink, Json, ResetReason, ServerMessage};
+use crate::session::words;
 
 /// The agent's conversation.
 #[derive(Debug)]
@@ -17,7 +20,15 @@ pub(super) struct Conversation {
     pub(super) id: Uuid,
     /// Whether the agent has been told anything in it.
     pub(super) started: bool,
+    /// What the model is still to be told, with the next message: why a call was refused whose refusal ended the turn. (Claude Code
+    /// passes that explanation on to nobody.)
+    pub(super) note: Option<String>,
+    /// The message that the agent was sent last has it.
+    note_is_sent: bool,
 }
+
+/// Characters of explanations that wait for the next message; what is longer is cut.
+const MAX_NOTE: usize = 16 << 10;
 
 /// Slash commands that change the agent's settings, by the agent's name for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +51,63 @@ impl Changes {
 }
 
 impl Conversation {
+    pub(super) fn new(id: Uuid, started: bool, note: Option<String>) -> Self {
+        Self { id, started, note, note_is_sent: false }
+    }
+
     /// The agent says which one it is in. True: another one than before.
     fn is_now(&mut self, id: &str) -> bool {
         let Ok(id) = Uuid::parse_str(id) else { return false };
         let changed = id != self.id;
         self.id = id;
         self.started |= changed;
+        if changed {
+            self.note = None;
+        }
         changed
+    }
+
+    /// A call of `tool` was refused, and the turn ended with that.
+    pub(super) fn owes(&mut self, tool: &str, explanation: &str) {
+        let note = self.note.get_or_insert_default();
+        if !note.is_empty() {
+            note.push('\n');
+        }
+        let said = words::cut(explanation, MAX_NOTE.saturating_sub(note.len()));
+        note.push_str(&format!("[The user refused the call of {tool} and ended the turn: {said}]"));
+    }
+
+    /// The agent has begun with the message that it was sent.
+    pub(super) fn owes_no_more(&mut self) {
+        if std::mem::take(&mut self.note_is_sent) {
+            self.note = None;
+        }
+    }
+
+    /// A message's content as the agent gets it, with the note before it, if there is one; none where that is the content as it is.
+    pub(super) fn send(&mut self, content: &Json<'static>) -> Option<Json<'static>> {
+        let noted = self.with_note(content);
+        self.note_is_sent = noted.is_some();
+        noted
+    }
+
+    /// A message's content with the note before it, if there is one. Slash commands stay what they are.
+    fn with_note(&self, content: &Json<'static>) -> Option<Json<'static>> {
+        #[derive(Serialize)]
+        struct Text<'a> {
+            r#type: &'static str,
+            text: &'a str,
+        }
+        let note = Text { r#type: "text", text: self.note.as_deref()? };
+        if let Ok(text) = content.to::<String>() {
+            let is_command = text.trim_start().starts_with('/');
+            return (!is_command)
+                .then(|| Json::of(&[note, Text { r#type: "text", text: &text }]).ok())
+                .flatten();
+        }
+        let mut blocks = vec![serde_json::value::to_raw_value(&note).ok()?];
+        blocks.extend(content.to::<Vec<Box<RawValue>>>().ok()?);
+        Json::of(&blocks).ok()
     }
 }
 

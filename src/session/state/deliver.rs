@@ -8,6 +8,13 @@ use bytes::Bytes;
 use super::turns::Phase;
 use super::{Effect, SessionState};
 use crate::agent::{Exit, control};
+use crate::protocol::Json;
+
+/// Whether a message is the slash command that compacts the conversation.
+fn is_compact(content: &Json<'_>) -> bool {
+    let command = |text: &str| text.trim_start().split_whitespace().next() == Some("/compact");
+    content.to::<String>().is_ok_and(|text| command(&text))
+}
 
 /// Agents that may die in a row without having read of a turn; then it has failed.
 const MAX_RETURNED: u32 = 3;
@@ -36,7 +43,12 @@ impl SessionState {
             return;
         }
         let Phase::Pending(input) = std::mem::replace(&mut turn.phase, Phase::Running) else { return };
-        let line = control::user_message(input.content.raw(), input.parent_tool_use_id.as_deref(), None);
+        let uuid = self.deliveries.send();
+        self.starting.sent(self.now.instant);
+        turn.compacts = is_compact(&input.content);
+        let noted = self.agent.conversation.send(&input.content);
+        let content = noted.as_ref().unwrap_or(&input.content);
+        let line = control::user_message(content.raw(), input.parent_tool_use_id.as_deref(), Some(uuid));
         let is_first = !self.agent.conversation.started;
         turn.phase = Phase::Sent { input, line: self.agent.lines_sent + 1, is_first };
         self.agent.conversation.started = true;
@@ -45,6 +57,11 @@ impl SessionState {
             self.effects.push(Effect::Commit);
         }
         self.tell(line);
+        if self.deliveries.names() {
+            // That the session is at work stems from the message; what the agent does before it begins with it does not.
+            self.sync_status();
+            self.journal.set_turn(None);
+        }
     }
 
     /// The agent is gone. True: it had not begun the turn that it was sent (that is the first that it says of one, before it asks
@@ -56,7 +73,7 @@ impl SessionState {
         let read = self.agent.lines_sent.saturating_sub(exit.unread_lines);
         let Some(turn) = &mut self.turn else { return false };
         let Phase::Sent { line, .. } = turn.phase else { return false };
-        let may_have_begun = turn.behind && line <= read;
+        let may_have_begun = turn.behind && line <= read && !self.deliveries.names();
         let most = if line > read { MAX_RETURNED } else { MAX_RETURNED_READ };
         if turn.is_stopping() || may_have_begun || turn.returned >= most {
             return false;

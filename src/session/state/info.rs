@@ -99,6 +99,7 @@ impl SessionState {
             always: self.prompts.always(),
             conversation: self.agent.conversation.id,
             conversation_started: self.agent.conversation.started,
+            note: self.agent.conversation.note.clone(),
             agent: self.info.clone(),
             created_at: self.created_at,
             last_active_at: self.last_active_at,

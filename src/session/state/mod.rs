@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | `turns` | queue, start and end of turns |
 //! | `deliver` | what of a turn an agent gets, and whether it got it |
+//! | `deliveries` | which of the agent's turns is about which message |
 //! | `stops` | interrupt and cancel |
 //! | `resume` | going on after a broken turn, or after a gateway that died |
 //! | `start` | the agent's start: slot, greeting, failures |
@@ -22,15 +23,19 @@
 //! | `client_tools` | tools that the front end runs |
 //! | `tasks` | work beside turns: what runs, and how long it may keep the agent |
 //! | `beside` | what of that is told, and whose prompts and calls are whose |
+//! | `compaction` | what came of `/compact` |
+//! | `starting` | MCP servers that hold up a turn |
 //! | `cost` | what the session has cost |
 //! | `info` | what `session_info` and `session_list` show |
 
 mod agent;
 mod beside;
 mod client_tools;
+mod compaction;
 mod conversation;
 mod cost;
 mod deliver;
+mod deliveries;
 mod elicitations;
 mod ending;
 mod forms;
@@ -42,6 +47,7 @@ mod resume;
 mod rules;
 mod settings;
 mod start;
+mod starting;
 mod stops;
 mod tasks;
 mod turns;
@@ -64,9 +70,11 @@ use super::record::Seen;
 use agent::AgentLife;
 pub use agent::describe;
 use client_tools::ClientTools;
+use compaction::Compactions;
 use conversation::{Changes, Conversation};
 pub use cost::Books;
 use cost::Cost;
+use deliveries::Deliveries;
 use elicitations::Elicitations;
 pub use info::Snapshot;
 pub use model::*;
@@ -74,6 +82,7 @@ use prompts::Prompts;
 pub use resume::{LeftMessage, Leftover};
 pub use rules::{RuleBook, excess};
 use settings::Settings;
+use starting::Starting;
 pub use tasks::Sleeper;
 use tasks::Tasks;
 pub use turns::{Broken, TurnInput};
@@ -108,6 +117,9 @@ pub struct SessionState {
     client_tools: ClientTools,
     tasks: Tasks,
     settings: Settings,
+    deliveries: Deliveries,
+    starting: Starting,
+    compaction: Compactions,
     /// What each control request of ours that is not answered yet was for.
     asked: HashMap<String, Asked>,
     next_control: u64,
@@ -138,6 +150,7 @@ pub struct SessionState {
 enum Asked {
     Initialize,
     Interrupt,
+    McpStatus,
     Setting(u64, settings::Field),
     /// What is in force, after a slash command that may have changed it.
     Applied(Changes),
@@ -198,16 +211,20 @@ impl SessionState {
             queue: VecDeque::new(),
             broken: record.broken,
             seen: birth.seen,
-            agent: AgentLife::new(Conversation {
-                id: record.conversation,
-                started: record.conversation_started,
-            }),
+            agent: AgentLife::new(Conversation::new(
+                record.conversation,
+                record.conversation_started,
+                record.note,
+            )),
             info: record.agent,
             model_in_use: None,
             prompts: Prompts::new(record.always),
             tasks: Tasks::default(),
             elicitations: Elicitations::default(),
             settings: Settings::default(),
+            deliveries: Deliveries::default(),
+            starting: Starting::default(),
+            compaction: Compactions::default(),
             asked: HashMap::new(),
             next_control: 0,
             maker: None,
@@ -324,6 +341,7 @@ impl SessionState {
     pub fn deadline(&self) -> Option<std::time::Instant> {
         [
             self.turn_deadline(),
+            self.starting_deadline(),
             self.agent_deadline(),
             self.prompts.deadline(),
             self.elicitations.deadline(),
@@ -338,6 +356,7 @@ impl SessionState {
 
     fn tick(&mut self) {
         self.turn_tick();
+        self.starting_tick();
         self.agent_tick();
         self.prompt_tick();
         self.elicitation_tick();
@@ -413,6 +432,10 @@ impl SessionState {
             SessionStatus::WaitingPermission
         } else if self.turn.is_none() && self.queue.is_empty() {
             SessionStatus::Idle
+        } else if self.compaction.is_running() {
+            SessionStatus::Compacting
+        } else if self.is_starting() {
+            SessionStatus::Starting
         } else if self.journal.tool_is_running() {
             SessionStatus::ExecutingTool
         } else {

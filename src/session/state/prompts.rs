@@ -219,6 +219,7 @@ impl SessionState {
             return;
         };
         let decision = answer.decision;
+        let explanation = answer.explanation.clone().filter(|text| !text.is_empty());
         let verdict = match decision {
             Decision::Deny => Verdict::Deny {
                 message: answer
@@ -249,6 +250,10 @@ impl SessionState {
             self.config_changed(Some(&asker.id));
         }
         if stops_turn {
+            if let Some(explanation) = explanation {
+                self.agent.conversation.owes(&prompt.tool_name, &explanation);
+                self.effects.push(Effect::Persist);
+            }
             self.turn_is_being_stopped(asker);
         }
         self.prompt_closed();

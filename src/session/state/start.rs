@@ -109,6 +109,7 @@ impl SessionState {
         self.cost.process_starts(self.agent.conversation.started);
         self.converter = Converter::new(super::converter_options(&self.config));
         self.settings.restarted();
+        self.deliveries.restarted();
         self.effects.push(Effect::Spawn(Box::new(self.launch_plan())));
     }
 

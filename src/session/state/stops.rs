@@ -93,8 +93,10 @@ impl SessionState {
             stop.said = self.now.instant;
         }
         self.converter.mark_interrupted();
+        // A message that waits in the agent's queue is taken out of it; other messages of that queue, once it runs, are not ours.
+        let waits = self.turn.as_ref().is_some_and(|turn| turn.is_sent()) && !self.deliveries.has_begun();
         let id = self.control_id(Asked::Interrupt);
-        self.tell(control::interrupt(&id, false));
+        self.tell(control::interrupt(&id, waits));
     }
 
     /// The drain's time is over: the running turn is interrupted by nobody in particular.

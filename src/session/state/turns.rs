@@ -84,6 +84,10 @@ pub(super) struct Turn {
     pub(super) returned: u32,
     /// Whether the agent has first begun a turn of its own, whose events do not stem from this one.
     pub(super) behind: bool,
+    /// As it was sent, where it is taken for begun by the order of things, and the agent has not asked the model since.
+    pub(super) sent: Option<Phase>,
+    /// Whether the message is `/compact`.
+    pub(super) compacts: bool,
     /// Why the agent began it itself, or the one that is before it.
     pub(super) origin: Option<Origin>,
 }
@@ -112,6 +116,11 @@ impl Turn {
 
     pub(super) fn is_pending(&self) -> bool {
         matches!(self.phase, Phase::Pending(_))
+    }
+
+    /// Whether the agent has been sent it and has not said that it begins.
+    pub(super) fn is_sent(&self) -> bool {
+        matches!(self.phase, Phase::Sent { .. })
     }
 }
 
@@ -203,6 +212,8 @@ impl SessionState {
             recorded: false,
             returned: 0,
             behind: false,
+            sent: None,
+            compacts: false,
             origin: None,
         }));
         self.broken = None;
@@ -212,22 +223,26 @@ impl SessionState {
 
     /// The agent began a turn: the one that it was sent, or one by itself.
     pub(super) fn turn_began(&mut self) {
-        // Most likely, then, the turn is the agent's own (what the model hears of within a turn, the agent does not begin another
-        // for). It does not say so before the turn's `result`. Where this guess is wrong, events lack a `request_id`, but not the
-        // `result`; and if the agent dies before that, the message is taken for begun (`take_back`).
+        // An agent that does not say which message it begins most likely begins a turn of its own when it has news (what the model
+        // hears of within a turn, the agent does not begin another for). It does not say so before the turn's `result`. Where this
+        // guess is wrong, events lack a `request_id`, but not the `result`; and if the agent dies before that, the message is taken
+        // for begun (`take_back`).
         let has_news = std::mem::take(&mut self.agent.has_news);
         let sent = self.turn.as_ref().is_some_and(|turn| matches!(turn.phase, Phase::Sent { .. }));
-        let is_own = self.turn.is_none() || (sent && has_news);
+        let names = self.deliveries.names();
+        let goes_first = if names { !self.deliveries.has_begun() } else { has_news };
+        let is_own = self.turn.is_none() || (sent && goes_first);
         match &mut self.turn {
             None => self.begin_turn(None, Phase::Running),
-            Some(turn) if matches!(turn.phase, Phase::Sent { .. }) => {
-                if has_news {
-                    turn.behind = true;
-                    self.journal.set_turn(None);
-                } else {
-                    turn.phase = Phase::Running;
-                    self.own_turn_over();
-                }
+            Some(turn) if sent && goes_first => {
+                turn.behind = true;
+                self.journal.set_turn(None);
+            }
+            Some(turn) if sent => {
+                let sent = std::mem::replace(&mut turn.phase, Phase::Running);
+                turn.sent = (!names).then_some(sent);
+                self.agent.conversation.owes_no_more();
+                self.own_turn_over();
             }
             Some(_) => {}
         }
@@ -239,12 +254,15 @@ impl SessionState {
         }
     }
 
-    /// What comes now stems from the message that the agent was sent.
+    /// What comes now stems from the message that the agent was sent; but what comes before it is begun does not, where the agent says
+    /// when that is.
     pub(super) fn own_turn_over(&mut self) {
-        if let Some(turn) = self.turn.as_mut().filter(|turn| turn.behind) {
-            turn.behind = false;
-            turn.origin = None;
-            self.journal.set_turn(turn.id.clone());
+        let waits = self.deliveries.names() && !self.deliveries.has_begun();
+        if let Some(turn) = self.turn.as_mut().filter(|turn| turn.id.is_some()) {
+            if std::mem::take(&mut turn.behind) {
+                turn.origin = None;
+            }
+            self.journal.set_turn(turn.id.clone().filter(|_| !waits));
         }
     }
 
@@ -271,7 +289,7 @@ impl SessionState {
                 log::warn!("session {}: the agent ended a turn before it got one; ignored", self.id);
             }
             // It had begun by itself just before it got our message.
-            Some(turn) if turn.id.is_some() && line.is_of_a_task() => {
+            Some(turn) if self.is_of_own_turn(line) => {
                 let mut result = turn_result(line);
                 result.origin = Some(self.origin_at_end(turn, line));
                 if turn.is_stopping() && line.was_aborted() {
@@ -280,9 +298,13 @@ impl SessionState {
                 self.num_turns += 1;
                 self.journal.event_for(None, &ServerMessage::Result(Box::new(result)));
                 self.own_turn_over();
+                if self.deliveries.cancelled {
+                    self.cancelled_in_the_agent();
+                }
             }
             Some(turn) => {
                 let stopped = turn.is_stopping();
+                self.deliveries.are_over();
                 self.own_turn_over();
                 self.running_turn_over(line, stopped);
             }
@@ -302,9 +324,14 @@ impl SessionState {
             // Whatever ended meanwhile, nobody knows whether the agent will come back to it.
             self.agent.has_news = false;
         }
-        let was_stopped = (stopped && !by_itself) || (line.was_aborted() && self.agent.is_stopping());
+        let no_compaction =
+            self.turn.as_ref().is_some_and(|turn| self.compaction.came_to_nothing(turn, line));
+        let was_stopped =
+            (stopped && (!by_itself || no_compaction)) || (line.was_aborted() && self.agent.is_stopping());
         if was_stopped {
             interrupt_result(&mut result);
+        } else if no_compaction {
+            self.compaction.refuse(&mut result);
         }
         self.ask_what_applies(line);
         self.finish_turn(result, was_stopped.then_some(InterruptOutcome::Interrupted));
@@ -327,6 +354,7 @@ impl SessionState {
             });
         }
         self.drop_client_calls();
+        self.compaction.turn_over();
         self.journal.forget_tools();
         self.tasks.turn_over(self.now.instant);
         let mut stop = turn.stop;

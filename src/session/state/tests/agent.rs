@@ -23,6 +23,8 @@ pub(super) struct Manners {
     pub(super) old: bool,
     /// Calls tools and asks; otherwise its turns are one short text.
     pub(super) works: bool,
+    /// Says what becomes of messages, and begins turns of its own though one waits, as 2.1.330 does.
+    pub(super) names: bool,
 }
 
 impl Default for Manners {
@@ -36,6 +38,7 @@ impl Default for Manners {
             hangs: false,
             old: false,
             works: false,
+            names: false,
         }
     }
 }
@@ -68,6 +71,9 @@ pub(super) struct ModelAgent {
     turn: Option<VecDeque<Step>>,
     own_turn: bool,
     pub(super) queue: VecDeque<Value>,
+    /// The `uuid`s of the messages in the queue, and of the one that the turn is about.
+    uuids: VecDeque<String>,
+    about: Option<String>,
     /// Prompts and calls that wait: request id and tool use.
     waiting: BTreeMap<String, String>,
     denied: Vec<String>,
@@ -87,6 +93,8 @@ impl ModelAgent {
             turn: None,
             own_turn: false,
             queue: VecDeque::new(),
+            uuids: VecDeque::new(),
+            about: None,
             waiting: BTreeMap::new(),
             denied: Vec::new(),
             unfinished: Vec::new(),
@@ -110,10 +118,21 @@ impl ModelAgent {
     pub(super) fn hear(&mut self, line: &Value) {
         self.heard.push(line.clone());
         match line["type"].as_str() {
-            Some("user") => self.queue.push_back(line["message"]["content"].clone()),
+            Some("user") => {
+                let uuid = line["uuid"].as_str().expect("each delivery has a uuid").to_owned();
+                self.news(&uuid, "queued");
+                self.uuids.push_back(uuid);
+                self.queue.push_back(line["message"]["content"].clone());
+            }
             Some("control_request") => self.asked(line),
             Some("control_response") => self.answered(&line["response"]),
             other => panic!("the agent was told {other:?}"),
+        }
+    }
+
+    fn news(&mut self, uuid: &str, state: &str) {
+        if self.manners.names {
+            self.out.push_back(json!({"type":"command_lifecycle","command_uuid":uuid,"state":state}));
         }
     }
 
@@ -124,6 +143,15 @@ impl ModelAgent {
             "initialize" if self.manners.answers_greeting => self.out.push_back(ok),
             "initialize" => {}
             "interrupt" => {
+                let mut ok = ok;
+                if self.manners.names && line["request"]["cancel_queued"] == true {
+                    self.queue.clear();
+                    let gone = std::mem::take(&mut self.uuids);
+                    ok["response"]["response"] = json!({"still_queued":[],"cancelled":gone});
+                    for uuid in gone {
+                        self.news(&uuid, "cancelled");
+                    }
+                }
                 if self.manners.heeds_interrupts {
                     self.abort(Some(ok));
                 } else {
@@ -184,6 +212,7 @@ impl ModelAgent {
         if !self.going {
             self.going = true;
             self.queue.clear();
+            self.uuids.clear();
             self.abort(None);
         }
         None
@@ -195,9 +224,12 @@ impl ModelAgent {
 
     /// Begins a turn that nobody asked for.
     pub(super) fn begin_own_turn(&mut self, steps: VecDeque<Step>) {
-        if self.turn.is_none() && self.queue.is_empty() && !self.going {
+        if self.turn.is_none() && (self.manners.names || self.queue.is_empty()) && !self.going {
             self.own_turn = true;
-            self.out.push_back(task_done());
+            self.about = None;
+            if !self.manners.names || steps.len() % 2 == 0 {
+                self.out.push_back(task_done());
+            }
             self.begin(steps);
         }
     }
@@ -240,6 +272,10 @@ impl ModelAgent {
         }
         if self.turn.is_none() {
             let _content = self.queue.pop_front()?;
+            self.about = self.uuids.pop_front();
+            if let Some(uuid) = self.about.clone() {
+                self.news(&uuid, "started");
+            }
             let steps = self.turn_of(dice);
             self.own_turn = false;
             self.begin(steps);
@@ -299,7 +335,7 @@ impl ModelAgent {
                 self.denied.clear();
                 self.unfinished.clear();
                 let mut result = self.result("success", false);
-                if self.own_turn {
+                if self.own_turn && !self.manners.names {
                     result["origin"] = json!({"kind":"task-notification"});
                 }
                 self.say_result(result);
@@ -313,11 +349,19 @@ impl ModelAgent {
             "total_cost_usd":0.5,"result":"text","uuid":uuid})
     }
 
-    fn say_result(&mut self, result: Value) {
+    fn say_result(&mut self, mut result: Value) {
+        let about = self.about.take();
+        if let Some(uuid) = about.as_ref().filter(|_| self.manners.names) {
+            result["user_message_uuid"] = json!(uuid);
+            result["user_message_uuids"] = json!([uuid]);
+        }
         if self.manners.repeats_results {
             self.out.push_back(result.clone());
         }
         self.out.push_back(result);
+        if let Some(uuid) = about {
+            self.news(&uuid, "completed");
+        }
     }
 
     /// A turn of a few messages, with text, tools and questions as the dice fall.

@@ -6,6 +6,7 @@
 mod agent;
 mod asking;
 mod check;
+mod deliveries;
 mod dice;
 mod elicitations;
 mod identity;

@@ -76,6 +76,7 @@ pub(super) fn manners(dice: &mut Dice) -> Manners {
         hangs: dice.one_in(4),
         old: dice.one_in(2),
         works: true,
+        names: dice.one_in(2),
     }
 }
 
