@@ -109,13 +109,38 @@ export class Client {
         await session.ready;
         return session;
     }
-    /** The caller's sessions, newest first. */
-    list(options = {}) {
+    /** One page of the caller's sessions, the most recently active first; `cursor` is the `next_cursor` of the page before. */
+    listPage(query = {}, options = {}) {
         const id = uuid();
-        return this.request({ type: 'session_list' }, {
+        return this.request({ type: 'session_list', ...query }, {
             ...options, id, repeatable: true,
-            match: (message) => (message.type === 'session_list' && message.request_id === id ? message.sessions : undefined),
+            match: (message) => {
+                if (message.type !== 'session_list' || message.request_id !== id)
+                    return undefined;
+                const { sessions, next_cursor, total } = message;
+                // A gateway without pages gives all there are.
+                return { sessions, total: total ?? sessions.length, ...(next_cursor ? { next_cursor } : {}) };
+            },
         });
+    }
+    /** All of the caller's sessions that fit, page by page. Stop reading and no further page is asked for. */
+    async *pages(query = {}, options = {}) {
+        let page = await this.listPage(query, options);
+        for (;;) {
+            yield page;
+            if (!page.next_cursor)
+                return;
+            page = await this.listPage({ ...query, cursor: page.next_cursor }, options);
+        }
+    }
+    /** All of the caller's sessions, the most recently active first. Where there may be thousands, see `listPage` and `pages`. */
+    async list(options = {}) {
+        const sessions = new Map();
+        for await (const page of this.pages({ limit: 1000 }, options)) {
+            for (const summary of page.sessions)
+                sessions.set(summary.session_id, summary);
+        }
+        return [...sessions.values()];
     }
     /** What a session is, without attaching to it. */
     info(sessionId, options = {}) {
