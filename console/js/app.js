@@ -5,6 +5,8 @@ import { Client, ClientClosedError, GatewayError, SessionEndedError } from '../v
 
 const TOKEN = 'claude-ws.token';
 const LIST_EVERY_MS = 10_000;
+/** Sessions that are listed; a search finds the others. */
+const LISTED = 100;
 
 /** The one tool that this page offers to the model. */
 const TIME_ZONE = {
@@ -33,7 +35,12 @@ export function socketUrl() {
 export class App extends EventTarget {
   client = undefined;
   session = undefined;
+  /** The sessions in which something happened last, at most `LISTED`. */
   sessions = [];
+  /** How many there are in all. */
+  total = 0;
+  /** What the gateway found for a text, among all sessions. */
+  found = { text: '', sessions: [] };
   /** Set while the gateway wants a token that this page does not have. */
   needsToken = false;
   error = undefined;
@@ -116,10 +123,19 @@ export class App extends EventTarget {
   async refreshList() {
     if (this.connection.status !== 'open') return;
     try {
-      this.sessions = await this.client.list();
+      const { sessions, total } = await this.client.listPage({ limit: LISTED });
+      Object.assign(this, { sessions, total });
     } catch {
       return; // The next round tries again.
     }
+    this.#changed();
+  }
+
+  /** Has the gateway look for sessions by title, directory, first words and metadata. */
+  async search(text) {
+    if (text === '' || this.total <= this.sessions.length || this.connection.status !== 'open') return;
+    const page = await this.run(() => this.client.listPage({ search: text, limit: LISTED }));
+    if (page) this.found = { text, sessions: page.sessions };
     this.#changed();
   }
 

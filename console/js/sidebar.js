@@ -10,12 +10,16 @@ export function nameOf({ metadata, cwd, session_id: id }) {
 
 /** Fewer sessions than these need no search. */
 const SEARCHED = 5;
+/** A pause in typing after which the gateway is asked. */
+const TYPED_MS = 250;
 
 /** The list of sessions, those first in which something happened last. On a narrow screen it is a drawer. */
 export class Sidebar {
   #app;
   #list;
   #empty = h('p', { class: 'sidebar-empty' }, 'No sessions yet.');
+  #more = h('p', { class: 'sidebar-empty', hidden: true });
+  #timer;
   #search = h('input', { type: 'search', class: 'sidebar-search', 'aria-label': 'Search sessions', placeholder: 'Search', hidden: true, autocomplete: 'off', spellcheck: 'false' });
 
   constructor(app, onNew) {
@@ -28,8 +32,12 @@ export class Sidebar {
         h('span', { class: 'brand' }, h('img', { src: 'favicon.svg', alt: '', width: 22, height: 22 }), 'claude-ws'),
         this.theme),
       h('button', { type: 'button', class: 'new-session', onclick: () => { this.close(); onNew(); } }, icon('plus'), 'New session'),
-      h('h2', {}, 'Sessions'), this.#search, items, this.#empty);
-    this.#search.addEventListener('input', () => this.update());
+      h('h2', {}, 'Sessions'), this.#search, items, this.#more, this.#empty);
+    this.#search.addEventListener('input', () => {
+      this.update();
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.#app.search(this.#search.value.trim()), TYPED_MS);
+    });
     this.shade = h('div', { class: 'shade', onclick: () => this.close() });
     document.body.append(this.shade);
     this.#drawTheme();
@@ -51,10 +59,16 @@ export class Sidebar {
     const { sessions } = this.#app;
     this.#search.hidden = sessions.length < SEARCHED && this.#search.value === '';
     const words = this.#search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = sessions.filter((session) => {
+    const here = sessions.filter((session) => {
       const text = `${nameOf(session)} ${session.cwd} ${session.session_id}`.toLowerCase();
       return words.every((word) => text.includes(word));
     });
+    const { text: asked, sessions: others } = this.#app.found;
+    const beyond = asked !== '' && asked === this.#search.value.trim() ? others : [];
+    const found = [...new Map([...here, ...beyond].map((session) => [session.session_id, session])).values()];
+    const more = this.#app.total - sessions.length;
+    this.#more.hidden = more <= 0 || words.length > 0;
+    setText(this.#more, `${more} older ${more === 1 ? 'one' : 'ones'}: search for ${more === 1 ? 'it' : 'them'}.`);
     this.#list.update(found.sort((one, other) => other.last_active_at - one.last_active_at));
     this.#empty.hidden = found.length > 0;
     setText(this.#empty, sessions.length > 0 ? 'No session matches.' : 'No sessions yet.');

@@ -20,7 +20,10 @@ export async function fakeSession(page, events, answers = {}) {
       const message = JSON.parse(text);
       const reply = (fields) => opened.send(JSON.stringify({ id: 'r', session_id: 'fake', request_id: message.id, ...fields }));
       if (message.type === 'heartbeat') return reply({ type: 'heartbeat', timestamp: Date.now() });
-      if (message.type === 'session_list') return reply({ type: 'session_list', sessions: answers.sessions ?? [] });
+      if (message.type === 'session_list') {
+        const sessions = answers.sessions ?? [];
+        return reply({ type: 'session_list', sessions, total: sessions.length, ...answers.list?.(message) });
+      }
       if (message.type === 'session_info') return reply(info({ request_id: message.id }));
       if (message.type === 'session_start') {
         reply(info({ replay: 'ok', request_id: message.id }));

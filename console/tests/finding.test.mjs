@@ -30,9 +30,9 @@ after(async () => {
 });
 afterEach(() => chat.close());
 
-async function visit(hash = '') {
+async function visit(hash = '', list = undefined) {
   chat = await openPage(browser, 'about:blank', { permissions: ['clipboard-read', 'clipboard-write'] });
-  await fakeSession(chat.page, [{ type: 'status_update', status: 'idle' }], { sessions: SESSIONS });
+  await fakeSession(chat.page, [{ type: 'status_update', status: 'idle' }], { sessions: SESSIONS, list });
   await chat.page.goto(front.url + hash);
   await chat.page.locator('.sessions li').nth(5).waitFor();
 }
@@ -49,6 +49,23 @@ test('sessions stand in the order of what happened last, with their tasks, and a
   assert.deepEqual(await names(), ['Invoices']);
   await search.fill('nothing');
   await chat.page.getByText('No session matches.').waitFor();
+});
+
+test('of many sessions the newest are listed; the gateway is asked for the others', async () => {
+  const old = session('old', 'Found by its first words', 90_000);
+  const asked = [];
+  await visit('', ({ search, limit }) => {
+    asked.push([search, limit]);
+    return search === undefined ? { total: 250 } : { sessions: search === 'first words' ? [old] : [], total: 1 };
+  });
+  await chat.page.getByText('244 older ones: search for them.').waitFor();
+  await chat.page.getByLabel('Search sessions').fill('first words');
+  await chat.page.locator('.sessions').getByText('Found by its first words').waitFor();
+  assert.deepEqual(await names(), ['Found by its first words']);
+  await chat.page.getByLabel('Search sessions').fill('');
+  await chat.page.getByText('244 older ones').waitFor();
+  assert.equal((await names()).length, 6);
+  assert.ok(asked.every(([, limit]) => limit === 100) && asked.some(([search]) => search === 'first words'), JSON.stringify(asked));
 });
 
 test('the palette finds commands and sessions by a few letters', async () => {
