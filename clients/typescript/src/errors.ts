@@ -45,6 +45,11 @@ export class SessionLostError extends ClientError {
   override name = 'SessionLostError';
 }
 
+/** The gateway was killed before it had stored the message, and lost it. Sent again it runs as a new one. */
+export class MessageLostError extends ClientError {
+  override name = 'MessageLostError';
+}
+
 /** A message is larger than the gateway takes. */
 export class MessageTooBigError extends ClientError {
   override name = 'MessageTooBigError';

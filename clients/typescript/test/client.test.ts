@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { backoffDelay, Client, ClientClosedError, ConnectionLostError, EventOverflowError, GatewayError, MessageTooBigError, SessionLostError } from '../src/index.js';
+import { backoffDelay, Client, ClientClosedError, ConnectionLostError, EventOverflowError, GatewayError, MessageLostError, MessageTooBigError, SessionLostError } from '../src/index.js';
 import type { ClientOptions, ConversationState, Session, SessionEvent } from '../src/index.js';
 import { answer, FakeGateway, toolTurn } from './fake-gateway.js';
 
@@ -461,6 +461,21 @@ describe('when the connection breaks', () => {
     const state = await until(session, ({ epoch, lastSeq }) => epoch === 'another' && lastSeq > 0);
     expect(state.replay).toBe('reset');
     expect(session.epoch).toBe('another');
+  });
+
+  it('settles a turn that the gateway has lost', async () => {
+    gateway.script = () => [{ wait: 'never' }];
+    const session = await connect().start();
+    const [kept, lost] = [session.send('kept'), session.send('lost')];
+    await lost.accepted;
+    // Killed before it had stored the second, it knows nothing of it.
+    const inside = gateway.sessions.get(session.id)!;
+    inside.log = inside.log.filter((event) => event.request_id !== lost.id);
+    inside.queue = inside.queue.filter(({ id }) => id !== lost.id);
+    inside.epoch = 'another';
+    gateway.cut();
+    await expect(lost.result).rejects.toBeInstanceOf(MessageLostError);
+    expect(await Promise.race([kept.result, session.refresh().then(() => 'open')])).toBe('open');
   });
 
   it('makes a session anew that had never run, with the options it had', async () => {

@@ -36,6 +36,10 @@ export class SessionEndedError extends ClientError {
 export class SessionLostError extends ClientError {
     name = 'SessionLostError';
 }
+/** The gateway was killed before it had stored the message, and lost it. Sent again it runs as a new one. */
+export class MessageLostError extends ClientError {
+    name = 'MessageLostError';
+}
 /** A message is larger than the gateway takes. */
 export class MessageTooBigError extends ClientError {
     name = 'MessageTooBigError';

@@ -1,5 +1,5 @@
 import { deferred } from './deferred.js';
-import { GatewayError, SessionEndedError, SessionLostError } from './errors.js';
+import { GatewayError, MessageLostError, SessionEndedError, SessionLostError } from './errors.js';
 import { uuid } from './ids.js';
 import { tell } from './listeners.js';
 import { EventQueue } from './queue.js';
@@ -23,6 +23,8 @@ export class Session {
     #info;
     #state;
     #caughtUpAt = Infinity;
+    /** Turns that had been accepted when the gateway said that it had lost something, and that its replay has not shown yet. */
+    #doubted = new Set();
     #hasRun = false;
     #over;
     /** @internal */
@@ -274,9 +276,11 @@ export class Session {
         this.#from ??= info.last_seq; // Live only: later reconnects go on from here.
         this.#epoch = info.epoch;
         this.#caughtUpAt = info.last_seq;
+        this.#doubt(info);
         this.#hasRun ||= info.num_turns > 0;
         this.receive(info);
         this.#ready.resolve(info);
+        this.#settleLost();
         this.#runTools();
     }
     /** @internal Refused for good. */
@@ -296,6 +300,8 @@ export class Session {
         if (message.seq <= this.lastSeq)
             return false;
         this.#from = message.seq;
+        if (message.request_id !== undefined)
+            this.#doubted.delete(message.request_id);
         if (message.type === 'user_message')
             this.#hasRun = true;
         if (message.type === 'config_updated')
@@ -310,6 +316,7 @@ export class Session {
             turn?.accepted.resolve();
             turn?.result.resolve(message);
         }
+        this.#settleLost();
         this.#runTools();
         return true;
     }
@@ -349,6 +356,27 @@ export class Session {
             this.#reduce({ type: '@refused', id, error: error instanceof Error ? error.message : String(error) });
         });
         return { id, accepted: turn.accepted.promise, result: turn.result.promise };
+    }
+    /** After a `reset` of the same session: what was accepted may be lost. Where the log's beginning is gone, only an idle session tells. */
+    #doubt(info) {
+        this.#doubted.clear();
+        if (info.replay !== 'reset' || info.created || (info.first_seq > 1 && info.state !== 'idle'))
+            return;
+        for (const [id, turn] of this.#turns)
+            if (turn.accepted.settled && !info.queued.includes(id))
+                this.#doubted.add(id);
+    }
+    /** The replay is through, and has not shown them. */
+    #settleLost() {
+        if (this.#doubted.size === 0 || !this.caughtUp)
+            return;
+        for (const id of this.#doubted) {
+            const error = new MessageLostError('the gateway was killed before it had stored the message');
+            this.#turns.get(id)?.result.reject(error);
+            this.#turns.delete(id);
+            this.#reduce({ type: '@refused', id, error: error.message });
+        }
+        this.#doubted.clear();
     }
     /** Keeps the start options in step, so that a session which has to be made anew is made as it last was. */
     #follow(config) {
