@@ -9,16 +9,60 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// `initialize`: the first line of a process. `sdk_mcp_servers` are names of MCP servers that the front end runs; they
-/// must also have been declared at the start ([`super::Launch::sdk_mcp`]).
-pub fn initialize(request_id: &str, sdk_mcp_servers: &[&str]) -> Bytes {
+/// must also have been declared at the start ([`super::Launch::sdk_mcp`]). `subagent_text`: what subagents that a turn waits for say is
+/// told (of those in the background it always is). An interrupt leaves subagents in the background alone, where the CLI knows how
+/// to stop each of them (2.1.330; 2.1.197 ends them all the same).
+pub fn initialize(request_id: &str, sdk_mcp_servers: &[&str], subagent_text: bool) -> Bytes {
     #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
     struct Initialize<'a> {
         subtype: &'static str,
         hooks: (),
-        #[serde(rename = "sdkMcpServers", skip_serializing_if = "<[_]>::is_empty")]
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
         sdk_mcp_servers: &'a [&'a str],
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        forward_subagent_text: bool,
+        per_task_stop_affordance: bool,
     }
-    request(request_id, &Initialize { subtype: "initialize", hooks: (), sdk_mcp_servers })
+    let greeting = Initialize {
+        subtype: "initialize",
+        hooks: (),
+        sdk_mcp_servers,
+        forward_subagent_text: subagent_text,
+        per_task_stop_affordance: true,
+    };
+    request(request_id, &greeting)
+}
+
+/// Stops a task. Of one that the CLI does not know it says the same.
+pub fn stop_task(request_id: &str, task_id: &str) -> Bytes {
+    #[derive(Serialize)]
+    struct StopTask<'a> {
+        subtype: &'static str,
+        task_id: &'a str,
+    }
+    request(request_id, &StopTask { subtype: "stop_task", task_id })
+}
+
+/// Asks for the last 8 KiB of what a shell or a monitor has written (2.1.330 and newer).
+pub fn get_task_output(request_id: &str, task_id: &str) -> Bytes {
+    #[derive(Serialize)]
+    struct GetTaskOutput<'a> {
+        subtype: &'static str,
+        task_id: &'a str,
+    }
+    request(request_id, &GetTaskOutput { subtype: "get_task_output", task_id })
+}
+
+/// Has the turn go on without the tool that it waits for; `None`: without any.
+pub fn background_tasks(request_id: &str, tool_use_id: Option<&str>) -> Bytes {
+    #[derive(Serialize)]
+    struct BackgroundTasks<'a> {
+        subtype: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        tool_use_id: Option<&'a str>,
+    }
+    request(request_id, &BackgroundTasks { subtype: "background_tasks", tool_use_id })
 }
 
 /// `interrupt`: stops the running turn; idle it does nothing. `cancel_queued`: user messages that the CLI has not begun are taken
@@ -288,10 +332,22 @@ mod tests {
         let request =
             |id: &str, request: Value| json!({"type":"control_request","request_id":id,"request":request});
         let success = |response: Value| json!({"type":"control_response","response":{"subtype":"success","request_id":"u","response":response}});
-        is(&initialize("1", &[]), &request("1", json!({"subtype":"initialize","hooks":null})));
+        let greeting = json!({"subtype":"initialize","hooks":null,"perTaskStopAffordance":true});
+        is(&initialize("1", &[], false), &request("1", greeting));
         is(
-            &initialize("1", &["client"]),
-            &request("1", json!({"subtype":"initialize","hooks":null,"sdkMcpServers":["client"]})),
+            &initialize("1", &["client"], true),
+            &request(
+                "1",
+                json!({"subtype":"initialize","hooks":null,"sdkMcpServers":["client"],
+                "forwardSubagentText":true,"perTaskStopAffordance":true}),
+            ),
+        );
+        is(&stop_task("2", "t"), &request("2", json!({"subtype":"stop_task","task_id":"t"})));
+        is(&get_task_output("2", "t"), &request("2", json!({"subtype":"get_task_output","task_id":"t"})));
+        is(&background_tasks("2", None), &request("2", json!({"subtype":"background_tasks"})));
+        is(
+            &background_tasks("2", Some("u")),
+            &request("2", json!({"subtype":"background_tasks","tool_use_id":"u"})),
         );
         is(&interrupt("2\"\n", false), &request("2\"\n", json!({"subtype":"interrupt"})));
         is(&interrupt("2", true), &request("2", json!({"subtype":"interrupt","cancel_queued":true})));

@@ -35,6 +35,8 @@ pub enum ErrorCode {
     AgentUnavailable,
     /// The agent broke, or refused what was asked.
     AgentFailed,
+    /// This version of the agent cannot do it; the message names one that can.
+    Unsupported,
     /// A fault of the gateway.
     Internal,
 }
@@ -57,6 +59,7 @@ impl ErrorCode {
             Self::RateLimited => "rate_limited",
             Self::AgentUnavailable => "agent_unavailable",
             Self::AgentFailed => "agent_failed",
+            Self::Unsupported => "unsupported",
             Self::Internal => "internal",
         }
     }

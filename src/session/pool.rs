@@ -24,6 +24,8 @@ struct State {
     line: VecDeque<Waiting>,
     /// Sessions whose agent has nothing to do, with the order in which they came to rest.
     resting: HashMap<Arc<str>, Resting>,
+    /// The same of sessions whose agent has nothing to do but background tasks, which would end.
+    lingering: HashMap<Arc<str>, Resting>,
     /// Sessions that will give their slot back: told to sleep, or on their way out. One that turns out to be busy is struck off.
     leaving: HashSet<Arc<str>>,
     next_rest: u64,
@@ -32,6 +34,8 @@ struct State {
 #[derive(Debug)]
 struct Waiting {
     session: Arc<str>,
+    /// It has waited for so long that others have to give theirs.
+    impatient: bool,
     grant: oneshot::Sender<Slot>,
 }
 
@@ -72,6 +76,7 @@ impl AgentPool {
             free: max_agents.max(1),
             line: VecDeque::new(),
             resting: HashMap::new(),
+            lingering: HashMap::new(),
             leaving: HashSet::new(),
             next_rest: 0,
         };
@@ -89,7 +94,7 @@ impl AgentPool {
         }
         let (grant, slot) = oneshot::channel();
         let ahead = state.line.len();
-        state.line.push_back(Waiting { session: Arc::clone(session), grant });
+        state.line.push_back(Waiting { session: Arc::clone(session), impatient: false, grant });
         state.make_room();
         Acquired::InLine { ahead, slot }
     }
@@ -106,7 +111,29 @@ impl AgentPool {
         let since = state.next_rest;
         // It was told to sleep, had work in between, and is told again if it is still wanted.
         state.leaving.remove(session);
+        state.lingering.remove(session);
         state.resting.insert(Arc::clone(session), Resting { since, bedtime });
+        state.make_room();
+    }
+
+    /// The agent of `session` has nothing to do but background tasks: it is put to sleep for another one only if nobody else can be, and
+    /// if that one has waited for long.
+    pub(super) fn lingers(&self, session: &Arc<str>, bedtime: Arc<Notify>) {
+        let mut state = self.0.state.lock();
+        state.next_rest += 1;
+        let since = state.next_rest;
+        state.leaving.remove(session);
+        state.resting.remove(session);
+        state.lingering.insert(Arc::clone(session), Resting { since, bedtime });
+        state.make_room();
+    }
+
+    /// `session` has waited in line for long.
+    pub(super) fn is_impatient(&self, session: &Arc<str>) {
+        let mut state = self.0.state.lock();
+        for waiting in state.line.iter_mut().filter(|waiting| waiting.session == *session) {
+            waiting.impatient = true;
+        }
         state.make_room();
     }
 
@@ -126,6 +153,7 @@ impl AgentPool {
     pub(super) fn is_busy(&self, session: &Arc<str>) {
         let mut state = self.0.state.lock();
         state.resting.remove(session);
+        state.lingering.remove(session);
         if state.leaving.remove(session) {
             state.make_room();
         }
@@ -135,6 +163,7 @@ impl AgentPool {
     pub(super) fn leaves(&self, session: &Arc<str>) {
         let mut state = self.0.state.lock();
         state.resting.remove(session);
+        state.lingering.remove(session);
         state.leaving.insert(Arc::clone(session));
     }
 
@@ -167,15 +196,23 @@ impl State {
         self.line.retain(|waiting| !waiting.grant.is_closed());
     }
 
-    /// Puts as many resting agents to sleep as sessions wait for a slot, those first that have rested longest.
+    /// Puts as many resting agents to sleep as sessions wait for a slot, those first that have rested longest; and for those who have
+    /// waited for long, agents that have nothing to do but background tasks.
     fn make_room(&mut self) {
         self.forget_the_gone();
-        while self.leaving.len() + self.free < self.line.len() {
-            let longest = self.resting.iter().min_by_key(|(_, resting)| resting.since);
+        let wanted = self.line.len();
+        Self::put_to_sleep(&mut self.resting, &mut self.leaving, wanted.saturating_sub(self.free));
+        let wanted = self.line.iter().filter(|waiting| waiting.impatient).count();
+        Self::put_to_sleep(&mut self.lingering, &mut self.leaving, wanted.saturating_sub(self.free));
+    }
+
+    fn put_to_sleep(from: &mut HashMap<Arc<str>, Resting>, leaving: &mut HashSet<Arc<str>>, wanted: usize) {
+        while leaving.len() < wanted {
+            let longest = from.iter().min_by_key(|(_, resting)| resting.since);
             let Some(longest) = longest.map(|(session, _)| Arc::clone(session)) else { return };
-            let Some(resting) = self.resting.remove(&longest) else { return };
+            let Some(resting) = from.remove(&longest) else { return };
             resting.bedtime.notify_one();
-            self.leaving.insert(longest);
+            leaving.insert(longest);
         }
     }
 }
@@ -186,6 +223,7 @@ impl Drop for Slot {
         let mut state = pool.state.lock();
         state.leaving.remove(&self.session);
         state.resting.remove(&self.session);
+        state.lingering.remove(&self.session);
         while let Some(next) = state.line.pop_front() {
             let session = Arc::clone(&next.session);
             let slot = Self { session: next.session, pool: Weak::clone(&self.pool) };

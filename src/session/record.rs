@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::state::{Books, Broken, RuleBook};
-use crate::protocol::{AgentInfo, Liveness, MessageId, SessionConfig, SessionStatus, SessionSummary};
+use super::state::{Books, Broken, RuleBook, Sleeper};
+use crate::protocol::{
+    AgentInfo, Liveness, MessageId, SessionConfig, SessionStatus, SessionSummary, TaskUpdate,
+};
 use crate::store::{StoreError, StoredSession};
 
 /// A session's record: JSON in the store, written when something in it changes between turns or a turn begins.
@@ -43,6 +45,8 @@ pub struct Record {
     pub broken: Option<Broken>,
     /// What was unfinished when the record was written: a gateway that died gives each its one end.
     pub unfinished: Unfinished,
+    /// What the agent has scheduled: another one that goes on with the conversation has it again.
+    pub schedules: Vec<Sleeper>,
     /// What the last `status_update` said.
     pub status: SessionStatus,
     /// Number of the next event id.
@@ -70,6 +74,7 @@ impl Default for Record {
             books: Books::default(),
             broken: None,
             unfinished: Unfinished::default(),
+            schedules: Vec::new(),
             status: SessionStatus::Idle,
             next_id: 0,
             last_seq: 0,
@@ -131,6 +136,8 @@ pub struct Unfinished {
     pub elicitations: Vec<String>,
     /// Messages of the model that have begun and not ended.
     pub open: Vec<OpenMessage>,
+    /// Running tasks.
+    pub tasks: Vec<TaskUpdate>,
 }
 
 impl Unfinished {
@@ -141,6 +148,7 @@ impl Unfinished {
             && self.prompts.is_empty()
             && self.elicitations.is_empty()
             && self.open.is_empty()
+            && self.tasks.is_empty()
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::journal::Position;
 use super::record::{OpenMessage, Record, RunningTurn, Seen, Unfinished};
 use super::state::{Birth, LeftMessage, Leftover, TurnInput};
-use crate::protocol::{Json, MessageId, SessionStatus};
+use crate::protocol::{Json, MessageId, SessionStatus, TaskStatus, TaskUpdate};
 use crate::store::{Chunk, Entry, Store, StoreError, StoredSession};
 
 /// Events that are read from the store at once.
@@ -81,7 +81,7 @@ struct Head<'a> {
     permission_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
     elicitation_id: Option<Cow<'a, str>>,
-    status: Option<SessionStatus>,
+    status: Option<Json<'static>>,
 }
 
 #[derive(Deserialize)]
@@ -103,6 +103,7 @@ impl Scan {
             prompts: unfinished.prompts,
             elicitations: unfinished.elicitations,
             open: unfinished.open,
+            tasks: unfinished.tasks,
             status,
         };
         Self { leftover, untold, record_seq, depth, after, next_id: 0, ended: false }
@@ -156,13 +157,17 @@ impl Scan {
             | "elicitation_request"
             | "elicitation_resolved"
             | "error"
-            | "session_ended" => {}
+            | "session_ended"
+            | "task_update" => {}
             "result" => self.ended(of_message),
             // Anything else stems from a turn that has begun.
             _ => self.began(of_message),
         }
         match &*head.kind {
-            "status_update" => self.leftover.status = head.status.unwrap_or_default(),
+            "status_update" => {
+                self.leftover.status = head.status.and_then(|status| status.to().ok()).unwrap_or_default();
+            }
+            "task_update" => self.task(entry),
             "session_ended" => self.ended = true,
             "permission_request" => self.leftover.prompts.push(head.id.into_owned()),
             "permission_resolved" => {
@@ -181,6 +186,14 @@ impl Scan {
                 self.leftover.open.retain(|open| Some(open.id.0) != number);
             }
             _ => {}
+        }
+    }
+
+    fn task(&mut self, entry: &Entry) {
+        let Ok(task) = serde_json::from_str::<TaskUpdate>(&entry.frame) else { return };
+        self.leftover.tasks.retain(|known| known.task_id != task.task_id);
+        if task.status == TaskStatus::Running {
+            self.leftover.tasks.push(task);
         }
     }
 

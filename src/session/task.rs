@@ -227,7 +227,10 @@ impl SessionTask {
             Event::Relieved => self.pressed = None,
             // Seen before.
             Event::Heard(Heard::Lost) => {}
-            Event::Heard(Heard::Bedtime) => self.state.handle(Input::Sleep, now),
+            Event::Heard(Heard::Bedtime) => {
+                let needed = self.shared.pool.is_leaving(&self.slot_name);
+                self.state.handle(Input::Sleep { now: needed }, now);
+            }
             Event::Heard(Heard::Attached(count)) => self.attached_changed(count, now),
             Event::Heard(Heard::Store(health)) => {
                 self.state.handle(Input::StoreHealth { ok: health == StoreHealth::Good }, now);
@@ -393,6 +396,7 @@ impl SessionTask {
             Effect::Attach { asker, from, created } => self.attach(&asker, &from, created),
             Effect::Announce => self.announce(),
             Effect::AcquireSlot { wait } => self.acquire_slot(wait),
+            Effect::Impatient => self.shared.pool.is_impatient(self.handle.key.name()),
             Effect::ReleaseSlot => {
                 self.warm = None;
                 self.slot = SlotState::None;

@@ -36,4 +36,5 @@ mod replay;
 mod rules;
 mod sessions;
 mod taken_back;
+mod tasks;
 mod tools;

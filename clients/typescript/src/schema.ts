@@ -8,6 +8,7 @@ export type WireMessage = ClientMessage | ServerMessage;
  * Any frame that a client may send.
  */
 export type ClientMessage =
+  | ClientBackground
   | ClientCancel
   | ClientConfigQuery
   | ClientConfigUpdate
@@ -22,6 +23,8 @@ export type ClientMessage =
   | ClientSessionInfo
   | ClientSessionList
   | ClientSessionStart
+  | ClientTaskOutput
+  | ClientTaskStop
   | ClientToolResult
   | ClientUserMessage;
 /**
@@ -142,6 +145,7 @@ export type ServerMessage =
   | ServerSessionInfo
   | ServerSessionList
   | ServerStatusUpdate
+  | ServerTaskOutput
   | ServerTaskUpdate
   | ServerToolResult
   | ServerToolUse
@@ -235,6 +239,7 @@ export type ErrorCode =
   | 'rate_limited'
   | 'agent_unavailable'
   | 'agent_failed'
+  | 'unsupported'
   | 'internal';
 /**
  * What an interrupt came to.
@@ -308,6 +313,24 @@ export type WarningCode =
   | 'model_fallback'
   | 'agent_notice';
 
+/**
+ * `background`.
+ */
+export interface ClientBackground {
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  /**
+   * The call that is to go on without the turn; none: all that run.
+   */
+  tool_use_id?: string;
+  type: 'background';
+}
 /**
  * `cancel`.
  */
@@ -441,6 +464,10 @@ export interface ClientInterrupt {
    * The session that is meant.
    */
   session_id: string;
+  /**
+   * Whether background tasks are stopped too.
+   */
+  tasks?: boolean;
   type: 'interrupt';
 }
 /**
@@ -784,6 +811,10 @@ export interface ClientSessionStart {
      */
     permission_mode?: PermissionModeInput;
     /**
+     * Whether what a subagent says is told while the turn waits for it (of one in the background it always is); default yes.
+     */
+    subagent_text?: boolean;
+    /**
      * Replaces the agent's system prompt.
      */
     system_prompt?: string;
@@ -843,6 +874,10 @@ export interface ClientSessionStart {
    */
   session_id?: string;
   /**
+   * Whether what a subagent says is told while the turn waits for it (of one in the background it always is); default yes.
+   */
+  subagent_text?: boolean;
+  /**
    * Replaces the agent's system prompt.
    */
   system_prompt?: string;
@@ -878,6 +913,42 @@ export interface McpServerEntry {
   headers?: Pairs;
   type?: McpTransport;
   url?: string;
+}
+/**
+ * `task_output` from a client.
+ */
+export interface ClientTaskOutput {
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  /**
+   * The task.
+   */
+  task_id: string;
+  type: 'task_output';
+}
+/**
+ * `task_stop`.
+ */
+export interface ClientTaskStop {
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  /**
+   * The task.
+   */
+  task_id: string;
+  type: 'task_stop';
 }
 /**
  * `tool_result` from a client.
@@ -1253,6 +1324,10 @@ export interface SessionConfig {
    */
   permission_mode: PermissionMode;
   /**
+   * Whether what a subagent says is told while the turn waits for it (of one in the background it always is); none: yes.
+   */
+  subagent_text?: boolean;
+  /**
    * Replaces the agent's system prompt.
    */
   system_prompt?: string;
@@ -1509,6 +1584,10 @@ export interface ServerInterrupted {
    */
   id: string;
   /**
+   * More about it, for people.
+   */
+  message?: string;
+  /**
    * What it came to.
    */
   outcome: InterruptOutcome;
@@ -1524,6 +1603,10 @@ export interface ServerInterrupted {
    * The session; empty where none applies.
    */
   session_id: string;
+  /**
+   * With `nothing_running`: the ids of background tasks that run all the same.
+   */
+  tasks?: string[];
   /**
    * Unix milliseconds.
    */
@@ -2175,6 +2258,44 @@ export interface ServerStatusUpdate {
    */
   timestamp: number;
   type: 'status_update';
+}
+/**
+ * `task_output` reply.
+ */
+export interface ServerTaskOutput {
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * The last 8 KiB of what it has written.
+   */
+  output: string;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * The task.
+   */
+  task_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp?: number;
+  /**
+   * All that it has written, bytes.
+   */
+  total_bytes: number;
+  /**
+   * Whether `output` is not all of it.
+   */
+  truncated: boolean;
+  type: 'task_output';
 }
 /**
  * `task_update` event, and an entry of `session_info.tasks`.

@@ -9,7 +9,7 @@ use super::running::{PATIENCE, launch, start, start_with};
 #[tokio::test]
 async fn a_conversation_and_an_orderly_end_of_an_idle_agent() {
     let mut running = start("").await;
-    running.agent().send(control::initialize("init-1", &[])).unwrap();
+    running.agent().send(control::initialize("init-1", &[], true)).unwrap();
     running.until("init-1").await;
     running.say("hi\u{2028}there");
     running.until("\"subtype\":\"success\",\"total_cost_usd\"").await;

@@ -3,8 +3,8 @@
 use crate::dispatch::Context;
 use crate::protocol::parse::FrameError;
 use crate::protocol::{
-    Cancel, ClientToolResult, ConfigUpdate, ElicitationResponse, Empty, ErrorCode, Interrupt,
-    PermissionResponse, PermissionUpdate, RuleUpdate, SessionEnd, UserMessage,
+    Background, Cancel, ClientToolResult, ConfigUpdate, ElicitationResponse, Empty, ErrorCode, Interrupt,
+    PermissionResponse, PermissionUpdate, RuleUpdate, SessionEnd, TaskOutput, TaskStop, UserMessage,
 };
 use crate::session::{Answer, Command};
 
@@ -80,8 +80,23 @@ pub(in crate::dispatch) async fn tool_result(context: &Context<'_>) -> Result<An
 }
 
 pub(in crate::dispatch) async fn interrupt(context: &Context<'_>) -> Result<Answer, FrameError> {
-    let Interrupt { reason } = context.body()?;
-    context.command(|| Command::Interrupt { reason: reason.clone() }).await
+    let Interrupt { reason, tasks } = context.body()?;
+    context.command(|| Command::Interrupt { reason: reason.clone(), tasks }).await
+}
+
+pub(in crate::dispatch) async fn task_stop(context: &Context<'_>) -> Result<Answer, FrameError> {
+    let TaskStop { task_id } = context.body()?;
+    context.command(|| Command::TaskStop { task_id: task_id.clone() }).await
+}
+
+pub(in crate::dispatch) async fn task_output(context: &Context<'_>) -> Result<Answer, FrameError> {
+    let TaskOutput { task_id } = context.body()?;
+    context.command(|| Command::TaskOutput { task_id: task_id.clone() }).await
+}
+
+pub(in crate::dispatch) async fn background(context: &Context<'_>) -> Result<Answer, FrameError> {
+    let Background { tool_use_id } = context.body()?;
+    context.command(|| Command::Background { tool_use_id: tool_use_id.clone() }).await
 }
 
 pub(in crate::dispatch) async fn resume(context: &Context<'_>) -> Result<Answer, FrameError> {

@@ -7,9 +7,9 @@ use super::path::{Invalid, read};
 use super::{FrameLimits, tool_schema};
 use crate::protocol::types::read::optional_object;
 use crate::protocol::{
-    Cancel, ClientTool, ClientToolResult, ConfigUpdate, ElicitationResponse, Empty, Interrupt, ListSessions,
-    McpServer, McpTransport, NewSession, Pairs, PermissionResponse, PermissionUpdate, Position, RuleUpdate,
-    SessionEnd, SessionStart, StartOptions, UserMessage,
+    Background, Cancel, ClientTool, ClientToolResult, ConfigUpdate, ElicitationResponse, Empty, Interrupt,
+    ListSessions, McpServer, McpTransport, NewSession, Pairs, PermissionResponse, PermissionUpdate, Position,
+    RuleUpdate, SessionEnd, SessionStart, StartOptions, TaskOutput, TaskStop, UserMessage,
 };
 
 /// The MCP server's name that stands before the names of client tools (`mcp__client__NAME`).
@@ -36,6 +36,32 @@ impl Body for SessionEnd {
 impl Body for Interrupt {
     fn read(text: &str, _: &FrameLimits) -> Result<Self, Invalid> {
         read(text)
+    }
+}
+
+impl Body for TaskStop {
+    fn read(text: &str, limits: &FrameLimits) -> Result<Self, Invalid> {
+        let message: Self = read(text)?;
+        Checker { limits }.name("task_id", &message.task_id)?;
+        Ok(message)
+    }
+}
+
+impl Body for TaskOutput {
+    fn read(text: &str, limits: &FrameLimits) -> Result<Self, Invalid> {
+        let message: Self = read(text)?;
+        Checker { limits }.name("task_id", &message.task_id)?;
+        Ok(message)
+    }
+}
+
+impl Body for Background {
+    fn read(text: &str, limits: &FrameLimits) -> Result<Self, Invalid> {
+        let message: Self = read(text)?;
+        if let Some(call) = &message.tool_use_id {
+            Checker { limits }.name("tool_use_id", call)?;
+        }
+        Ok(message)
     }
 }
 

@@ -88,6 +88,7 @@ fn server_message(kind: &str, text: &str) -> Result<Option<ServerMessage<'static
         "session_list" => read(text, ServerMessage::SessionList),
         "new_session" => read(text, ServerMessage::NewSession),
         "config_response" => read(text, ServerMessage::ConfigResponse),
+        "task_output" => read(text, ServerMessage::TaskOutput),
         "heartbeat" => read(text, ServerMessage::Heartbeat),
         _ => Ok(None),
     }

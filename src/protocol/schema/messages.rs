@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 use super::tidy;
 use crate::protocol::{
     AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageRetracted,
-    AssistantMessageStart, Cancel, Cancelled, ClientToolResult, ConfigMessage, ConfigUpdate,
+    AssistantMessageStart, Background, Cancel, Cancelled, ClientToolResult, ConfigMessage, ConfigUpdate,
     ConversationReset, ElicitationRequest, ElicitationResolved, ElicitationResponse, Empty, ErrorMessage,
     Interrupt, Interrupted, ListSessions, NewSession, NewSessionReply, PermissionRequest, PermissionResolved,
     PermissionResponse, PermissionUpdate, Position, ServerHeartbeat, SessionEnd, SessionEnded, SessionInfo,
-    SessionList, StartOptions, StatusUpdate, TaskUpdate, ToolResult, ToolUse, TurnResult, UserMessage,
-    UserMessageEvent, Warning,
+    SessionList, StartOptions, StatusUpdate, TaskOutput, TaskOutputReply, TaskStop, TaskUpdate, ToolResult,
+    ToolUse, TurnResult, UserMessage, UserMessageEvent, Warning,
 };
 
 /// Schemas by name: the messages, and the types that they refer to.
@@ -54,6 +54,9 @@ pub(super) fn client() -> Schemas {
     maker.client_body::<PermissionUpdate>("permission_update");
     maker.client_body::<ClientToolResult>("tool_result");
     maker.client_body::<Interrupt>("interrupt");
+    maker.client_body::<TaskStop>("task_stop");
+    maker.client_body::<TaskOutput>("task_output");
+    maker.client_body::<Background>("background");
     maker.client_body::<Empty>("resume");
     maker.client_body::<Cancel>("cancel");
     maker.client_body::<ConfigUpdate>("config_update");
@@ -102,6 +105,7 @@ pub(super) fn server() -> Schemas {
     maker.server::<SessionList>("session_list", Reply);
     maker.server::<NewSessionReply>("new_session", Reply);
     maker.server::<ConfigMessage>("config_response", Reply);
+    maker.server::<TaskOutputReply<'_>>("task_output", Reply);
     maker.server::<ServerHeartbeat>("heartbeat", Reply);
 
     let (mut messages, mut types) = maker.finish();

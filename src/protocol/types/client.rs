@@ -51,6 +51,12 @@ pub enum ClientMessage {
     ToolResult(ClientToolResult),
     /// Stops the running turn.
     Interrupt(Interrupt),
+    /// Stops a task.
+    TaskStop(TaskStop),
+    /// Asks for what a task has written.
+    TaskOutput(TaskOutput),
+    /// Sends a running tool to the background.
+    Background(Background),
     /// Goes on after an interrupted or broken turn.
     Resume(Empty),
     /// Takes back a queued message, the running turn, or an open prompt.
@@ -77,6 +83,9 @@ impl ClientMessage {
         "permission_update",
         "tool_result",
         "interrupt",
+        "task_stop",
+        "task_output",
+        "background",
         "resume",
         "cancel",
         "config_update",
@@ -98,6 +107,9 @@ impl ClientMessage {
             Self::PermissionUpdate(_) => "permission_update",
             Self::ToolResult(_) => "tool_result",
             Self::Interrupt(_) => "interrupt",
+            Self::TaskStop(_) => "task_stop",
+            Self::TaskOutput(_) => "task_output",
+            Self::Background(_) => "background",
             Self::Resume(_) => "resume",
             Self::Cancel(_) => "cancel",
             Self::ConfigUpdate(_) => "config_update",
@@ -286,6 +298,35 @@ pub struct Interrupt {
     /// Why; for the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether background tasks are stopped too.
+    #[serde(deserialize_with = "read::or_default", skip_serializing_if = "std::ops::Not::not")]
+    pub tasks: bool,
+}
+
+/// `task_stop`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskStop {
+    /// The task.
+    #[schemars(length(min = 1))]
+    pub task_id: String,
+}
+
+/// `task_output` from a client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskOutput {
+    /// The task.
+    #[schemars(length(min = 1))]
+    pub task_id: String,
+}
+
+/// `background`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Background {
+    /// The call that is to go on without the turn; none: all that run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub tool_use_id: Option<String>,
 }
 
 /// `cancel`.

@@ -120,9 +120,17 @@ pub struct SessionConfig {
     /// Whether messages of the agent that have no form of their own here are handed on as `agent_event`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub agent_events: bool,
+    /// Whether what a subagent says is told while the turn waits for it (of one in the background it always is); none: yes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subagent_text: Option<bool>,
 }
 
 impl SessionConfig {
+    /// Whether what subagents say is told.
+    pub fn subagent_text(&self) -> bool {
+        self.subagent_text.unwrap_or(true)
+    }
+
     /// The configuration as it is shown to whoever is attached: what may hold secrets is [`HIDDEN`]. These are the system prompts, and
     /// of MCP servers the arguments, the address, and the values of environment and headers.
     #[must_use]

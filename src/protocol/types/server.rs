@@ -8,8 +8,8 @@ use super::{
     AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageRetracted,
     AssistantMessageStart, Cancelled, ConfigMessage, ConversationReset, ElicitationRequest,
     ElicitationResolved, ErrorMessage, Interrupted, NewSessionReply, PermissionRequest, PermissionResolved,
-    SessionEnded, SessionInfo, SessionList, StatusUpdate, TaskUpdate, ToolResult, ToolUse, TurnResult,
-    UserMessageEvent, Warning,
+    SessionEnded, SessionInfo, SessionList, StatusUpdate, TaskOutputReply, TaskUpdate, ToolResult, ToolUse,
+    TurnResult, UserMessageEvent, Warning,
 };
 
 /// The common fields around a server message.
@@ -91,6 +91,8 @@ pub enum ServerMessage<'a> {
     NewSession(NewSessionReply),
     /// Reply to `config_query`.
     ConfigResponse(ConfigMessage),
+    /// Reply to `task_output`.
+    TaskOutput(TaskOutputReply<'a>),
     /// Reply to `heartbeat`, and the server's own sign of life.
     Heartbeat(super::ServerHeartbeat),
 }
@@ -124,6 +126,7 @@ impl ServerMessage<'_> {
         "session_list",
         "new_session",
         "config_response",
+        "task_output",
         "heartbeat",
     ];
 
@@ -156,6 +159,7 @@ impl ServerMessage<'_> {
             Self::SessionList(_) => "session_list",
             Self::NewSession(_) => "new_session",
             Self::ConfigResponse(_) => "config_response",
+            Self::TaskOutput(_) => "task_output",
             Self::Heartbeat(_) => "heartbeat",
         }
     }

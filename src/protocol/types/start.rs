@@ -92,6 +92,9 @@ pub struct StartOptions {
     /// Whether messages of the agent that have no form of their own here are handed on as `agent_event`; default no.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent_events: Option<bool>,
+    /// Whether what a subagent says is told while the turn waits for it (of one in the background it always is); default yes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subagent_text: Option<bool>,
 }
 
 impl StartOptions {
@@ -119,6 +122,7 @@ impl StartOptions {
             add_dirs: over.add_dirs.or(self.add_dirs),
             client_tools: over.client_tools.or(self.client_tools),
             agent_events: over.agent_events.or(self.agent_events),
+            subagent_text: over.subagent_text.or(self.subagent_text),
         }
     }
 
@@ -141,6 +145,7 @@ impl StartOptions {
             add_dirs: self.add_dirs.unwrap_or_default(),
             client_tools: self.client_tools.unwrap_or_default(),
             agent_events: self.agent_events.unwrap_or_default(),
+            subagent_text: Some(self.subagent_text.unwrap_or(true)),
         }
     }
 
@@ -177,6 +182,7 @@ impl StartOptions {
         note(differs(self.add_dirs.as_ref(), &config.add_dirs), "add_dirs");
         note(differs(self.client_tools.as_ref(), &config.client_tools), "client_tools");
         note(differs(self.agent_events.as_ref(), &config.agent_events), "agent_events");
+        note(differs(self.subagent_text.as_ref(), &config.subagent_text()), "subagent_text");
         names
     }
 }

@@ -80,6 +80,19 @@ pub struct TaskUpdate {
     pub summary: Option<String>,
 }
 
+/// `task_output` reply.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskOutputReply<'a> {
+    /// The task.
+    pub task_id: Cow<'a, str>,
+    /// The last 8 KiB of what it has written.
+    pub output: Cow<'a, str>,
+    /// All that it has written, bytes.
+    pub total_bytes: u64,
+    /// Whether `output` is not all of it.
+    pub truncated: bool,
+}
+
 /// Why the agent began a turn by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -51,7 +51,7 @@ pub struct StatusUpdate<'a> {
 }
 
 /// What an interrupt came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InterruptOutcome {
     /// The agent stopped the turn.
@@ -59,14 +59,21 @@ pub enum InterruptOutcome {
     /// The agent did not listen and was killed.
     AgentKilled,
     /// There was no turn; comes as a reply.
+    #[default]
     NothingRunning,
 }
 
 /// `interrupted` event or reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Interrupted {
     /// What it came to.
     pub outcome: InterruptOutcome,
+    /// With `nothing_running`: the ids of background tasks that run all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<String>,
+    /// More about it, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// `cancelled` event.

@@ -24,8 +24,14 @@ pub(super) struct AgentLife {
     pub(super) crashed: bool,
     /// Why the gateway killed it before it was up.
     pub(super) killed_for: Option<&'static str>,
-    /// Since when it has had nothing to do.
+    /// Since when it has had nothing to do, but for what goes on beside turns.
     pub(super) idle_since: Option<Instant>,
+    /// Whether others were told that it has nothing but that to do.
+    pub(super) lingers: bool,
+    /// When it has been waited for a slot for so long that others have to give theirs.
+    pub(super) patient_until: Option<Instant>,
+    /// Whether this process goes on with a conversation.
+    pub(super) resumed: bool,
     /// Lines that this process was sent.
     pub(super) lines_sent: u64,
     /// A task in the background is done, and the model has not been asked anything since.
@@ -79,6 +85,9 @@ impl AgentLife {
             crashed: false,
             killed_for: None,
             idle_since: None,
+            lingers: false,
+            patient_until: None,
+            resumed: false,
             lines_sent: 0,
             has_news: false,
             echoes: Echoes::default(),
@@ -138,6 +147,9 @@ impl SessionState {
         let outcome = self.converter.line(line, &mut self.journal);
         if !matches!(outcome, Ok(Outcome::Streamed | Outcome::Tasks(_))) {
             self.flush_tasks();
+        }
+        if self.requests.is_waiting() {
+            self.no_more_background();
         }
         match outcome {
             Ok(Outcome::Streamed) => {
@@ -221,6 +233,9 @@ impl SessionState {
     }
 
     fn control_response(&mut self, response: &wire::ControlResponse<'_>) {
+        if self.request_answered(response) {
+            return;
+        }
         let failed = response.outcome.as_ref().err().map(|text| &**text);
         match self.asked.remove(&*response.request_id) {
             Some(Asked::Initialize) => match failed {
@@ -276,6 +291,8 @@ impl SessionState {
     pub(super) fn stop_agent(&mut self, restart: bool) {
         self.agent.phase = AgentPhase::Stopping { restart };
         self.agent.idle_since = None;
+        self.agent.lingers = false;
+        self.tasks_go(self.why_it_goes());
         self.effects.push(Effect::Standing(Standing::Leaving));
         self.effects.push(Effect::StopAgent { now: false });
     }
@@ -323,6 +340,7 @@ impl SessionState {
         self.converter.close_open(Some("interrupted"), &mut self.journal);
         self.close_prompts(if stopping { ResolvedBy::Interrupt } else { ResolvedBy::Agent });
         self.tasks_go("the agent's process ended");
+        self.requests_lost();
         self.client_tools.forget_calls();
         self.journal.forget_agent();
         self.agent.idle_since = None;
@@ -340,30 +358,60 @@ impl SessionState {
 
     /// Nothing may be under way any more: settings that wait for that are applied, else the agent may sleep.
     pub(super) fn settle(&mut self) {
-        if !self.is_at_rest() {
+        if !self.has_no_turn() {
             return;
         }
         self.leave_line();
         if matches!(self.life, Life::Closing(_) | Life::Closed(_)) {
             return;
         }
-        self.restart_if_due();
+        if self.is_at_rest() {
+            self.restart_if_due();
+        }
         if !self.agent.is_ready() {
             return;
         }
-        if self.life == Life::Dormant {
+        let is_new = self.agent.idle_since.is_none();
+        if !self.is_at_rest() {
+            self.agent.idle_since.get_or_insert(self.now.instant);
+            if is_new || !self.agent.lingers {
+                self.agent.lingers = true;
+                self.effects.push(Effect::Standing(Standing::Lingering));
+            }
+        } else if self.life == Life::Dormant {
             self.stop_agent(false);
-        } else if self.agent.idle_since.is_none() {
-            self.agent.idle_since = Some(self.now.instant);
+        } else if is_new || self.agent.lingers {
+            self.agent.lingers = false;
+            self.agent.idle_since.get_or_insert(self.now.instant);
             self.effects.push(Effect::Standing(Standing::Resting));
         }
     }
 
-    /// Another session needs the slot, or the agent has been idle for long.
+    /// The agent has been idle for long, or nobody is there.
     pub(super) fn sleep_if_idle(&mut self) {
         if self.agent.is_ready() && self.is_at_rest() {
             log::info!("session {}: the agent goes to sleep", self.id);
             self.stop_agent(false);
+        }
+    }
+
+    /// Another session needs the slot. `now`: even if it costs the agent's tasks.
+    pub(super) fn sleep_for_another(&mut self, now: bool) {
+        if now && self.agent.is_ready() && self.has_no_turn() && !self.is_at_rest() {
+            log::info!("session {}: the agent gives its slot, and its tasks end", self.id);
+            self.tasks_go("another session needed the agent's slot");
+            self.stop_agent(false);
+        } else {
+            self.sleep_if_idle();
+        }
+    }
+
+    fn why_it_goes(&self) -> &'static str {
+        match self.life {
+            Life::Closing(Closing::Ended(crate::protocol::EndReason::Client)) => "the session was ended",
+            _ if self.going_down => "the server is going down",
+            Life::Closing(_) | Life::Dormant => "nobody was there",
+            _ => "they have shown no sign of life for long (--task-limit)",
         }
     }
 
@@ -388,6 +436,8 @@ impl SessionState {
         match self.agent.phase {
             AgentPhase::Initializing { deadline } => Some(deadline),
             AgentPhase::HeldBack => self.agent.not_before,
+            AgentPhase::Waiting { .. } => self.agent.patient_until,
+            AgentPhase::Ready if self.agent.lingers => self.held_until(),
             AgentPhase::Ready => self.agent.idle_since.map(|since| since + self.limits.agent_idle),
             _ => None,
         }
@@ -410,6 +460,11 @@ impl SessionState {
                 self.agent.not_before = None;
                 self.ensure_agent();
             }
+            AgentPhase::Waiting { .. } => {
+                self.agent.patient_until = None;
+                self.effects.push(Effect::Impatient);
+            }
+            AgentPhase::Ready if self.agent.lingers => self.settle(),
             AgentPhase::Ready => self.sleep_if_idle(),
             _ => {}
         }

@@ -20,8 +20,12 @@ impl SessionState {
                 }
                 _ => false,
             };
+            let begun = if let TaskNews::Started(start) = &news { start.tool_use_id.clone() } else { None };
             let told = self.tasks.take(news, within, self.now);
             self.tell_tasks(told);
+            if begun.is_some() {
+                self.ask_for_background(begun.as_deref());
+            }
         }
     }
 
@@ -34,7 +38,7 @@ impl SessionState {
     }
 
     pub(super) fn tell_tasks(&mut self, told: Vec<Told>) {
-        for Told { update, beside, stoppers } in told {
+        for Told { update, beside, of_turn, stoppers } in told {
             let over = update.status != TaskStatus::Running;
             if let Some(call) = update.tool_use_id.as_deref() {
                 if beside {
@@ -47,8 +51,13 @@ impl SessionState {
             if over || update.progress.is_none() {
                 self.effects.push(Effect::Persist);
             }
+            let mut askers = stoppers;
+            if !over && update.background {
+                askers.extend(self.requests.went_to_background(update.tool_use_id.as_deref()));
+            }
             let message = ServerMessage::TaskUpdate(update);
-            if stoppers.is_empty() && !beside {
+            let stoppers = askers;
+            if stoppers.is_empty() && of_turn {
                 self.journal.event_of_turn(&message);
             } else if stoppers.is_empty() {
                 self.journal.event_for(None, &message);
@@ -57,6 +66,8 @@ impl SessionState {
                 self.journal.event_for(Some(&stopper.id), &message);
             }
         }
+        self.tell_interrupters();
+        self.settle();
     }
 
     /// A task is over, and with it what it asked and called. `call`: the one that began it.

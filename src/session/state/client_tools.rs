@@ -126,6 +126,11 @@ impl ClientTools {
         self.calls.is_empty()
     }
 
+    /// The calls that wait.
+    pub(super) fn open(&self) -> impl Iterator<Item = &str> {
+        self.calls.iter().map(|call| call.tool_use_id.as_str())
+    }
+
     /// The agent took a control request back.
     pub(super) fn forget_call_of(&mut self, agent_id: &str) {
         self.calls.retain(|call| call.agent_id != agent_id);
@@ -211,6 +216,7 @@ impl SessionState {
                 } else {
                     self.client_tools.calls.push(call);
                     self.busy();
+                    self.settle();
                 }
             }
             Some(_) => {

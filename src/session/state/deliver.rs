@@ -30,18 +30,18 @@ impl SessionState {
 
     /// Tells the agent what the pending turn is about, or gets the agent up first.
     pub(super) fn deliver(&mut self) {
-        let Some(turn) = &mut self.turn else { return };
-        if !turn.is_pending() {
+        if !self.turn.as_ref().is_some_and(|turn| turn.is_pending()) {
             return;
         }
         if !self.agent.is_ready() {
             self.ensure_agent();
             return;
         }
-        if self.settings.restart_is_due() {
+        if self.settings.restart_is_due() && !self.restart_waits_for_tasks() {
             self.restart_agent();
             return;
         }
+        let Some(turn) = &mut self.turn else { return };
         let Phase::Pending(input) = std::mem::replace(&mut turn.phase, Phase::Running) else { return };
         let uuid = self.deliveries.send();
         self.starting.sent(self.now.instant);

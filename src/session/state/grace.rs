@@ -47,7 +47,9 @@ impl SessionState {
             Life::Dormant => self.limits.retention,
             _ => return None,
         };
-        self.alone_since.filter(|_| self.is_at_rest()).map(|since| since + patience)
+        let alone_since = self.alone_since.filter(|_| self.has_nothing_open())?;
+        let until = alone_since + patience;
+        Some(self.held_until().map_or(until, |held| held.max(until)))
     }
 
     pub(super) fn grace_tick(&mut self) {

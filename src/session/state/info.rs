@@ -109,6 +109,7 @@ impl SessionState {
             broken: self.broken.clone(),
             clean: matches!(self.life, Life::Closed(_)) && unfinished.is_empty(),
             unfinished,
+            schedules: self.tasks.schedules(self.now),
             status: self.status,
             next_id: self.journal.position().next_id,
             last_seq: self.journal.position().last_seq(),
@@ -148,6 +149,7 @@ impl SessionState {
             prompts: self.prompts.ids().map(str::to_owned).collect(),
             elicitations: self.elicitations.ids().map(str::to_owned).collect(),
             open: self.journal.open_messages().to_vec(),
+            tasks: self.tasks.running().cloned().collect(),
         }
     }
 

@@ -25,6 +25,7 @@
 //! | `beside` | what of that is told, and whose prompts and calls are whose |
 //! | `compaction` | what came of `/compact` |
 //! | `starting` | MCP servers that hold up a turn |
+//! | `requests` | what of that clients ask for, and what the agent answers |
 //! | `cost` | what the session has cost |
 //! | `info` | what `session_info` and `session_list` show |
 
@@ -43,6 +44,7 @@ mod grace;
 mod info;
 mod model;
 mod prompts;
+mod requests;
 mod resume;
 mod rules;
 mod settings;
@@ -79,6 +81,7 @@ use elicitations::Elicitations;
 pub use info::Snapshot;
 pub use model::*;
 use prompts::Prompts;
+use requests::Requests;
 pub use resume::{LeftMessage, Leftover};
 pub use rules::{RuleBook, excess};
 use settings::Settings;
@@ -116,6 +119,7 @@ pub struct SessionState {
     elicitations: Elicitations,
     client_tools: ClientTools,
     tasks: Tasks,
+    requests: Requests,
     settings: Settings,
     deliveries: Deliveries,
     starting: Starting,
@@ -219,7 +223,8 @@ impl SessionState {
             info: record.agent,
             model_in_use: None,
             prompts: Prompts::new(record.always),
-            tasks: Tasks::default(),
+            tasks: Tasks::of(record.schedules),
+            requests: Requests::default(),
             elicitations: Elicitations::default(),
             settings: Settings::default(),
             deliveries: Deliveries::default(),
@@ -284,7 +289,7 @@ impl SessionState {
             Input::Skipped { bytes } => self.line_skipped(bytes),
             Input::Exited(exit) => self.exited(&exit),
             Input::Unresponsive => self.unresponsive(),
-            Input::Sleep => self.sleep_if_idle(),
+            Input::Sleep { now } => self.sleep_for_another(now),
             Input::Attached(count) => self.attached_changed(count),
             Input::Drain { until } => self.drain(until),
             Input::StoreHealth { ok } => self.store_health(ok),
@@ -347,6 +352,7 @@ impl SessionState {
             self.elicitations.deadline(),
             self.client_tools.deadline(),
             self.tasks.deadline(),
+            self.requests.deadline(),
             self.grace_deadline(),
         ]
         .into_iter()
@@ -362,6 +368,7 @@ impl SessionState {
         self.elicitation_tick();
         self.client_tool_tick();
         self.task_tick();
+        self.request_tick();
         self.grace_tick();
     }
 
@@ -390,7 +397,10 @@ impl SessionState {
             Command::ElicitationResponse(answer) => self.elicitation_response(&asker, &answer),
             Command::PermissionUpdate(update) => self.permission_update(&asker, &update),
             Command::ToolResult(result) => self.client_tool_result(&asker, result),
-            Command::Interrupt { reason } => self.interrupt(asker, reason.as_deref()),
+            Command::Interrupt { reason, tasks } => self.interrupt(asker, reason.as_deref(), tasks),
+            Command::TaskStop { task_id } => self.task_stop(asker, &task_id),
+            Command::TaskOutput { task_id } => self.task_output(asker, &task_id),
+            Command::Background { tool_use_id } => self.background(asker, tool_use_id),
             Command::Resume => self.resume(asker),
             Command::Cancel { target_id } => self.cancel(asker, &target_id),
             Command::ConfigUpdate(fields) => self.config_update(asker, fields),
@@ -467,10 +477,14 @@ impl SessionState {
     }
 
     fn control_id(&mut self, asked: Asked) -> String {
-        self.next_control += 1;
-        let id = format!("cws-{}", self.next_control);
+        let id = self.fresh_control_id();
         self.asked.insert(id.clone(), asked);
         id
+    }
+
+    fn fresh_control_id(&mut self) -> String {
+        self.next_control += 1;
+        format!("cws-{}", self.next_control)
     }
 }
 

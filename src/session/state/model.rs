@@ -66,6 +66,23 @@ pub enum Command {
     Interrupt {
         /// For the log.
         reason: Option<String>,
+        /// Background tasks too.
+        tasks: bool,
+    },
+    /// `task_stop`.
+    TaskStop {
+        /// The task.
+        task_id: String,
+    },
+    /// `task_output`.
+    TaskOutput {
+        /// The task.
+        task_id: String,
+    },
+    /// `background`.
+    Background {
+        /// The call; none: all.
+        tool_use_id: Option<String>,
     },
     /// `resume`.
     Resume,
@@ -136,7 +153,10 @@ pub enum Input {
     /// The agent takes no more input.
     Unresponsive,
     /// Another session needs the slot.
-    Sleep,
+    Sleep {
+        /// It has waited for long, and nobody else can give one: even if it costs this one's background tasks.
+        now: bool,
+    },
     /// The number of attached connections changed.
     Attached(usize),
     /// The server goes down.
@@ -190,6 +210,8 @@ pub enum Effect {
         /// Get in line where none is free; otherwise that is a refusal.
         wait: bool,
     },
+    /// It takes too long: sessions whose agents have nothing but background tasks are to give theirs.
+    Impatient,
     /// Leave that line, or give the slot back.
     ReleaseSlot,
     /// What the agent's slot is used for, for sessions that wait for one.
@@ -220,6 +242,8 @@ pub enum Standing {
     Busy,
     /// It could be put to sleep.
     Resting,
+    /// It could be put to sleep, but its background tasks would end.
+    Lingering,
     /// It is on its way out; the slot will be free.
     Leaving,
 }
@@ -258,6 +282,7 @@ impl LaunchPlan {
         let bare = |config: &SessionConfig| SessionConfig {
             metadata: BTreeMap::new(),
             agent_events: false,
+            subagent_text: Some(config.subagent_text()),
             ..config.clone()
         };
         !self.resume

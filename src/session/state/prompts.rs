@@ -75,6 +75,11 @@ impl Prompts {
         self.open.iter().map(|prompt| &prompt.frame)
     }
 
+    /// The calls that they are about.
+    pub(super) fn calls(&self) -> impl Iterator<Item = &str> {
+        self.open.iter().map(|prompt| prompt.tool_use_id.as_str())
+    }
+
     pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
         self.open.iter().map(|prompt| prompt.id.as_str())
     }
@@ -197,6 +202,7 @@ impl SessionState {
             asked_at: self.now.unix_ms,
         });
         self.busy();
+        self.settle();
         self.effects.push(Effect::Persist);
     }
 

@@ -4,7 +4,7 @@ use super::turns::{Phase, Queued, TurnInput};
 use super::{Asker, Now, SessionState, warning};
 use crate::protocol::{
     AssistantMessageComplete, ElicitationAction, EventSink, Json, Resolution, ResolvedBy, ServerMessage,
-    SessionStatus, TurnErrorCode, WarningCode,
+    SessionStatus, TaskStatus, TaskUpdate, TurnErrorCode, WarningCode,
 };
 use crate::session::record::{OpenMessage, RunningTurn};
 
@@ -29,6 +29,8 @@ pub struct Leftover {
     pub elicitations: Vec<String>,
     /// Messages of the model that had begun and not ended.
     pub open: Vec<OpenMessage>,
+    /// Tasks that were running.
+    pub tasks: Vec<TaskUpdate>,
     /// What clients were told last that the session is doing.
     pub status: SessionStatus,
 }
@@ -80,6 +82,7 @@ impl SessionState {
         for id in leftover.elicitations {
             self.elicitation_resolved(&id, ElicitationAction::Cancel, ResolvedBy::Agent, None);
         }
+        self.tasks_lost(leftover.tasks);
         if self.turn.is_some() {
             self.fail_turn(TurnErrorCode::AgentExited, RESTARTED);
         }
@@ -96,6 +99,18 @@ impl SessionState {
         }
         self.next_turn();
         self.sync_status();
+    }
+
+    /// The agent is gone with the gateway that ran it, and what it did beside turns.
+    fn tasks_lost(&mut self, tasks: Vec<TaskUpdate>) {
+        if tasks.iter().any(|task| task.background) {
+            let text = "the agent's background tasks were stopped: the gateway was restarted";
+            self.journal.event_for(None, &warning(WarningCode::TasksStopped, text));
+        }
+        for task in tasks {
+            let update = TaskUpdate { status: TaskStatus::Stopped, ..task };
+            self.journal.event_for(None, &ServerMessage::TaskUpdate(update));
+        }
     }
 
     /// `resume`.

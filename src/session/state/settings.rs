@@ -9,6 +9,7 @@ use crate::agent::control;
 use crate::converter;
 use crate::protocol::{
     ConfigMessage, ConfigUpdateFields, Effort, ErrorCode, PermissionMode, ServerMessage, SessionConfig,
+    WarningCode,
 };
 
 /// Control requests that may wait for the agent's answer.
@@ -22,6 +23,8 @@ pub(super) struct Settings {
     restart: bool,
     /// What the running agent has by its run-time settings and by nothing else: only that can be taken from it.
     at_run_time: HashSet<Entry>,
+    /// Clients were told that the restart waits for tasks.
+    said_waits: bool,
     /// What changed after the agent that is being started was given it.
     stale: Stale,
 }
@@ -65,6 +68,7 @@ impl Settings {
     /// A new process has everything.
     pub(super) fn restarted(&mut self) {
         self.restart = false;
+        self.said_waits = false;
         self.stale = Stale::default();
         self.at_run_time.clear();
     }
@@ -243,6 +247,17 @@ impl SessionState {
             );
         }
         too_many
+    }
+
+    /// Whether the agent is not to be replaced, since its tasks would end. Clients are told once that something is not in force yet.
+    pub(super) fn restart_waits_for_tasks(&mut self) -> bool {
+        let waits = self.held_until().is_some_and(|until| until > self.now.instant);
+        if waits && !std::mem::replace(&mut self.settings.said_waits, true) {
+            let text = "a change of the configuration needs another agent process, and waits until the background tasks have ended; \
+                `interrupt` with `tasks` stops them";
+            self.warn(WarningCode::AgentNotice, text);
+        }
+        waits
     }
 
     /// Between turns: replaces the agent where a setting needs it.

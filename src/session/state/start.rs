@@ -53,6 +53,7 @@ impl SessionState {
 
     fn line_up(&mut self, early: bool) {
         self.agent.phase = AgentPhase::Waiting { early };
+        self.agent.patient_until = (!early).then(|| self.now.instant + self.limits.slot_patience);
         self.effects.push(Effect::AcquireSlot { wait: !early });
     }
 
@@ -104,6 +105,7 @@ impl SessionState {
     fn spawn(&mut self) {
         self.agent.phase = AgentPhase::Spawning;
         self.agent.lines_sent = 0;
+        self.agent.resumed = self.agent.conversation.started;
         self.agent.echoes = Echoes { is_fresh: self.agent.conversation.started, ..Echoes::default() };
         self.journal.tally().agent_launched(self.now.unix_ms);
         self.cost.process_starts(self.agent.conversation.started);
@@ -135,6 +137,7 @@ impl SessionState {
     pub(super) fn adopted(&mut self, conversation: Uuid) {
         if self.agent.phase == AgentPhase::Spawning {
             self.agent.conversation.id = conversation;
+            self.agent.resumed = false;
             self.effects.push(Effect::Persist);
             self.agent.phase =
                 AgentPhase::Initializing { deadline: self.now.instant + self.limits.start_timeout };
@@ -151,7 +154,7 @@ impl SessionState {
                 let deadline = self.now.instant + self.limits.start_timeout;
                 self.agent.phase = AgentPhase::Initializing { deadline };
                 let id = self.control_id(Asked::Initialize);
-                let line = control::initialize(&id, self.client_tools.servers());
+                let line = control::initialize(&id, self.client_tools.servers(), self.config.subagent_text());
                 self.tell(line);
             }
             (AgentPhase::Spawning, Err(reason)) => {
@@ -179,6 +182,8 @@ impl SessionState {
                 "the agent had ended unexpectedly; a new one took over the conversation",
             );
         }
+        let told = if self.agent.resumed { self.tasks.resumed(self.now) } else { Vec::new() };
+        self.tell_tasks(told);
         self.effects.push(Effect::Announce);
         self.tell_stale();
         self.deliver();
@@ -222,6 +227,7 @@ impl SessionState {
             self.warn(WarningCode::AgentRestarted, text);
             self.agent.conversation.id = Uuid::new_v4();
             self.agent.conversation.started = false;
+            self.tasks.forget_asleep();
         } else if may_rename
             && exit.stderr.contains("cannot be used with root")
             && self.config.permission_mode == PermissionMode::Bypass

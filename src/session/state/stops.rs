@@ -41,9 +41,13 @@ enum StopKind {
 
 impl SessionState {
     /// `interrupt`.
-    pub(super) fn interrupt(&mut self, asker: Asker, reason: Option<&str>) {
+    pub(super) fn interrupt(&mut self, asker: Asker, reason: Option<&str>, tasks: bool) {
+        if tasks {
+            self.stop_all_tasks(self.turn.is_none().then(|| asker.clone()));
+        } else if self.turn.is_none() {
+            self.reply(&asker, nothing_but(self.tasks.beside_ids()));
+        }
         if self.turn.is_none() {
-            self.reply(&asker, nothing_running());
             return;
         }
         let reason = reason.map_or("no reason given".into(), words::quoted);
@@ -158,7 +162,9 @@ impl SessionState {
     ) {
         for (asker, kind) in stop.askers {
             let answer = match (kind, outcome) {
-                (StopKind::Interrupt, Some(outcome)) => ServerMessage::Interrupted(Interrupted { outcome }),
+                (StopKind::Interrupt, Some(outcome)) => {
+                    ServerMessage::Interrupted(Interrupted { outcome, ..Interrupted::default() })
+                }
                 (StopKind::Cancel, Some(_)) => ServerMessage::Cancelled(Cancelled {
                     target_id: turn.unwrap_or_default().to_owned().into(),
                 }),
@@ -178,8 +184,18 @@ impl SessionState {
     }
 }
 
-fn nothing_running() -> ServerMessage<'static> {
-    ServerMessage::Interrupted(Interrupted { outcome: InterruptOutcome::NothingRunning })
+pub(super) fn nothing_running() -> ServerMessage<'static> {
+    ServerMessage::Interrupted(Interrupted::default())
+}
+
+/// The same where tasks run beside turns.
+pub(super) fn nothing_but(tasks: Vec<String>) -> ServerMessage<'static> {
+    let message = (!tasks.is_empty()).then(|| {
+        "no turn is running, but background tasks are; with `tasks`: true they are stopped (but for schedules, \
+            which only the agent itself can end: ask it to)"
+            .to_owned()
+    });
+    ServerMessage::Interrupted(Interrupted { outcome: InterruptOutcome::NothingRunning, tasks, message })
 }
 
 fn unknown_target(target: &str) -> ServerMessage<'static> {

@@ -1,8 +1,6 @@
 //! The work that the agent does beside turns, as far as the session knows it: what runs, what is to be told of it, how long it may
 //! keep its agent.
 
-#![expect(dead_code, reason = "the rest of it is used by what comes next")]
-
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -20,6 +18,8 @@ const MAX_ENDED: usize = 64;
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 /// How long after its time a schedule may still fire: the agent waits for its turn to end.
 const LATE: Duration = Duration::from_mins(2);
+/// The agent begins a turn over a task's end at once, if it does.
+const SPEAKS_WITHIN: Duration = Duration::from_secs(10);
 /// Clients that may wait for one task's end.
 const MAX_STOPPERS: usize = 16;
 
@@ -35,6 +35,8 @@ pub(super) struct Tasks {
     asleep: Vec<Sleeper>,
     /// When the last turn ended.
     quiet_since: Option<Instant>,
+    /// A task has ended, and until then the agent may begin a turn over it.
+    news_until: Option<Instant>,
 }
 
 /// What of a task is remembered after its end.
@@ -84,8 +86,10 @@ pub struct Sleeper {
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) update: TaskUpdate,
-    /// Whether it is no part of the running turn.
+    /// Whether it goes on when the turn ends.
     pub(super) beside: bool,
+    /// Whether the running turn says it.
+    pub(super) of_turn: bool,
     /// Who wanted it stopped: each is told under the id of its message.
     pub(super) stoppers: Vec<Asker>,
 }
@@ -111,7 +115,8 @@ impl Task {
     }
 
     fn told(&self) -> Told {
-        Told { update: self.shown.clone(), beside: self.beside, stoppers: Vec::new() }
+        let of_turn = !self.beside;
+        Told { update: self.shown.clone(), beside: self.beside, of_turn, stoppers: Vec::new() }
     }
 
     /// Until when it keeps its agent.
@@ -126,6 +131,12 @@ impl Task {
 }
 
 impl Tasks {
+    /// Those of a session that is taken up: schedules that wait for an agent.
+    pub(super) fn of(mut asleep: Vec<Sleeper>) -> Self {
+        asleep.truncate(MAX_TASKS);
+        Self { asleep, ..Self::default() }
+    }
+
     /// The running ones, oldest first.
     pub(super) fn running(&self) -> impl Iterator<Item = &TaskUpdate> {
         self.running.iter().map(|task| &task.shown)
@@ -134,6 +145,11 @@ impl Tasks {
     /// How many run.
     pub(super) fn len(&self) -> usize {
         self.running.len()
+    }
+
+    /// The ids of those that go on when the turn ends.
+    pub(super) fn beside_ids(&self) -> Vec<String> {
+        self.beside().map(|task| task.task_id.clone()).collect()
     }
 
     /// Those that go on when the turn ends.
@@ -149,6 +165,9 @@ impl Tasks {
             TaskNews::Progress { task_id, progress } => self.progressed(&task_id, progress, now.instant),
             TaskNews::InBackground { task_id } => self.in_background(|task| task.shown.task_id == task_id),
             TaskNews::Ended { task_id, status, summary, progress, last, news } => {
+                if news {
+                    self.news_until = Some(now.instant + SPEAKS_WITHIN);
+                }
                 self.ended(&task_id, status, summary, progress, last, news)
             }
             TaskNews::Returned { tool_use_id, is_error, goes_on } => {
@@ -194,7 +213,8 @@ impl Tasks {
             ending: None,
             stoppers: Vec::new(),
         };
-        let told = task.told();
+        // Its begin is the turn's, whatever becomes of it.
+        let told = Told { of_turn: !within, ..task.told() };
         self.running.push(task);
         Some(told)
     }
@@ -260,7 +280,11 @@ impl Tasks {
         if news {
             self.has_news(origin);
         }
-        if is_new { vec![Told { update, beside: true, stoppers: Vec::new() }] } else { Vec::new() }
+        if is_new {
+            vec![Told { update, beside: true, of_turn: false, stoppers: Vec::new() }]
+        } else {
+            Vec::new()
+        }
     }
 
     fn has_news(&mut self, origin: Origin) {
@@ -313,7 +337,7 @@ impl Tasks {
         }
         let update = TaskUpdate { status, ..task.shown };
         self.ended.push_back(Known { shown: update.clone(), run_id: task.run_id });
-        Told { update, beside: task.beside, stoppers: task.stoppers }
+        Told { update, beside: task.beside, of_turn: !task.beside, stoppers: task.stoppers }
     }
 
     /// Progress that was held back and may be told now.
@@ -335,7 +359,7 @@ impl Tasks {
     /// Until when the tasks keep their agent; none: nothing does.
     pub(super) fn hold_until(&self, limits: &SessionLimits) -> Option<Instant> {
         let holding = self.running.iter().filter(|task| task.beside);
-        holding.map(|task| task.holds_until(limits, self.quiet_since)).max()
+        holding.map(|task| task.holds_until(limits, self.quiet_since)).chain(self.news_until).max()
     }
 
     /// A turn ended.
@@ -357,24 +381,13 @@ impl Tasks {
             }
             told.push(self.over(task, status));
         }
-        self.news.clear();
+        self.news_is_told();
         told
     }
 
     /// The conversation is another one: its schedules are of no agent any more.
     pub(super) fn forget_asleep(&mut self) {
         self.asleep.clear();
-    }
-
-    /// Schedules that wait for an agent that goes on with the conversation.
-    pub(super) fn asleep(&self) -> &[Sleeper] {
-        &self.asleep
-    }
-
-    /// The same, as the record has them.
-    pub(super) fn set_asleep(&mut self, mut asleep: Vec<Sleeper>) {
-        asleep.truncate(MAX_TASKS);
-        self.asleep = asleep;
     }
 
     /// What the record is to say of schedules: those that an agent would have again after this one.
@@ -406,7 +419,7 @@ impl Tasks {
                 agent_type: None,
                 schedule: Some(Schedule { due, recurring, comes_back: true }),
             };
-            told.extend(self.started(start, false, now));
+            told.extend(self.started(start, true, now));
         }
         told
     }
@@ -466,6 +479,7 @@ impl Tasks {
     /// The model has been asked something: what has ended by now it has heard.
     pub(super) fn news_is_told(&mut self) {
         self.news.clear();
+        self.news_until = None;
     }
 
     /// Whether a task of that id ran in this agent: its kind.
@@ -481,10 +495,10 @@ impl Tasks {
         running.map(|task| task.shown.kind).or_else(ended)
     }
 
-    /// Whether the call began a task that the turn waits for.
-    pub(super) fn waits_for(&self, tool_use_id: &str) -> bool {
-        let is_meant = |task: &&Task| task.shown.tool_use_id.as_deref() == Some(tool_use_id);
-        self.running.iter().find(is_meant).is_some_and(|task| !task.shown.background)
+    /// Whether the call began a task that the turn waits for; none: whether any did.
+    pub(super) fn waits_for(&self, call: Option<&str>) -> bool {
+        let is_meant = |task: &Task| call.is_none() || task.shown.tool_use_id.as_deref() == call;
+        self.running.iter().any(|task| !task.shown.background && is_meant(task))
     }
 
     /// Somebody wants a task stopped; none: the gateway itself.
@@ -499,6 +513,17 @@ impl Tasks {
         }
         task.stoppers.extend(asker);
         if again { Stopping::Asked } else { Stopping::Ask }
+    }
+
+    /// Those that can be stopped and go on when a turn ends.
+    pub(super) fn stoppable(&self) -> Vec<String> {
+        let meant = self.running.iter().filter(|task| task.beside && task.schedule.is_none());
+        meant.map(|task| task.shown.task_id.clone()).collect()
+    }
+
+    /// The agent says that it stopped it, and did not say that it ended: it knows it no more.
+    pub(super) fn stopped(&mut self, task_id: &str) -> Vec<Told> {
+        self.end_where(|task| task.shown.task_id == task_id, TaskStatus::Stopped)
     }
 
     /// It was not stopped: who wanted that.

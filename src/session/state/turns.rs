@@ -382,17 +382,38 @@ impl SessionState {
         self.settle();
     }
 
-    /// Whether nothing is under way: no turn, no question, no call that a client has to answer.
+    /// Whether nothing is under way: no turn, no question, no call that a client has to answer, nothing beside turns that keeps the agent.
     pub(super) fn is_at_rest(&self) -> bool {
+        self.has_nothing_open() && self.held_until().is_none_or(|until| until <= self.now.instant)
+    }
+
+    /// The same, but for what goes on beside turns.
+    pub(super) fn has_nothing_open(&self) -> bool {
         self.turn.is_none()
             && self.prompts.is_empty()
             && self.elicitations.is_empty()
             && self.client_tools.is_empty()
     }
 
+    /// Whether nothing of a turn is under way: what is open is beside turns.
+    pub(super) fn has_no_turn(&self) -> bool {
+        let is_beside = |call: &str| self.journal.is_made_beside(call);
+        // Of what an MCP server asks nobody says whose call it is about.
+        self.turn.is_none()
+            && self.prompts.calls().all(is_beside)
+            && self.client_tools.open().all(is_beside)
+            && (self.elicitations.is_empty() || self.tasks.beside().next().is_some())
+    }
+
+    /// Until when what goes on beside turns keeps the agent, whatever else does.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        self.tasks.hold_until(&self.limits).filter(|_| self.agent.is_ready())
+    }
+
     /// Something is under way: the agent must stay.
     pub(super) fn busy(&mut self) {
         self.agent.idle_since = None;
+        self.agent.lingers = false;
         self.effects.push(Effect::Standing(Standing::Busy));
     }
 

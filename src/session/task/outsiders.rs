@@ -17,10 +17,14 @@ pub(super) struct Outsiders(VecDeque<(ClientId, String)>);
 impl Outsiders {
     /// A connection that is not attached sent this.
     pub(super) fn asked(&mut self, client: ClientId, id: &str, command: &Command) {
-        // The first three are answered by replies of their own; the last by the agent, in the name of its turn, if at all.
+        // All but the last are answered by replies of their own; that one by the agent, in the name of its turn, if at all.
         if matches!(
             command,
-            Command::Attach(_) | Command::Info | Command::ConfigQuery | Command::ToolResult(_)
+            Command::Attach(_)
+                | Command::Info
+                | Command::ConfigQuery
+                | Command::TaskOutput { .. }
+                | Command::ToolResult(_)
         ) {
             return;
         }

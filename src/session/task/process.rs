@@ -200,6 +200,7 @@ impl SessionTask {
         match standing {
             Standing::Busy => pool.is_busy(id),
             Standing::Resting => pool.rests(id, Arc::clone(&self.bedtime)),
+            Standing::Lingering => pool.lingers(id, Arc::clone(&self.bedtime)),
             Standing::Leaving => pool.leaves(id),
         }
     }

@@ -162,3 +162,27 @@ fn a_pool_that_is_gone_takes_its_slots_with_it() {
     drop(pool);
     drop(held);
 }
+
+/// An agent whose background tasks would end goes last, and only for who has waited for long.
+#[test]
+fn who_only_has_tasks_gives_its_slot_last() {
+    let pool = AgentPool::new(2, 10);
+    let (_a, _b) = (slot(pool.acquire(&id("a"))), slot(pool.acquire(&id("b"))));
+    let lingering = Arc::new(Notify::new());
+    pool.lingers(&id("a"), Arc::clone(&lingering));
+    let _c = in_line(pool.acquire(&id("c")), 0);
+    assert!(!is_told_to_sleep(&lingering), "not at once");
+    let resting = rest(&pool, "b");
+    assert!(is_told_to_sleep(&resting));
+    pool.is_impatient(&id("c"));
+    assert!(!is_told_to_sleep(&lingering), "somebody else gives one");
+    let _d = in_line(pool.acquire(&id("d")), 1);
+    pool.is_impatient(&id("d"));
+    assert!(is_told_to_sleep(&lingering));
+    assert!(pool.is_leaving(&id("a")));
+    // It has got work meanwhile: it stays.
+    pool.is_busy(&id("a"));
+    assert!(!pool.is_leaving(&id("a")));
+    pool.lingers(&id("a"), Arc::clone(&lingering));
+    assert!(is_told_to_sleep(&lingering), "and is told again");
+}

@@ -36,6 +36,7 @@ fn a_record_comes_back_as_it_was() {
             prompts: vec!["msg-1".to_owned()],
             elicitations: vec!["msg-2".to_owned()],
             open: vec![OpenMessage { id: MessageId(3), parent_tool_use_id: Some("t".to_owned()) }],
+            tasks: Vec::new(),
         };
         let record = Record { unfinished: unfinished.clone(), last_seq: 9, ..Record::default() };
         let text = serde_json::to_string(&record).unwrap();

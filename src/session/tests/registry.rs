@@ -168,7 +168,7 @@ async fn who_is_not_attached_is_told_when_it_is_done() {
     assert_eq!((&answer["type"], &answer["request_id"]), (&"session_info".into(), &"a".into()));
     assert!(answer["last_seq"].as_u64() >= Some(1), "its message is in the log: {answer}");
     me.read_until(&mut cursor, "result", Some("a")).await;
-    let interrupt = Command::Interrupt { reason: None };
+    let interrupt = Command::Interrupt { reason: None, tasks: false };
     let answer = first(handle.command(&other.client, "i".to_owned(), interrupt).await.unwrap());
     assert_eq!(answer["outcome"], "nothing_running");
     let end = Command::End { reason: None };

@@ -85,6 +85,7 @@ async fn what_the_record_calls_unfinished_is_left_over_with_its_content_from_the
         prompts: vec!["msg-0".to_owned()],
         elicitations: vec!["msg-10".to_owned()],
         open: vec![OpenMessage { id: MessageId(3), parent_tool_use_id: None }],
+        tasks: Vec::new(),
     };
     stored.record(Record { unfinished: unfinished.clone(), clean: false, ..Record::default() });
     // Behind the record.

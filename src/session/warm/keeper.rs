@@ -169,7 +169,7 @@ pub(super) async fn start(shared: Arc<Shared>, plan: LaunchPlan) -> Result<(Agen
     let launch = shared.launcher.launch(&plan);
     let spawned = shared.launcher.spawner.spawn_within(shared.limits.start_timeout, launch).await;
     let (agent, mut output) = spawned.map_err(|problem| problem.to_string())?;
-    let ready = match agent.send(control::initialize(GREETING, &[])) {
+    let ready = match agent.send(control::initialize(GREETING, &[], plan.config.subagent_text())) {
         Ok(()) => timeout(shared.limits.start_timeout, greeted(&mut output)).await,
         Err(problem) => Ok(Err(problem.to_string())),
     };

@@ -172,6 +172,7 @@ fn options() -> impl Strategy<Value = StartOptions> {
             max_thinking_tokens: scalars.2,
             agent_events: scalars.3,
             effort: scalars.4,
+            subagent_text: scalars.3,
             metadata,
             cwd: strings.0,
             model: strings.1,
@@ -258,7 +259,8 @@ fn message() -> impl Strategy<Value = ClientMessage> {
         vec(update(), 1..3).prop_map(|updates| ClientMessage::PermissionUpdate(PermissionUpdate { updates })),
         name().prop_map(|target_id| ClientMessage::Cancel(Cancel { target_id })),
         reason().prop_map(|reason| ClientMessage::SessionEnd(SessionEnd { reason })),
-        reason().prop_map(|reason| ClientMessage::Interrupt(Interrupt { reason })),
+        (reason(), any::<bool>())
+            .prop_map(|(reason, tasks)| ClientMessage::Interrupt(Interrupt { reason, tasks })),
         Just(ClientMessage::SessionInfo(Empty {})),
         Just(ClientMessage::SessionList(ListSessions::default())),
         Just(ClientMessage::Resume(Empty {})),

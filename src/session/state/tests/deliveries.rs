@@ -65,7 +65,7 @@ fn stems(world: &World, words: &str) -> (Value, Value) {
 }
 
 fn interrupt(world: &mut World) -> String {
-    world.command(Command::Interrupt { reason: None })
+    world.command(Command::Interrupt { reason: None, tasks: false })
 }
 
 /// The schedule's answer was taken for the message's, and that lagged behind from then on.

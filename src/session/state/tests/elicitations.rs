@@ -95,7 +95,7 @@ fn it_goes_with_an_interrupt_the_end_of_the_session_or_its_time() {
     // The agent takes it back, or says nothing and only ends the turn.
     for takes_back in [true, false] {
         let (mut world, id, _) = elicited(SessionLimits::default(), &[form()]);
-        world.command(Command::Interrupt { reason: None });
+        world.command(Command::Interrupt { reason: None, tasks: false });
         if takes_back {
             world.line(&json!({"type":"control_cancel_request","request_id":"e0"}));
         }
@@ -132,7 +132,7 @@ fn what_nobody_is_to_see_is_answered_all_the_same() {
     assert_eq!(heard[1]["response"]["subtype"], "error");
 
     let (mut world, ..) = elicited(SessionLimits::default(), &[]);
-    world.command(Command::Interrupt { reason: None });
+    world.command(Command::Interrupt { reason: None, tasks: false });
     world.line(&json!({"type":"control_request","request_id":"late","request":{"subtype":"elicitation","message":"?"}}));
     assert!(world.all("elicitation_request").is_empty(), "whoever stopped the turn has answered it, too");
 }

@@ -67,7 +67,7 @@ fn a_message_that_comes_while_the_agent_goes_to_sleep_is_run_by_the_next_one() {
     let mut world = World::new();
     world.say("x");
     world.settle();
-    world.input(Input::Sleep);
+    world.input(Input::Sleep { now: false });
     assert_eq!(world.standing, Standing::Leaving);
     let id = world.say("y");
     world.settle();
@@ -82,7 +82,7 @@ fn an_agent_with_work_does_not_sleep_and_says_so() {
     world.settle();
     world.say("y");
     assert_eq!(world.standing, Standing::Busy);
-    world.input(Input::Sleep);
+    world.input(Input::Sleep { now: false });
     assert_eq!(world.standing, Standing::Busy);
     world.settle();
     assert_eq!(world.standing, Standing::Resting);
@@ -100,7 +100,7 @@ fn an_open_prompt_without_a_turn_keeps_the_agent_up_and_the_clock_quiet() {
     assert_eq!(world.standing, Standing::Busy);
     // It was idle since the turn; that must not count any more (`pass` panics over a deadline that stays in the past).
     world.pass(Duration::from_hours(1));
-    world.input(Input::Sleep);
+    world.input(Input::Sleep { now: false });
     assert!(world.agent.is_some());
     let prompt = world.checker.prompts.keys().next().unwrap().clone();
     world.command(Command::Cancel { target_id: prompt });

@@ -53,7 +53,7 @@ fn a_denial_may_end_the_turn() {
 #[test]
 fn an_interrupt_withdraws_the_prompts() {
     let (mut world, id) = asking(&[bash(), bash()]);
-    world.command(Command::Interrupt { reason: None });
+    world.command(Command::Interrupt { reason: None, tasks: false });
     world.settle();
     assert_eq!(world.result_of(&id)["subtype"], "interrupted");
     for resolved in world.all("permission_resolved") {

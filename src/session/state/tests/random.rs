@@ -92,7 +92,7 @@ pub(super) fn something(world: &mut World, dice: &mut Dice) {
             world.input(Input::Drain { until });
         }
         69 => world.input(Input::StoreHealth { ok: false }),
-        70..72 => world.input(Input::Sleep),
+        70..72 => world.input(Input::Sleep { now: false }),
         72..74 => world.input(Input::Attached(dice.below(2))),
         _ => client(world, dice),
     }
@@ -156,7 +156,7 @@ fn client(world: &mut World, dice: &mut Dice) {
                 assert!(known || world.reply_to(&id)["type"] == "error");
             }
         }
-        7..10 => _ = world.command(Command::Interrupt { reason: None }),
+        7..10 => _ = world.command(Command::Interrupt { reason: None, tasks: false }),
         10..12 => {
             let targets: Vec<String> = prompts.iter().chain(&messages).cloned().collect();
             let target_id = dice.pick(&targets).cloned().unwrap_or_else(|| "nothing".to_owned());
@@ -250,7 +250,7 @@ pub(super) fn calm_down(world: &mut World, dice: &mut Dice) {
         }
         let busy = world.checker.status != "idle";
         if world.closed.is_none() && busy && round % 8 == 7 {
-            world.command(Command::Interrupt { reason: None });
+            world.command(Command::Interrupt { reason: None, tasks: false });
         }
         if world.closed.is_none() && busy {
             world.pass(Duration::from_secs(1));

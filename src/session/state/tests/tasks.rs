@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::world::World;
-use crate::session::state::SessionLimits;
+use crate::session::state::{Closing, Command, Input, SessionLimits, Standing};
 
 /// A world whose agent is up and has had a turn.
 fn world() -> World {
@@ -262,4 +262,278 @@ fn what_an_agent_repeats_of_killed_tasks_is_no_turn() {
     assert_eq!(world.events.iter().filter(|event| event["type"] == "result").count(), results);
     world.settle();
     assert_eq!(world.last("result")["request_id"], id);
+}
+
+/// One with a shell in the background; its turn is over.
+fn with_shell(limits: SessionLimits) -> World {
+    let mut world = World::with(limits, 1);
+    world.attach(true);
+    world.say("do 1");
+    world.settle();
+    world.line(&json!({"type": "system", "subtype": "init"}));
+    world.shell("b1");
+    world.line(&json!({"type": "result", "subtype": "success", "is_error": false}));
+    assert_eq!(world.state.status(), crate::protocol::SessionStatus::Idle);
+    world
+}
+
+impl World {
+    fn shell(&mut self, task: &str) {
+        let call = format!("call-{task}");
+        self.call(&call, "Bash", &json!({"command": "sleep 100", "run_in_background": true}), None);
+        self.system(
+            "task_started",
+            &json!({"task_id": task, "tool_use_id": call, "description": "sleep", "task_type": "local_bash"}),
+        );
+        self.gave(&call, &json!({"backgroundTaskId": task}));
+    }
+
+    fn task_ends(&mut self, task: &str) {
+        self.system("task_updated", &json!({"task_id": task, "patch": {"status": "completed"}}));
+        self.system("task_notification", &json!({"task_id": task, "status": "completed", "summary": "done"}));
+    }
+
+    fn requests(&self, subtype: &str) -> Vec<Value> {
+        let heard = self.agent.as_ref().unwrap().heard.iter();
+        heard.filter(|line| line["request"]["subtype"] == subtype).cloned().collect()
+    }
+}
+
+fn short() -> SessionLimits {
+    SessionLimits {
+        agent_idle: Duration::from_secs(10),
+        session_grace: Duration::from_secs(20),
+        task_limit: Duration::from_secs(100),
+        stored: true,
+        ..SessionLimits::default()
+    }
+}
+
+#[test]
+fn an_agent_with_a_task_is_not_stopped_for_being_idle() {
+    let mut world = with_shell(short());
+    world.pass(Duration::from_secs(60));
+    assert!(world.agent.as_ref().is_some_and(|agent| !agent.is_going()), "it stays");
+    assert_eq!(world.standing, Standing::Lingering);
+    // With the task's end it is as idle as any other.
+    world.task_ends("b1");
+    world.line(&json!({"type": "system", "subtype": "init"}));
+    world.line(&json!({"type": "system", "subtype": "status", "status": "requesting"}));
+    world.line(&json!({"type": "result", "subtype": "success", "is_error": false,
+        "origin": {"kind": "task-notification"}}));
+    assert_eq!(world.standing, Standing::Resting);
+    world.pass(Duration::from_secs(11));
+    world.settle();
+    assert!(world.agent.is_none());
+    assert!(!world.kinds().contains(&"warning"), "nothing was lost");
+}
+
+/// The agent begins its turn over a task's end a moment later: it must not be stopped in between.
+#[test]
+fn an_agent_whose_task_has_just_ended_may_say_so() {
+    let mut world = with_shell(short());
+    world.pass(Duration::from_secs(60));
+    world.task_ends("b1");
+    assert!(world.agent.as_ref().is_some_and(|agent| !agent.is_going()));
+    world.pass(Duration::from_secs(11));
+    world.settle();
+    assert!(world.agent.is_none(), "but if it does not, it goes");
+}
+
+#[test]
+fn a_session_with_a_task_outlives_its_grace() {
+    let mut world = with_shell(short());
+    world.input(Input::Attached(0));
+    world.pass(Duration::from_secs(60));
+    assert!(world.agent.as_ref().is_some_and(|agent| !agent.is_going()) && world.closed.is_none());
+    world.pass(Duration::from_secs(60));
+    world.settle();
+    assert_eq!(world.closed, Some(Closing::Dormant), "--task-limit has passed");
+    assert_eq!(world.last("warning")["code"], "tasks_stopped");
+    assert_eq!(world.last("task_update")["status"], "stopped");
+}
+
+#[test]
+fn a_task_without_a_sign_of_life_keeps_its_agent_for_the_limit_only() {
+    let mut world = with_shell(short());
+    world.pass(Duration::from_secs(90));
+    let usage = json!({"total_tokens": 1, "tool_uses": 1, "duration_ms": 1});
+    world.system("task_progress", &json!({"task_id": "b1", "usage": usage}));
+    world.pass(Duration::from_secs(90));
+    assert!(world.agent.as_ref().is_some_and(|agent| !agent.is_going()), "it has shown one");
+    world.pass(Duration::from_secs(20));
+    world.settle();
+    assert!(world.agent.is_none());
+    assert_eq!(world.last("warning")["code"], "tasks_stopped");
+    assert!(world.last("warning")["message"].as_str().unwrap().contains("--task-limit"));
+}
+
+#[test]
+fn a_slot_is_given_with_tasks_only_when_it_must_be() {
+    let mut world = with_shell(short());
+    world.input(Input::Sleep { now: false });
+    assert!(world.agent.as_ref().is_some_and(|agent| !agent.is_going()));
+    world.input(Input::Sleep { now: true });
+    world.settle();
+    assert!(world.agent.is_none());
+    let at = |kind: &str| world.events.iter().rposition(|event| event["type"] == kind).unwrap();
+    assert!(at("warning") < at("task_update"));
+    assert_eq!(world.last("warning")["code"], "tasks_stopped");
+    // And the next message wakes it up.
+    let id = world.say("do 9");
+    world.settle();
+    assert_eq!(world.result_of(&id)["subtype"], "success");
+}
+
+#[test]
+fn who_waits_for_a_slot_for_long_says_so() {
+    let mut world = World::with(SessionLimits::default(), 1);
+    world.slots = super::world::Slots::Taken;
+    world.attach(true);
+    world.say("do 1");
+    world.pass(Duration::from_secs(29));
+    assert_eq!(world.impatient, 0);
+    world.pass(Duration::from_secs(300));
+    assert_eq!(world.impatient, 1, "once");
+}
+
+#[test]
+fn a_setting_that_needs_a_restart_waits_for_tasks() {
+    let mut world = with_shell(short());
+    let fields = crate::protocol::ConfigUpdateFields { max_turns: Some(7), ..Default::default() };
+    world.command(Command::ConfigUpdate(fields));
+    world.settle();
+    assert_eq!(world.plans.len(), 1, "not yet");
+    let id = world.say("do 8");
+    world.settle();
+    assert_eq!(world.result_of(&id)["subtype"], "success", "a turn does not wait");
+    assert_eq!(world.plans.len(), 1);
+    assert!(world.last("warning")["message"].as_str().unwrap().contains("waits"));
+    world.task_ends("b1");
+    world.pass(Duration::from_secs(11));
+    world.settle();
+    let id = world.say("do 9");
+    world.settle();
+    assert_eq!(world.result_of(&id)["subtype"], "success");
+    assert_eq!(world.plans.last().unwrap().config.max_turns, Some(7));
+}
+
+#[test]
+fn a_task_is_stopped_and_who_asked_is_told() {
+    let mut world = with_shell(short());
+    let unknown = world.command(Command::TaskStop { task_id: "b2".to_owned() });
+    assert_eq!(world.reply_to(&unknown)["code"], "unknown_request");
+    let first = world.command(Command::TaskStop { task_id: "b1".to_owned() });
+    let second = world.command(Command::TaskStop { task_id: "b1".to_owned() });
+    assert_eq!(world.requests("stop_task").len(), 1, "asked once");
+    world.system("task_updated", &json!({"task_id": "b1", "patch": {"status": "killed"}}));
+    world.settle();
+    for id in [first, second] {
+        let told = world.events.iter().find(|event| event["request_id"] == id).unwrap();
+        assert_eq!((&told["type"], &told["status"]), (&json!("task_update"), &json!("stopped")));
+    }
+    let late = world.command(Command::TaskStop { task_id: "b1".to_owned() });
+    assert_eq!(world.reply_to(&late)["code"], "unknown_request");
+}
+
+#[test]
+fn an_agent_that_does_not_answer_is_not_waited_for() {
+    let mut world = with_shell(short());
+    let stop = world.command(Command::TaskStop { task_id: "b1".to_owned() });
+    let output = world.command(Command::TaskOutput { task_id: "b1".to_owned() });
+    world.pass(Duration::from_secs(11));
+    assert_eq!(world.reply_to(&stop)["code"], "agent_failed");
+    assert_eq!(world.reply_to(&output)["code"], "agent_failed");
+    // One whose process dies has no answer either, but the task has its end.
+    let output = world.command(Command::TaskOutput { task_id: "b1".to_owned() });
+    let stop = world.command(Command::TaskStop { task_id: "b1".to_owned() });
+    world.crash();
+    assert_eq!(world.reply_to(&output)["code"], "agent_failed");
+    let told = world.events.iter().find(|event| event["request_id"] == stop).unwrap();
+    assert_eq!(told["status"], "stopped");
+}
+
+#[test]
+fn an_interrupt_of_tasks_ends_them_all_and_says_so_once() {
+    let mut world = with_shell(short());
+    let plain = world.command(Command::Interrupt { reason: None, tasks: false });
+    let reply = world.reply_to(&plain);
+    assert_eq!((&reply["outcome"], &reply["tasks"]), (&json!("nothing_running"), &json!(["b1"])));
+    let id = world.command(Command::Interrupt { reason: None, tasks: true });
+    assert!(world.requests("interrupt").is_empty(), "no turn is running");
+    world.settle();
+    let told: Vec<_> = world.events.iter().filter(|event| event["request_id"] == id).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((&told[0]["type"], &told[0]["outcome"]), (&json!("interrupted"), &json!("interrupted")));
+    assert_eq!(world.last("task_update")["status"], "stopped");
+    let id = world.command(Command::Interrupt { reason: None, tasks: true });
+    assert_eq!(world.reply_to(&id)["outcome"], "nothing_running");
+}
+
+/// It can be asked for as soon as the tool runs; the agent can do it some seconds later.
+#[test]
+fn a_tool_is_sent_to_the_background_once_the_agent_can() {
+    let mut world = world();
+    world.line(&json!({"type": "system", "subtype": "init"}));
+    let background = |call: Option<&str>| Command::Background { tool_use_id: call.map(str::to_owned) };
+    let none = world.command(background(None));
+    assert_eq!(world.reply_to(&none)["code"], "unknown_request");
+    world.call("call-1", "Bash", &json!({"command": "sleep 100"}), None);
+    let id = world.command(background(Some("call-1")));
+    assert!(world.requests("background_tasks").is_empty());
+    world.system(
+        "task_started",
+        &json!({"task_id": "b1", "tool_use_id": "call-1", "task_type": "local_bash"}),
+    );
+    assert_eq!(world.requests("background_tasks")[0]["request"]["tool_use_id"], "call-1");
+    world.system("task_updated", &json!({"task_id": "b1", "patch": {"is_backgrounded": true}}));
+    let told = world.events.iter().find(|event| event["request_id"] == id).unwrap();
+    assert_eq!((&told["status"], &told["background"]), (&json!("running"), &json!(true)));
+    world.settle();
+    // One that ends before that.
+    world.call("call-2", "Bash", &json!({"command": "true"}), None);
+    let id = world.command(background(Some("call-2")));
+    world.gave("call-2", &json!({"stdout": ""}));
+    assert_eq!(world.reply_to(&id)["code"], "unknown_request");
+}
+
+/// Schedules come back with an agent that goes on with the conversation.
+#[test]
+fn schedules_survive_their_agent() {
+    let mut world = world();
+    world.line(&json!({"type": "system", "subtype": "init"}));
+    for (call, id, recurring) in [("call-1", "cron-1", true), ("call-2", "cron-2", false)] {
+        world.call(call, "CronCreate", &json!({"cron": "* * * * *", "prompt": "look"}), None);
+        let own = json!({"id": id, "humanSchedule": "x", "recurring": recurring, "nextFireAt": 61_000});
+        world.gave(call, &own);
+    }
+    world.line(&json!({"type": "result", "subtype": "success", "is_error": false}));
+    let stop = world.command(Command::TaskStop { task_id: "cron-1".to_owned() });
+    assert_eq!(world.reply_to(&stop)["code"], "unsupported");
+    world.pass(Duration::from_hours(12));
+    assert!(world.agent.as_ref().is_some_and(|agent| !agent.is_going()), "it waits for its time");
+    world.crash();
+    assert_eq!(world.last("task_update")["status"], "stopped");
+    assert_eq!(world.record.as_ref().unwrap().schedules.len(), 2);
+    world.say("do 4");
+    world.settle();
+    let running: Vec<_> = world.tasks().into_iter().filter(|(_, status, _)| status == "running").collect();
+    assert_eq!(running.last().unwrap().0, "cron-1", "the other one's time has passed");
+    assert_eq!(running.len(), 3);
+}
+
+/// The gateway was killed, and the agent with it.
+#[test]
+fn tasks_of_a_gateway_that_died_have_their_end() {
+    let mut before = with_shell(short());
+    before.input(Input::Attached(1));
+    let left = before.record.as_ref().unwrap().unfinished.tasks.clone();
+    assert_eq!(left[0].task_id, "b1");
+    let mut world = World::new();
+    let leftover = crate::session::state::Leftover { tasks: left, ..Default::default() };
+    let now = world.now();
+    world.state.take_up(leftover, now);
+    world.run_effects();
+    assert_eq!(world.kinds(), ["warning", "task_update"]);
+    assert_eq!(world.last("task_update")["status"], "stopped");
 }

@@ -11,7 +11,7 @@ use crate::session::RunningTurn;
 use crate::session::state::{Command, Input, Leftover, SessionLimits};
 
 pub(super) fn interrupt() -> Command {
-    Command::Interrupt { reason: None }
+    Command::Interrupt { reason: None, tasks: false }
 }
 
 pub(super) fn up() -> World {
@@ -236,7 +236,7 @@ fn a_turn_that_the_agent_begins_while_it_goes_to_sleep_ends() {
     let mut world = up();
     world.say("x");
     world.settle();
-    world.input(Input::Sleep);
+    world.input(Input::Sleep { now: false });
     world.line(&json!({"type":"system","subtype":"init","permissionMode":"default"}));
     assert_eq!(world.checker.status, "thinking");
     world.ends(Exit { signal: Some(9), ..Exit::default() });

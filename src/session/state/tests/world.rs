@@ -49,6 +49,8 @@ pub(super) struct World {
     pub(super) slots: Slots,
     slot: SlotState,
     pub(super) standing: Standing,
+    /// How often it said that it has waited for a slot for long.
+    pub(super) impatient: usize,
     /// A process that is being started.
     pub(super) spawning: Option<Box<LaunchPlan>>,
     pub(super) plans: Vec<LaunchPlan>,
@@ -99,6 +101,7 @@ impl World {
             slots: Slots::Free,
             slot: SlotState::None,
             standing: Standing::Busy,
+            impatient: 0,
             spawning: None,
             plans: Vec::new(),
             agent: None,
@@ -241,6 +244,7 @@ impl World {
                 );
                 self.slot = SlotState::None;
             }
+            Effect::Impatient => self.impatient += 1,
             Effect::Standing(standing) => self.standing = standing,
             Effect::Spawn(plan) => {
                 assert_eq!(self.slot, SlotState::Held, "spawned without a slot");
