@@ -63,7 +63,10 @@ impl Checker {
                 return;
             }
             "tool_use" => {
-                assert!(self.tools.insert(text("tool_use_id").unwrap()), "used twice: {event}");
+                // An id that has its result may name another call.
+                let tool = text("tool_use_id").unwrap();
+                let is_over = self.done.remove(&tool);
+                assert!(self.tools.insert(tool) || is_over, "used twice: {event}");
             }
             "tool_result" => self.tool_result(event),
             "permission_request" => {

@@ -247,6 +247,38 @@ fn a_client_tool_is_run_by_the_client_and_its_turn_waits() {
 }
 
 #[test]
+fn a_call_with_the_id_of_one_that_is_over_has_an_answer_of_its_own() {
+    let (mut world, _) = asking(&[]);
+    world.settle();
+    world.say("y");
+    world.step();
+    let block = |id: &str| json!([{"type":"tool_use","id":"call_0","name":"mcp__client__look","input":{"message":id}}]);
+    let result = |text: &str| ClientToolResult {
+        tool_use_id: "call_0".to_owned(),
+        content: Json::of(text).unwrap(),
+        is_error: false,
+    };
+    // The agent never asks for the first answer: it has an end of its own.
+    for (id, text) in [("a", "first"), ("b", "second")] {
+        world.line(&json!({"type":"assistant","message":{"id":id,"model":"m","content":block(id)}}));
+        let given = world.command(Command::ToolResult(result(text)));
+        assert!(!world.replies.iter().any(|(asker, _)| *asker == given), "{id} is taken");
+        let again = world.command(Command::ToolResult(result("too late")));
+        assert_eq!(world.reply_to(&again)["code"], "unknown_request");
+        if id == "a" {
+            world.line(&json!({"type":"user","message":{"content":
+                [{"type":"tool_result","tool_use_id":"call_0","content":"stopped"}]}}));
+        }
+    }
+    assert_eq!(world.all("tool_use").len(), 2);
+    world.line(&json!({"type":"control_request","request_id":"m","request":{"subtype":"mcp_message",
+        "server_name":"client","message":{"jsonrpc":"2.0","id":5,"method":"tools/call","params":
+        {"name":"look","arguments":{},"_meta":{"claudecode/toolUseId":"call_0"}}}}}));
+    let said = answers(&world).last().unwrap()["mcp_response"].clone();
+    assert_eq!(said["result"]["content"], json!([{"type":"text","text":"second"}]));
+}
+
+#[test]
 fn a_prompt_that_is_one_too_many_is_denied() {
     let limits = SessionLimits { max_prompts: 2, ..SessionLimits::default() };
     let (mut world, id) = asking_within(limits, &[bash(), bash(), bash()]);
