@@ -102,4 +102,15 @@ async fn a_page_is_shown_and_accepted(lab: &Lab) {
     respond(&mut client, &page, "accept", None).await;
     let turn = client.finish(&id).await.succeeded();
     assert!(turn.tool_result().contains("User completed the URL elicitation"), "{}", turn.tool_result());
+
+    // A server may also refuse the call until a page was visited: the agent calls it again then.
+    let input = json!({"url": "https://example.com/pay?x=2", "message": "Please pay.", "errorPath": true});
+    let (id, first) = ask(&mut client, "trigger-url-elicitation", input).await;
+    assert_eq!(first["url"], "https://modelcontextprotocol.io");
+    respond(&mut client, &first, "accept", None).await;
+    let second = client.expect("elicitation_request").await;
+    assert_eq!(second["url"], "https://example.com/pay?x=2");
+    respond(&mut client, &second, "decline", None).await;
+    let turn = client.finish(&id).await.succeeded();
+    assert!(turn.tool_result().contains("User declined"), "{}", turn.tool_result());
 }
