@@ -110,6 +110,11 @@ impl Large {
         is_due
     }
 
+    /// All fragments are begun.
+    pub(super) fn is_out(&self) -> bool {
+        self.begun == self.payload.len()
+    }
+
     /// Begins the next fragment. False: all are out.
     pub(super) fn begin(&mut self) -> bool {
         let (from, all) = (self.begun, self.payload.len());

@@ -32,6 +32,9 @@ const READ_BUFFER: usize = 4096;
 const LARGE: usize = 16 << 10;
 /// How much of a large message is written before it is the turn of other tasks: about a tenth of a millisecond.
 const TURN: usize = 256 << 10;
+/// Pings amid a large message that may be unanswered before more of it goes out: 512 KiB. What kernels and proxies would take beyond that,
+/// the answer to a ping of the peer's own would have to wait for.
+const AHEAD: u32 = 4;
 /// Bytes of pongs that may wait for a socket that takes nothing; while there are more, nothing is read.
 const MAX_PONGS: usize = 16 << 10;
 
@@ -69,6 +72,55 @@ pub(super) struct Socket<IO> {
     inner: Mutex<Inner<IO>>,
 }
 
+/// How far the peer has read large messages, as its pongs tell.
+#[derive(Debug, Default)]
+struct Trail {
+    /// Number of the last ping that was sent amid one; its payload.
+    sent: u32,
+    /// Of the last one that was answered; a pong answers all pings before it too.
+    answered: u32,
+    /// It does not answer pings, so it is not waited for.
+    is_deaf: bool,
+    /// Whoever waits for a pong.
+    waiting: Option<Waker>,
+    /// It has waited since the last heartbeat.
+    was_waiting: bool,
+}
+
+impl Trail {
+    fn ping(&mut self) -> Message {
+        self.sent = self.sent.wrapping_add(1);
+        Message::Ping(Bytes::copy_from_slice(&self.sent.to_be_bytes()))
+    }
+
+    fn pong(&mut self, payload: &[u8]) {
+        let Ok(number) = payload.try_into().map(u32::from_be_bytes) else { return };
+        // Only one that was sent and not answered yet.
+        let open = self.sent.wrapping_sub(self.answered);
+        if self.sent.wrapping_sub(number) < open {
+            self.answered = number;
+            self.is_deaf = false;
+            self.wake();
+        }
+    }
+
+    /// Ready when the peer is not too far behind.
+    fn poll_near(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_deaf || self.sent.wrapping_sub(self.answered) < AHEAD {
+            return Poll::Ready(());
+        }
+        self.waiting = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn wake(&mut self) {
+        self.was_waiting = false;
+        if let Some(waiting) = self.waiting.take() {
+            waiting.wake();
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Inner<IO> {
     wire: Wire<IO>,
@@ -84,6 +136,8 @@ struct Inner<IO> {
     too_many_pongs: Option<Waker>,
     /// Pings of ours that no pong has come for.
     pings: usize,
+    /// How far the peer has read large messages.
+    trail: Trail,
     /// All that was read has been handed out.
     drained: bool,
     /// Large messages have passed since the state was fresh.
@@ -108,6 +162,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
             pongs: 0,
             too_many_pongs: None,
             pings: 0,
+            trail: Trail::default(),
             drained: false,
             bloated: false,
             unflushed: 0,
@@ -156,6 +211,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
     /// Gives up the large message that is on its way, at the end of its fragment: the connection ends.
     pub(super) fn cut(&self) {
         self.inner.lock().cut();
+    }
+
+    /// A heartbeat has passed: a peer that has not answered a ping of a large message for as long is not waited for.
+    pub(super) fn beat(&self) {
+        let trail = &mut self.inner.lock().trail;
+        if trail.waiting.is_some() {
+            // Who never has is not waited for any longer than this.
+            trail.is_deaf = trail.was_waiting || trail.answered == 0;
+            trail.was_waiting = true;
+            if trail.is_deaf {
+                trail.wake();
+            }
+        }
     }
 
     pub(super) fn times(&self) -> Times {
@@ -230,8 +298,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
                 self.pongs += 2 + payload.len();
                 Event::Control
             }
-            Ok(Message::Pong(_)) if self.pings > 0 => {
+            Ok(Message::Pong(payload)) if self.pings > 0 => {
                 self.pings -= 1;
+                self.trail.pong(&payload);
                 Event::Answer
             }
             Ok(Message::Pong(_) | Message::Frame(_)) => Event::Control,
@@ -300,6 +369,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
         if let Some(large) = &mut self.large {
             large.cut();
         }
+        self.trail.wake();
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
@@ -311,8 +381,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Inner<IO> {
             ready!(self.poll_flush_state(cx))?;
             let Some(large) = &mut self.large else { break };
             if large.takes_ping() {
-                self.write(Message::Ping(Bytes::new()), cx)?;
-            } else if !large.begin() {
+                let ping = self.trail.ping();
+                self.write(ping, cx)?;
+                continue;
+            }
+            if !large.is_out() {
+                ready!(self.trail.poll_near(cx));
+            }
+            if !large.begin() {
                 self.large = None;
                 break;
             }

@@ -79,6 +79,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Watchdog<'_, IO> {
             looked = false;
             if now >= next_beat {
                 next_beat = now + heartbeat;
+                self.socket.beat();
                 self.beat.store(true, Ordering::Relaxed);
                 self.shared.doorbell.nudge();
             }

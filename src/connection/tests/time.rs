@@ -180,3 +180,22 @@ async fn a_full_socket_is_not_stalled_by_the_gateways_own_pause() {
     tokio::time::advance(Duration::from_secs(25)).await;
     assert_eq!(link.hear().await.len(), 1000);
 }
+
+/// Its own library gave it up: the pong that it waited for stood behind megabytes that a proxy had taken.
+#[tokio::test(start_paused = true)]
+async fn a_large_message_goes_out_no_faster_than_it_is_read() {
+    let mut link = start(Probe::default(), Settings::default(), 6 << 20);
+    let large = "z".repeat(8_000_000);
+    link.outbox.frame(large.as_str().into()).await.unwrap();
+    let ahead = async |link: &Test| {
+        // As far as it goes by itself.
+        sleep(Duration::from_secs(1)).await;
+        link.stats.snapshot().bytes_out
+    };
+    let first = ahead(&link).await;
+    assert!(first < 600 << 10, "{first}");
+    // One that does not answer pings is not waited for, after a while.
+    sleep(HEARTBEAT).await;
+    assert!(ahead(&link).await > 1 << 20);
+    assert!(link.hear().await == large);
+}

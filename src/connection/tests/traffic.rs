@@ -108,7 +108,10 @@ async fn pongs_pass_between_the_fragments_of_a_large_message_and_nothing_else_do
     let (mut pings, mut answers, mut is_last) = (0, Vec::new(), false);
     while !is_last {
         match link.next().await.unwrap() {
-            (PING, _) => pings += 1,
+            (PING, payload) => {
+                pings += 1;
+                link.send(PONG, payload).await;
+            }
             (PONG, payload) => answers.push((text.len(), payload)),
             (first @ (0x00 | 0x80), more) => {
                 text.extend(more);
