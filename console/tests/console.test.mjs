@@ -354,6 +354,38 @@ describe('the rest', () => {
     assert.equal(text.match(/The scripted model was asked to fail/g).length, 1, text);
   });
 
+  test('shows what goes on in the background, its output, and stops it', async () => {
+    const chat = await visit();
+    await chat.start('Beside');
+    await chat.say('tool {"name":"Bash","input":{"command":"while :; do echo tick; sleep 1; done","description":"Tick","run_in_background":true}}');
+    await chat.prompt().waitFor();
+    await chat.prompt().getByRole('button', { name: /^Allow/ }).click();
+    await chat.turnEnds(1);
+    const panel = chat.page.locator('.tasks');
+    await panel.getByText('In the background').click();
+    await panel.getByRole('button', { name: 'Output' }).click();
+    await panel.locator('.source', { hasText: /tick|nothing yet/ }).waitFor();
+    await chat.page.reload();
+    await panel.getByText('In the background').click();
+    await panel.getByRole('button', { name: 'Stop this task' }).click();
+    await panel.waitFor({ state: 'hidden' });
+    await chat.page.locator('.tool[data-task="stopped"]').first().waitFor();
+  });
+
+  test('sends a running command to the background', async () => {
+    const chat = await visit();
+    await chat.start();
+    await chat.say('long');
+    await chat.prompt().waitFor();
+    await chat.prompt().getByRole('button', { name: /^Allow/ }).click();
+    await chat.button('Go on without the running tool').click();
+    await chat.page.locator('.tasks').waitFor();
+    await chat.turnEnds(1);
+    await chat.page.locator('.tasks summary').click();
+    await chat.button('Stop this task').click();
+    await chat.page.locator('.tasks').waitFor({ state: 'hidden' });
+  });
+
   test('marks where the conversation began anew', async () => {
     const chat = await visit();
     await chat.start();

@@ -36,7 +36,7 @@ export interface Usage {
 
 type WithoutIds<T> = T extends unknown ? Omit<T, 'id' | 'session_id'> : never;
 /** A client message without its `id` and `session_id`. */
-export type ClientPayload = WithoutIds<schema.ClientMessage> | Asked;
+export type ClientPayload = WithoutIds<schema.ClientMessage>;
 
 /** A client message, whole. This client gives every message an id. */
 export type ClientMessage = ClientPayload & { id: string; session_id?: string };
@@ -83,18 +83,15 @@ export type Heartbeat = schema.ServerHeartbeat & Common;
 /** Work beside turns began, got on, or ended; also an entry of `session_info.tasks`. */
 export type TaskUpdate = schema.TaskUpdate;
 export type ConversationReset = schema.ServerConversationReset & Common;
-export interface TaskOutput { task_id: string; output: string; total_bytes: number; truncated: boolean }
-type Upcoming = { type: 'task_output'; id: string; session_id: string; seq?: undefined } & TaskOutput;
-type Asked = { type: 'task_stop'; task_id: string } | { type: 'task_output'; task_id: string } | { type: 'background'; tool_use_id?: string };
+export type TaskOutput = schema.ServerTaskOutput & Common;
 /** Neighbouring changes of a file; each line begins with ` `, `-` or `+`. */
 export interface PatchHunk { old_start: number; old_lines: number; new_start: number; new_lines: number; lines: string[] }
 declare module './schema.js' {
   interface ServerToolResult { patch?: PatchHunk[]; file_path?: string }
-  interface ClientInterrupt { tasks?: boolean }
 }
 
 /** Everything the server can say. Ignore types you do not know: the protocol grows. */
-export type ServerMessage = (schema.ServerMessage | Upcoming) & Common;
+export type ServerMessage = schema.ServerMessage & Common;
 
 /** A server message that stands in a session's log. */
 export type SessionEvent = ServerMessage & { seq: number };
