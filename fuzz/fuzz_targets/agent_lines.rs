@@ -14,7 +14,7 @@ fn frames(mut framer: Framer, chunks: impl Iterator<Item = impl AsRef<[u8]>>) ->
         while let Some(frame) = framer.next_frame() {
             match frame {
                 Frame::Lines(some) => lines.extend(some.iter().map(<[u8]>::to_vec)),
-                Frame::Long(line) => lines.push(line.into_line()),
+                Frame::Long(line) => lines.push(line.into_line().expect("there is memory")),
                 Frame::Skipped { bytes } => skipped += bytes,
             }
         }

@@ -17,6 +17,9 @@ const KEEP_CAPACITY: usize = 2 * READ_SIZE;
 /// whoever reads.)
 const PART: usize = 1 << 20;
 
+/// Memory that must be left besides a line of which parts are put aside: others want some too.
+const SPARE: usize = 16 << 20;
+
 /// What the framer found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
@@ -99,16 +102,21 @@ impl LongLine {
         self.0.iter().map(Bytes::len).sum()
     }
 
-    /// The line in one piece, without its end.
-    pub fn into_line(self) -> Vec<u8> {
-        let mut line = Vec::with_capacity(self.byte_len());
+    /// The line in one piece, without its end; `None` where there is no memory for it and what it becomes.
+    pub fn into_line(self) -> Option<Vec<u8>> {
+        let mut line = Vec::new();
+        line.try_reserve_exact(self.byte_len()).ok()?;
+        // What is said of it is about as long.
+        if !has_room(self.byte_len() + SPARE) {
+            return None;
+        }
         for part in self.0 {
             line.extend_from_slice(&part);
         }
         for end in [b'\n', b'\r'] {
             line.pop_if(|last| *last == end);
         }
-        line
+        Some(line)
     }
 }
 
@@ -184,6 +192,14 @@ impl Framer {
             self.parts.clear();
             self.reset_buffer(&[]);
         } else if self.buffer.len() >= self.part_size && !self.buffer.ends_with(b"\r") {
+            if !has_room(self.part_size + READ_SIZE + SPARE) {
+                let bytes = self.put_aside() + self.buffer.len();
+                log::error!("no memory for a line of an agent after {bytes} bytes: it is passed over");
+                self.skipping = Some(bytes as u64);
+                self.parts.clear();
+                self.reset_buffer(&[]);
+                return;
+            }
             let room = BytesMut::with_capacity(self.part_size + READ_SIZE);
             self.parts.push(std::mem::replace(&mut self.buffer, room).freeze());
             self.scanned = 0;
@@ -294,6 +310,15 @@ impl Framer {
     }
 }
 
+/// Whether there is so much memory. Asked before an allocation that could only end the process where there is not.
+fn has_room(bytes: usize) -> bool {
+    let mut room = Vec::<u8>::new();
+    let is_there = room.try_reserve_exact(bytes).is_ok();
+    // What nobody looks at need not be allocated.
+    std::hint::black_box(&mut room);
+    is_there
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::BufMut;
@@ -329,7 +354,7 @@ mod tests {
         while let Some(frame) = framer.next_frame() {
             match frame {
                 Frame::Lines(lines) => seen.extend(lines.iter().map(|line| Seen::Line(line.to_vec()))),
-                Frame::Long(line) => seen.push(Seen::Line(line.into_line())),
+                Frame::Long(line) => seen.push(Seen::Line(line.into_line().unwrap())),
                 Frame::Skipped { bytes } => seen.push(Seen::Skip(bytes)),
             }
         }
@@ -389,7 +414,7 @@ mod tests {
             framer.advance();
         }
         let Some(Frame::Long(line)) = framer.next_frame() else { panic!("no line") };
-        assert_eq!(line.into_line().len(), 3 << 20);
+        assert_eq!(line.into_line().unwrap().len(), 3 << 20);
         assert!(framer.buffer.capacity() <= 2 * READ_SIZE, "{}", framer.buffer.capacity());
         framer.finish();
         assert_eq!(framer.next_frame(), Some(Frame::Lines(Lines::new(&b"rest"[..]))));

@@ -268,7 +268,7 @@ mod tests {
         loop {
             match output.recv().await {
                 Some(Output::Lines(lines)) => said.extend(lines.iter().map(<[u8]>::len)),
-                Some(Output::Long(line)) => said.push(line.into_line().len()),
+                Some(Output::Long(line)) => said.push(line.into_line().unwrap().len()),
                 Some(Output::Exited(_)) => break,
                 other => panic!("{other:?}"),
             }

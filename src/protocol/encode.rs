@@ -141,6 +141,14 @@ impl Encoder {
         self.buffer.put_u8(b'}');
     }
 
+    fn json(&mut self, json: &Json<'_>) {
+        if json.is_too_deep() {
+            write_string(&mut self.buffer, json.get());
+        } else {
+            self.buffer.put_slice(json.get().as_bytes());
+        }
+    }
+
     fn field(&mut self, key: &[u8], value: &str) {
         self.buffer.put_slice(key);
         write_string(&mut self.buffer, value);
@@ -172,7 +180,7 @@ impl Encoder {
                 self.field(br#","delta":{"delta_type":"tool_use","tool_use_id":"#, tool_use_id);
                 self.field(br#","tool_name":"#, tool_name);
                 self.buffer.put_slice(br#","tool_input":"#);
-                self.buffer.put_slice(tool_input.get().as_bytes());
+                self.json(tool_input);
             }
             Delta::ToolInput { tool_use_id, tool_name, partial_json } => {
                 self.field(br#","delta":{"delta_type":"tool_input","tool_use_id":"#, tool_use_id);
@@ -193,7 +201,7 @@ impl Encoder {
         self.field(br#","tool_use_id":"#, &tool.tool_use_id);
         self.field(br#","tool_name":"#, &tool.tool_name);
         self.buffer.put_slice(br#","tool_input":"#);
-        self.buffer.put_slice(tool.tool_input.get().as_bytes());
+        self.json(&tool.tool_input);
         self.buffer.put_slice(match tool.executor {
             Executor::Agent => br#","executor":"agent""#.as_slice(),
             Executor::Client => br#","executor":"client""#,
@@ -207,8 +215,9 @@ impl Encoder {
 
     fn tool_result(&mut self, header: &Header<'_>, result: &ToolResult<'_>) -> usize {
         let parent = result.parent_tool_use_id.as_deref();
-        let blocks = result.blocks.as_ref().map(Json::get);
-        let content = result.tool_use_id.len() + parent.map_or(0, str::len) + blocks.map_or(0, str::len);
+        let blocks = result.blocks.as_ref();
+        let size = blocks.map_or(0, |blocks| blocks.get().len());
+        let content = result.tool_use_id.len() + parent.map_or(0, str::len) + size;
         let body = self.begin(b"tool_result", header, content + text_size(&result.content));
         self.field(br#","tool_use_id":"#, &result.tool_use_id);
         self.buffer.put_slice(br#","content":"#);
@@ -216,7 +225,7 @@ impl Encoder {
         self.buffer.put_slice(if result.is_error { br#","is_error":true"# } else { br#","is_error":false"# });
         if let Some(blocks) = blocks {
             self.buffer.put_slice(br#","blocks":"#);
-            self.buffer.put_slice(blocks.as_bytes());
+            self.json(blocks);
         }
         if let Some(task) = &result.task_id {
             self.field(br#","task_id":"#, task);

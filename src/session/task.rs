@@ -259,9 +259,11 @@ impl SessionTask {
 
     fn long_line(&mut self, line: LongLine, now: Now) {
         at_length(line.byte_len(), || {
-            let line = line.into_line();
-            self.state.line(&line, now);
-            drop(line);
+            let bytes = line.byte_len() as u64;
+            match line.into_line() {
+                Some(line) => self.state.line(&line, now),
+                None => self.state.handle(Input::Skipped { bytes }, now),
+            }
             self.press();
         });
     }

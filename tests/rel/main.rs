@@ -20,6 +20,7 @@ mod harness;
 mod identity;
 mod killed;
 mod limits;
+mod memory;
 mod metrics;
 mod mounts;
 mod peers;

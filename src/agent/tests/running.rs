@@ -82,7 +82,7 @@ impl Running {
             .expect("no exit came")
         {
             Output::Lines(lines) => self.lines.extend(lines.iter().map(<[u8]>::to_vec)),
-            Output::Long(line) => self.lines.push(line.into_line()),
+            Output::Long(line) => self.lines.push(line.into_line().unwrap()),
             Output::Skipped { bytes } => self.skipped.push(bytes),
             Output::Exited(exit) => return Some(exit),
         }

@@ -370,18 +370,18 @@ impl Stream {
             if told == 0 { Some(Cow::Borrowed(token)) } else { token::tail(token, told).map(Cow::Owned) };
         let Some(rest) = rest.filter(|rest| rest != "\"\"") else {
             if let Some(id) = before.filter(|_| told > 0) {
-                standing.finished(id, line, block(token.into()));
+                standing.said(id, line, block, token);
             }
             return true;
         };
         let is_whole = told == 0 || self.open == before;
         if let Some(id) = before.filter(|_| !is_whole) {
             // The message that the beginning stands in is over.
-            standing.finished(id, line, block(token::head(token, &rest).into()));
+            standing.said(id, line, block, &token::head(token, &rest));
         }
         let id = self.open(standing, sink);
         say(id, self.parent.as_deref(), piece, &rest, sink);
-        standing.finished(id, line, block(if is_whole { token } else { &rest }.into()));
+        standing.said(id, line, block, if is_whole { token } else { &rest });
         true
     }
 

@@ -96,6 +96,22 @@ impl Standing {
         }
     }
 
+    /// As [`finished`](Self::finished), of a text. One that is too long to be kept is not even copied.
+    pub(super) fn said(
+        &mut self,
+        id: MessageId,
+        line: Option<LineId>,
+        block: impl FnOnce(Box<str>) -> Block,
+        text: &str,
+    ) {
+        if text.len() <= MOST_BYTES {
+            self.finished(id, line, block(text.into()));
+        } else if let Some(told) = self.messages.iter_mut().rfind(|told| told.id == id) {
+            self.bytes -= told.blocks.drain(..).map(|(_, block)| block.cost()).sum::<usize>();
+            told.is_too_long = true;
+        }
+    }
+
     /// A block of that message is finished; `line` said so.
     pub(super) fn finished(&mut self, id: MessageId, line: Option<LineId>, block: Block) {
         let Some(told) = self.messages.iter_mut().rfind(|told| told.id == id) else { return };

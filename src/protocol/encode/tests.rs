@@ -168,3 +168,29 @@ fn frames_of_one_chunk_stay_as_they_are() {
         assert_eq!(value["delta"]["text"].as_str(), Some(text.as_str()));
     }
 }
+
+/// Clients' parsers gave up over it, and with it over the whole frame.
+#[test]
+fn json_that_is_too_deep_is_told_as_text() {
+    let nested = |depth: usize| Json::parse("[".repeat(depth) + &"]".repeat(depth)).unwrap();
+    let header = Header { id: "msg-1".into(), request_id: None, seq: Some(1), timestamp: Some(1) };
+    let frame = |json: Json<'static>| {
+        let event = ServerMessage::AgentEvent(AgentEvent { event: json.clone() });
+        let result = ServerMessage::ToolResult(ToolResult {
+            tool_use_id: "t".into(),
+            content: "".into(),
+            is_error: false,
+            blocks: Some(json),
+            parent_tool_use_id: None,
+            task_id: None,
+        });
+        [event, result].map(|message| Encoder::new("s").encode(&header, &message))
+    };
+    for (depth, as_text) in [(crate::protocol::MAX_DEPTH, false), (crate::protocol::MAX_DEPTH + 1, true)] {
+        let json = nested(depth);
+        for frame in frame(json.clone()) {
+            assert_eq!(frame.contains(&format!(":{}", json.get())), !as_text, "{depth}");
+            assert_eq!(frame.contains(&format!(":\"{}\"", json.get())), as_text, "{depth}");
+        }
+    }
+}

@@ -36,4 +36,4 @@ pub use start::*;
 pub use tasks::*;
 pub use tools::*;
 pub use turns::*;
-pub use values::{Json, Text};
+pub use values::{Json, MAX_DEPTH, Text};

@@ -6,6 +6,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::protocol::parse::within_depth;
+
+/// How deep JSON that is passed on may nest. Clients' parsers give up some way beyond (Python's at about 1,000 levels).
+pub const MAX_DEPTH: usize = 512;
+
 /// Any JSON value, kept as the text it arrived in and written out again without being parsed.
 ///
 /// Deserialize it only straight from JSON text (serde's buffered modes, `tag` and `flatten`, cannot carry raw text).
@@ -76,6 +81,12 @@ impl<'a> Json<'a> {
         serde_json::from_str(self.get())
     }
 
+    /// Whether it nests deeper than [`MAX_DEPTH`]: then it is told as a string that holds its text.
+    pub fn is_too_deep(&self) -> bool {
+        // An open and a close for each level.
+        self.get().len() > 2 * MAX_DEPTH && !within_depth(self.get(), MAX_DEPTH)
+    }
+
     /// An empty object, `{}`.
     pub fn empty_object() -> Json<'static> {
         Json::checked("{}")
@@ -100,7 +111,11 @@ impl PartialEq for Json<'_> {
 
 impl Serialize for Json<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.raw().serialize(serializer)
+        if self.is_too_deep() {
+            serializer.serialize_str(self.get())
+        } else {
+            self.raw().serialize(serializer)
+        }
     }
 }
 

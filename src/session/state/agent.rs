@@ -271,7 +271,7 @@ impl SessionState {
 
     pub(super) fn line_skipped(&mut self, bytes: u64) {
         let text = format!(
-            "the agent wrote a line of {bytes} bytes, over the limit (--max-agent-line); it was skipped"
+            "the agent wrote a line of {bytes} bytes, over the limit (--max-agent-line) or what memory is left for; it was skipped"
         );
         self.warn(WarningCode::AgentLineSkipped, text);
     }

@@ -195,7 +195,7 @@ async fn greeted(output: &mut AgentOutput) -> Result<(), String> {
                 }
             }
             Some(Output::Long(line)) => {
-                if let Some(answer) = greeting_answer(&line.into_line()) {
+                if let Some(answer) = line.into_line().as_deref().and_then(greeting_answer) {
                     return answer;
                 }
             }

@@ -8,7 +8,7 @@
 //! frame, and the frame as the `delta` module has it, against the frame before it. All numbers are LEB128. Runs of schema version 2
 //! and older have no zero at the front, and frames as they are.
 
-use rusqlite::{Connection, ErrorCode, params};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, params};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
@@ -22,6 +22,8 @@ use crate::store::{Batch, Chunk, Entry};
 const RUN_BYTES: usize = 64 << 10;
 /// What a run begins with; no distance of a seq from 0 is that.
 const DELTAS: u64 = 0;
+/// A frame of more bytes is written from where it lies. SQLite would copy it twice, and a run is a copy of its own.
+const LARGE: usize = 4 << 20;
 /// What a run costs in the file besides its bytes, roughly.
 const ROW_OVERHEAD: usize = 40;
 
@@ -35,18 +37,16 @@ pub(super) fn write(
     let mut lost = batch.lost_through.map(int);
     let mut bytes = 0;
     let mut rest = &batch.entries[..];
-    while let Some(last) = fill(run, &mut rest) {
-        let mut insert = conn.prepare_cached(
-            "INSERT INTO runs (session, last_seq, lost_through, events) VALUES (?1, ?2, ?3, ?4)",
-        )?;
-        match insert.execute(params![session, int(last), lost, &run[..]]) {
-            Ok(_) => {
+    while let Some((last, large)) = fill(run, &mut rest) {
+        let size = run.len() + large.len();
+        match insert(conn, session, last, lost, run, large) {
+            Ok(()) => {
                 lost = None;
-                bytes += run.len() + ROW_OVERHEAD;
+                bytes += size + ROW_OVERHEAD;
             }
             // One event of a gigabyte: nothing will ever make it fit, and the others must not wait for it. Readers see a gap.
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::TooBig) => {
-                ::log::error!("store: an event of {} bytes is too large to be kept", run.len());
+                ::log::error!("store: an event of {size} bytes is too large to be kept");
                 lost = Some(int(last));
             }
             Err(error) => return Err(error),
@@ -58,9 +58,50 @@ pub(super) fn write(
     Ok(bytes as u64)
 }
 
-/// Moves entries from `rest` to `run`: as many as fit, but one at least. The seq of the last; `None` when there is none.
-fn fill(run: &mut Vec<u8>, rest: &mut &[Entry]) -> Option<u64> {
+/// One row, whose events are `run` and behind it `large`.
+fn insert(
+    conn: &Connection,
+    session: i64,
+    last: u64,
+    lost: Option<i64>,
+    run: &[u8],
+    large: &[u8],
+) -> rusqlite::Result<()> {
+    if large.is_empty() {
+        conn.prepare_cached(
+            "INSERT INTO runs (session, last_seq, lost_through, events) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![session, int(last), lost, run])?;
+        return Ok(());
+    }
+    let row = conn
+        .prepare_cached(
+            "INSERT INTO runs (session, last_seq, lost_through, events) VALUES (?1, ?2, ?3, zeroblob(?4))",
+        )?
+        .insert(params![session, int(last), lost, int((run.len() + large.len()) as u64)])?;
+    let mut events = conn.blob_open(MAIN_DB, "runs", "events", row, false)?;
+    events.write_all_at(run, 0)?;
+    for (at, piece) in large.chunks(LARGE).enumerate() {
+        events.write_all_at(piece, run.len() + at * LARGE)?;
+    }
+    events.close()
+}
+
+/// Moves entries from `rest` to `run`: as many as fit, but one at least. The seq of the last, and what of a large frame, which is a
+/// run by itself, stands behind `run`; `None` when there is none.
+fn fill<'a>(run: &mut Vec<u8>, rest: &mut &'a [Entry]) -> Option<(u64, &'a [u8])> {
     run.clear();
+    if let Some((entry, others)) = rest.split_first()
+        && entry.frame.len() > LARGE
+    {
+        let frame = entry.frame.as_bytes();
+        put_number(run, DELTAS);
+        put_number(run, entry.seq);
+        put_number(run, frame.len() as u64);
+        delta::put_head_of_first(run, frame.len());
+        *rest = others;
+        return Some((entry.seq, frame));
+    }
     put_number(run, DELTAS);
     let (mut last, mut bytes, mut before) = (None, 0, &[][..]);
     while let Some((entry, others)) = rest.split_first() {
@@ -75,7 +116,7 @@ fn fill(run: &mut Vec<u8>, rest: &mut &[Entry]) -> Option<u64> {
         before = entry.frame.as_bytes();
         *rest = others;
     }
-    last
+    last.map(|last| (last, &[][..]))
 }
 
 /// See [`Store::read`](crate::store::Store::read).
@@ -149,9 +190,15 @@ impl Read {
             if self.bytes > self.max_bytes && !self.entries.is_empty() {
                 return Ok(false);
             }
-            let frame =
-                std::str::from_utf8(&run.frame).map_err(|error| rusqlite::Error::Utf8Error(1, error))?;
-            self.entries.push(Entry { seq, frame: Utf8Bytes::from(frame) });
+            let bad = |error| rusqlite::Error::Utf8Error(1, error);
+            let frame = if run.rest.is_empty() {
+                // The last one, and perhaps a large one: no further copy of it.
+                let frame = String::from_utf8(std::mem::take(&mut run.frame));
+                Utf8Bytes::from(frame.map_err(|error| bad(error.utf8_error()))?)
+            } else {
+                Utf8Bytes::from(std::str::from_utf8(&run.frame).map_err(bad)?)
+            };
+            self.entries.push(Entry { seq, frame });
             self.after = seq;
         }
         Ok(self.bytes < self.max_bytes)
@@ -326,7 +373,7 @@ mod tests {
                 Entry { seq, frame: Utf8Bytes::from(frame) }
             }).collect();
             let (mut rest, mut run, mut read) = (&entries[..], Vec::new(), Vec::new());
-            while let Some(last) = fill(&mut run, &mut rest) {
+            while let Some((last, _)) = fill(&mut run, &mut rest) {
                 prop_assert_eq!(first_of(&run).ok(), entries.get(read.len()).map(|entry| entry.seq));
                 read.extend(events_of(&run));
                 prop_assert_eq!(read.last().map(|entry| entry.seq), Some(last));
@@ -353,6 +400,25 @@ mod tests {
             entries.push(Entry { seq, frame: Utf8Bytes::from(std::str::from_utf8(&run.frame).unwrap()) });
         }
         entries
+    }
+
+    #[test]
+    fn a_large_frame_is_written_from_where_it_lies() {
+        let frame = |len: usize, of: &str| Utf8Bytes::from(of.repeat(len / of.len()));
+        let frames = [
+            frame(10, "a"),
+            frame(LARGE + 3, "l"),
+            frame(10, "b"),
+            frame(3 * LARGE, "m\u{e9}"),
+            frame(10, "c"),
+        ];
+        let entries: Vec<_> = (1..).zip(frames).map(|(seq, frame)| Entry { seq: 10 * seq, frame }).collect();
+        let (mut rest, mut run, mut read) = (&entries[..], Vec::new(), Vec::new());
+        while let Some((_, large)) = fill(&mut run, &mut rest) {
+            assert!(run.len() < LARGE);
+            read.extend(events_of(&[&run, large].concat()));
+        }
+        assert_eq!(read, entries);
     }
 
     #[test]

@@ -28,6 +28,12 @@ pub(super) fn put(out: &mut Vec<u8>, before: &[u8], frame: &[u8]) {
     }
 }
 
+/// What [`put`] adds before the bytes of a frame that has none before it.
+pub(super) fn put_head_of_first(out: &mut Vec<u8>, len: usize) {
+    put_number(out, 0);
+    put_number(out, len as u64);
+}
+
 /// Takes a frame of `len` bytes from `from`; `frame` is the one before, and then this one. `None`: it is damaged.
 pub(super) fn take(from: &mut &[u8], frame: &mut Vec<u8>, len: usize) -> Option<()> {
     let mut at = 0;
