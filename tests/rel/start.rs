@@ -75,7 +75,10 @@ fn check_names_everything_and_leaves_nothing_running() {
     }
     // The store was let go of.
     let gateway = lab.gateway(&[]);
-    gateway.client().start(json!({}));
+    let mut client = gateway.client();
+    client.start(json!({}));
+    // One that never ran a turn is not kept.
+    assert_eq!(client.hear("hello"), "echo: hello");
     gateway.stop();
     let (_, said) = lab.options(&["--check"]).outcome();
     assert!(said.contains(", 1 session\n"), "{said}");
