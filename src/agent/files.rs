@@ -81,7 +81,8 @@ fn own(dir: &Path) -> io::Result<()> {
         made => return made,
     }
     let about = fs::symlink_metadata(dir)?;
-    let is_own = about.is_dir() && about.uid() == getuid().as_raw() && about.mode() & 0o077 == 0;
+    // Neither group nor others may do anything with it.
+    let is_own = about.is_dir() && about.uid() == getuid().as_raw() && about.mode().trailing_zeros() >= 6;
     if is_own { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 

@@ -61,6 +61,7 @@ pub struct Cli {
 }
 
 /// The agent.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Claude Code")]
 struct AgentArgs {

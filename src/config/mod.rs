@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// A gateway's configuration.
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[derive(Debug, Clone)]
 pub struct Config {
     /// The `claude` binary: a path, or a name looked up in `PATH`.

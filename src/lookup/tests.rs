@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
+use tokio_util::task::TaskTracker;
 
 use super::{AT_ONCE, Found, Lookup, NoDirectory, PATIENCE};
 
@@ -58,7 +59,7 @@ async fn a_directory_that_hangs_costs_one_thread_and_holds_up_nobody_else() {
     // By the same name, by another way, and further down.
     for path in ["/dead/a", "/way", "/dead/a/b", "/x/../dead/a"].iter().cycle().take(4 * AT_ONCE) {
         let lookup = lookup.clone();
-        hanging.push(tokio::spawn(async move { lookup.directory(Path::new(path)).await }));
+        hanging.push(TaskTracker::new().spawn(async move { lookup.directory(Path::new(path)).await }));
     }
     mount.hung(1).await;
     assert_eq!(lookup.directory(Path::new("/alive/b")).await, Ok(PathBuf::from("/alive/b")));
@@ -78,8 +79,10 @@ async fn what_hangs_in_one_directory_is_bounded_there() {
     let mut hanging = Vec::new();
     for n in 0..2 * AT_ONCE {
         let lookup = lookup.clone();
-        hanging
-            .push(tokio::spawn(async move { lookup.directory(&PathBuf::from(format!("/dead/{n}"))).await }));
+        hanging.push(
+            TaskTracker::new()
+                .spawn(async move { lookup.directory(&PathBuf::from(format!("/dead/{n}"))).await }),
+        );
     }
     mount.hung(AT_ONCE).await;
     assert!(lookup.directory(Path::new("/alive")).await.is_ok());

@@ -74,7 +74,7 @@ impl Stream {
     ) {
         let Some(track) = self.streamed() else { return };
         track.stopped |= !is_abandoned && track.stop_reason.is_some();
-        let refused = (track.is_refused() && cut_off.is_none()).then(|| track.message).flatten();
+        let refused = track.message.filter(|_| track.is_refused() && cut_off.is_none());
         if self.current.as_ref().is_some_and(|track| track.is_streamed) {
             if refused.is_some() {
                 self.complete(Some(ABANDONED), sink);

@@ -241,11 +241,11 @@ fn a_message_without_stop_reason_is_interrupted_once_the_session_says_so() {
         for line in &lines {
             converter.line(line.as_bytes(), &mut recorder).expect("a good line");
         }
-        let ends = recorder.events.into_iter().filter_map(|(_, event)| match event {
+        let mut ends = recorder.events.into_iter().filter_map(|(_, event)| match event {
             ServerMessage::AssistantMessageComplete(complete) => Some(complete.stop_reason),
             _ => None,
         });
-        ends.last().expect("an end")
+        ends.next_back().expect("an end")
     };
     assert_eq!(reason(true).as_deref(), Some("interrupted"));
     assert_eq!(reason(false).as_deref(), Some("abandoned"));

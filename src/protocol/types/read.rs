@@ -66,6 +66,7 @@ where
 }
 
 /// A field whose `null` says something: only one that is not there is `None`. (With serde's `default`.)
+#[expect(clippy::option_option, reason = "absent and `null` say different things")]
 pub(super) fn named<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: Deserializer<'de>,

@@ -10,6 +10,7 @@ use crate::protocol::{AgentState, ResolvedBy, WarningCode};
 use crate::session::words;
 
 /// What the session knows of its agent.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the process")]
 #[derive(Debug)]
 pub(super) struct AgentLife {
     pub(super) phase: AgentPhase,

@@ -74,7 +74,7 @@ impl Conversation {
             note.push('\n');
         }
         let said = words::cut(explanation, MAX_NOTE.saturating_sub(note.len()));
-        note.push_str(&format!("[The user refused the call of {tool} and ended the turn: {said}]"));
+        note.extend(["[The user refused the call of ", tool, " and ended the turn: ", &said, "]"]);
     }
 
     /// The agent has begun with the message that it was sent.

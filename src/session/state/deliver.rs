@@ -12,7 +12,7 @@ use crate::protocol::Json;
 
 /// Whether a message is the slash command that compacts the conversation.
 fn is_compact(content: &Json<'_>) -> bool {
-    let command = |text: &str| text.trim_start().split_whitespace().next() == Some("/compact");
+    let command = |text: &str| text.split_whitespace().next() == Some("/compact");
     content.to::<String>().is_ok_and(|text| command(&text))
 }
 

@@ -398,7 +398,7 @@ impl SessionState {
             Command::PermissionUpdate(update) => self.permission_update(&asker, &update),
             Command::ToolResult(result) => self.client_tool_result(&asker, result),
             Command::Interrupt { reason, tasks } => self.interrupt(asker, reason.as_deref(), tasks),
-            Command::TaskStop { task_id } => self.task_stop(asker, &task_id),
+            Command::TaskStop { task_id } => self.task_stop(&asker, &task_id),
             Command::TaskOutput { task_id } => self.task_output(asker, &task_id),
             Command::Background { tool_use_id } => self.background(asker, tool_use_id),
             Command::Resume => self.resume(asker),

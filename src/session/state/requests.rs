@@ -44,8 +44,8 @@ enum Wanted {
 /// `task_output`, as the agent gives it.
 #[derive(serde::Deserialize)]
 struct Output {
-    #[serde(default)]
-    output: String,
+    #[serde(default, rename = "output")]
+    text: String,
     #[serde(default)]
     total_bytes: u64,
     #[serde(default)]
@@ -86,15 +86,15 @@ impl Requests {
 
 impl SessionState {
     /// `task_stop`.
-    pub(super) fn task_stop(&mut self, asker: Asker, task_id: &str) {
+    pub(super) fn task_stop(&mut self, asker: &Asker, task_id: &str) {
         match self.tasks.stop(task_id, Some(asker.clone())) {
             Stopping::Ask => self.ask_to_stop(task_id),
             Stopping::Asked => {}
             Stopping::TooMany => {
-                self.reply(&asker, error(ErrorCode::RateLimited, "too many wait for the end of that task"));
+                self.reply(asker, error(ErrorCode::RateLimited, "too many wait for the end of that task"));
             }
-            Stopping::Schedule => self.reply(&asker, error(ErrorCode::Unsupported, NO_END_OF_SCHEDULES)),
-            Stopping::NotRunning => self.reply(&asker, no_task(task_id)),
+            Stopping::Schedule => self.reply(asker, error(ErrorCode::Unsupported, NO_END_OF_SCHEDULES)),
+            Stopping::NotRunning => self.reply(asker, no_task(task_id)),
         }
     }
 
@@ -165,12 +165,13 @@ impl SessionState {
             self.reply(&asker, too_many());
         } else {
             let deadline = self.now.instant + PATIENCE;
-            let known = self.tasks.waits_for(call.as_deref());
-            let wanted = Wanted::Background { asker, call: call.clone(), told: false };
-            self.requests.open.push(Open { id: None, wanted, deadline });
             // The agent knows a call as a task some two seconds after its begin; until then it could not be sent.
+            let known = self.tasks.waits_for(call.as_deref());
+            let begun = call.clone();
+            let wanted = Wanted::Background { asker, call, told: false };
+            self.requests.open.push(Open { id: None, wanted, deadline });
             if known {
-                self.ask_for_background(call.as_deref());
+                self.ask_for_background(begun.as_deref());
             }
         }
     }
@@ -231,16 +232,12 @@ impl SessionState {
             }
             (Wanted::Output { asker, task_id }, Ok(raw)) => {
                 let output = raw.to::<Output>();
-                let Some(Output { output, total_bytes, truncated }) = output else {
+                let Some(Output { text, total_bytes, truncated }) = output else {
                     self.reply(&asker, error(ErrorCode::AgentFailed, "the agent gave no output"));
                     return true;
                 };
-                let reply = TaskOutputReply {
-                    task_id: task_id.into(),
-                    output: output.into(),
-                    total_bytes,
-                    truncated,
-                };
+                let reply =
+                    TaskOutputReply { task_id: task_id.into(), output: text.into(), total_bytes, truncated };
                 self.reply(&asker, ServerMessage::TaskOutput(reply));
             }
             (Wanted::Output { asker, task_id }, Err(failed)) => {

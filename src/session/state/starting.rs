@@ -56,7 +56,8 @@ impl SessionState {
             return;
         }
         self.starting.ask = Some(self.now.instant + ASK);
-        let servers: Vec<_> = response.pending_mcp_servers().iter().map(|name| name.to_string()).collect();
+        let servers: Vec<_> =
+            response.pending_mcp_servers().iter().map(std::string::ToString::to_string).collect();
         if servers != self.starting.servers {
             self.starting.servers = servers;
             if self.is_starting() && self.true_status() == SessionStatus::Starting {

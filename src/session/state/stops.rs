@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::turns::blank_result;
-use super::{Asked, Asker, Effect, Life, SessionState, error};
+use super::{Asked, Asker, Life, SessionState, error};
 use crate::agent::control;
 use crate::protocol::{Cancelled, ErrorCode, InterruptOutcome, Interrupted, ResultSubtype, ServerMessage};
 use crate::session::words;
@@ -143,8 +143,9 @@ impl SessionState {
             self.queue.remove(at);
             let cancelled = Cancelled { target_id: target.into() };
             self.journal.event_for(Some(&asker.id), &ServerMessage::Cancelled(cancelled));
+            // No record is written: the log tells it after a crash (`revive`), and a record names all that still wait, so that
+            // cancelling a long queue one by one would be quadratic.
             self.result_of_unrun(target);
-            self.effects.push(Effect::Persist);
         } else if self.turn.as_ref().is_some_and(|turn| turn.id.as_deref() == Some(target)) {
             self.stop_turn(Some(asker), StopKind::Cancel);
         } else if !self.cancel_prompt(&asker, target) && !self.cancel_elicitation(&asker, target) {

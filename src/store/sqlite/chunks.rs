@@ -22,7 +22,7 @@ use crate::store::{Batch, Chunk, Entry};
 const RUN_BYTES: usize = 64 << 10;
 /// What a run begins with; no distance of a seq from 0 is that.
 const DELTAS: u64 = 0;
-/// A frame of more bytes is written from where it lies. SQLite would copy it twice, and a run is a copy of its own.
+/// A frame of more bytes is written from where it lies: to bind it would copy it twice, and a run is a copy of its own.
 const LARGE: usize = 4 << 20;
 /// What a run costs in the file besides its bytes, roughly.
 const ROW_OVERHEAD: usize = 40;
@@ -63,7 +63,7 @@ fn insert(
     conn: &Connection,
     session: i64,
     last: u64,
-    lost: Option<i64>,
+    lost_through: Option<i64>,
     run: &[u8],
     large: &[u8],
 ) -> rusqlite::Result<()> {
@@ -71,15 +71,15 @@ fn insert(
         conn.prepare_cached(
             "INSERT INTO runs (session, last_seq, lost_through, events) VALUES (?1, ?2, ?3, ?4)",
         )?
-        .execute(params![session, int(last), lost, run])?;
+        .execute(params![session, int(last), lost_through, run])?;
         return Ok(());
     }
-    let row = conn
+    let id = conn
         .prepare_cached(
             "INSERT INTO runs (session, last_seq, lost_through, events) VALUES (?1, ?2, ?3, zeroblob(?4))",
         )?
-        .insert(params![session, int(last), lost, int((run.len() + large.len()) as u64)])?;
-    let mut events = conn.blob_open(MAIN_DB, "runs", "events", row, false)?;
+        .insert(params![session, int(last), lost_through, int((run.len() + large.len()) as u64)])?;
+    let mut events = conn.blob_open(MAIN_DB, "runs", "events", id, false)?;
     events.write_all_at(run, 0)?;
     for (at, piece) in large.chunks(LARGE).enumerate() {
         events.write_all_at(piece, run.len() + at * LARGE)?;

@@ -178,7 +178,9 @@ impl Store for SqliteStore {
     fn sessions(&self) -> Pending<'_, Result<Vec<StoredSession>, StoreError>> {
         Box::pin(async {
             let mut sessions = self.readers.run(tables::sessions).await?;
-            sessions.iter_mut().for_each(|session| session.next_seq += self.jump);
+            for session in &mut sessions {
+                session.next_seq += self.jump;
+            }
             Ok(sessions)
         })
     }
@@ -187,7 +189,9 @@ impl Store for SqliteStore {
         let key = key.clone();
         Box::pin(async move {
             let mut session = self.readers.look(move |conn| tables::session(conn, &key)).await?;
-            session.iter_mut().for_each(|session| session.next_seq += self.jump);
+            if let Some(session) = &mut session {
+                session.next_seq += self.jump;
+            }
             Ok(session)
         })
     }

@@ -227,7 +227,7 @@ impl ModelAgent {
         if self.turn.is_none() && (self.manners.names || self.queue.is_empty()) && !self.going {
             self.own_turn = true;
             self.about = None;
-            if !self.manners.names || steps.len() % 2 == 0 {
+            if !self.manners.names || steps.len().is_multiple_of(2) {
                 self.out.push_back(task_done());
             }
             self.begin(steps);

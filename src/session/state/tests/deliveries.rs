@@ -50,7 +50,7 @@ fn text(world: &mut World, id: &str, text: &str) {
     says(world, &json!({"type":"assistant","message":block}));
 }
 
-fn result(world: &mut World, uuids: &[&str], more: Value) {
+fn result(world: &mut World, uuids: &[&str], more: &Value) {
     let mut line =
         json!({"type":"result","subtype":"success","num_turns":1,"result":"r","user_message_uuids":uuids});
     line.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
@@ -85,18 +85,18 @@ fn a_schedule_that_fires_as_a_message_comes_is_its_own() {
             news(&mut world, &uuid, "queued");
         }
         text(&mut world, &format!("own{round}"), &format!("own {round}"));
-        result(&mut world, &[], json!({"origin": null}));
+        result(&mut world, &[], &json!({"origin": null}));
         news(&mut world, &uuid, "started");
         init(&mut world);
         text(&mut world, &format!("msg{round}"), &format!("answer {round}"));
-        result(&mut world, &[&uuid], json!({}));
+        result(&mut world, &[&uuid], &json!({}));
         news(&mut world, &uuid, "completed");
         let uuid = last_uuid(&mut world);
         news(&mut world, &uuid, "queued");
         news(&mut world, &uuid, "started");
         init(&mut world);
         text(&mut world, &format!("next{round}"), &format!("next {round}"));
-        result(&mut world, &[&uuid], json!({}));
+        result(&mut world, &[&uuid], &json!({}));
         assert_eq!(stems(&world, &format!("own {round}")), (json!(null), json!(null)));
         assert_eq!(stems(&world, &format!("answer {round}")), (json!(first), json!(first)));
         assert_eq!(stems(&world, &format!("next {round}")), (json!(second), json!(second)));
@@ -108,21 +108,18 @@ fn a_schedule_that_fires_as_a_message_comes_is_its_own() {
 #[test]
 fn the_first_message_of_a_process_is_not_taken_for_one_of_its_own() {
     let mut world = World::new();
-    let (id, _) = {
-        let id = world.say("first");
-        world.spawned(Ok(()));
-        assert!(world.step(), "it answers the greeting");
-        (id, ())
-    };
+    let id = world.say("first");
+    world.spawned(Ok(()));
+    assert!(world.step(), "it answers the greeting");
     let uuid = last_uuid(&mut world);
     init(&mut world);
     news(&mut world, &uuid, "queued");
     text(&mut world, "own", "own");
-    result(&mut world, &[], json!({}));
+    result(&mut world, &[], &json!({}));
     news(&mut world, &uuid, "started");
     init(&mut world);
     text(&mut world, "msg", "answer");
-    result(&mut world, &[&uuid], json!({}));
+    result(&mut world, &[&uuid], &json!({}));
     assert_eq!(stems(&world, "own"), (json!(null), json!(null)));
     assert_eq!(stems(&world, "answer"), (json!(id), json!(id)));
 }
@@ -138,7 +135,7 @@ fn a_message_that_is_folded_into_the_agents_own_turn_has_its_result() {
     news(&mut world, &uuid, "started");
     text(&mut world, "msg", "answer");
     news(&mut world, &uuid, "completed");
-    result(&mut world, &[&uuid], json!({"origin":{"kind":"task-notification"}}));
+    result(&mut world, &[&uuid], &json!({"origin":{"kind":"task-notification"}}));
     assert_eq!(stems(&world, "own").0, json!(null));
     assert_eq!(stems(&world, "answer"), (json!(id), json!(id)));
     assert_eq!(world.checker.status, "idle");
@@ -156,7 +153,7 @@ fn each_delivery_has_a_uuid_of_its_own() {
     news(&mut world, &again, "queued");
     news(&mut world, &again, "started");
     init(&mut world);
-    result(&mut world, &[&again], json!({}));
+    result(&mut world, &[&again], &json!({}));
     assert_eq!(world.result_of(&id)["subtype"], "success");
 }
 
@@ -213,7 +210,7 @@ fn an_interrupt_while_the_agents_own_turn_runs_ends_both() {
     result(
         &mut world,
         &[],
-        json!({"subtype":"error_during_execution","is_error":true,"terminal_reason":"aborted_streaming"}),
+        &json!({"subtype":"error_during_execution","is_error":true,"terminal_reason":"aborted_streaming"}),
     );
     let results: Vec<_> =
         world.all("result").iter().rev().take(2).map(|end| end["subtype"].clone()).collect();
@@ -223,7 +220,7 @@ fn an_interrupt_while_the_agents_own_turn_runs_ends_both() {
     assert_eq!(world.checker.status, "idle");
 }
 
-fn status(world: &mut World, fields: Value) {
+fn status(world: &mut World, fields: &Value) {
     let mut line = json!({"type":"system","subtype":"status"});
     line.as_object_mut().unwrap().extend(fields.as_object().cloned().unwrap());
     says(world, &line);
@@ -261,15 +258,15 @@ fn what_came_of_compact() {
         let (id, uuid) = sent(&mut world, "/compact with words");
         if said.is_some() {
             news(&mut world, &uuid, "started");
-            status(&mut world, json!({"status":"compacting"}));
+            status(&mut world, &json!({"status":"compacting"}));
             assert_eq!(world.checker.status, "compacting");
         }
         let asked = interrupted.then(|| interrupt(&mut world));
         if let Some(said) = said {
-            status(&mut world, said);
+            status(&mut world, &said);
         }
         init(&mut world);
-        result(&mut world, &[&uuid], more.clone());
+        result(&mut world, &[&uuid], more);
         let end = world.result_of(&id).clone();
         assert_eq!(
             (end["subtype"].as_str().unwrap(), end["error_code"].clone(), end["error"].clone()),
@@ -291,11 +288,11 @@ fn a_compaction_within_a_turn_does_not_decide_how_that_ends() {
     let (id, uuid) = sent(&mut world, "hello");
     news(&mut world, &uuid, "started");
     init(&mut world);
-    status(&mut world, json!({"status":"compacting"}));
+    status(&mut world, &json!({"status":"compacting"}));
     assert_eq!(world.checker.status, "compacting");
-    status(&mut world, json!({"status":null,"compact_result":"failed","compact_error":"no"}));
+    status(&mut world, &json!({"status":null,"compact_result":"failed","compact_error":"no"}));
     assert_eq!(world.checker.status, "thinking");
-    result(&mut world, &[&uuid], json!({}));
+    result(&mut world, &[&uuid], &json!({}));
     assert_eq!(world.result_of(&id)["subtype"], "success");
 }
 
@@ -332,7 +329,7 @@ fn servers_that_hold_up_a_turn_are_named() {
     let asked =
         world.agent.as_ref().unwrap().heard.iter().filter(|line| line["request"]["subtype"] == "mcp_status");
     assert_eq!(asked.count(), 3, "and no more, once it has begun");
-    result(&mut world, &[&uuid], json!({}));
+    result(&mut world, &[&uuid], &json!({}));
 }
 
 /// Claude Code passes it on to nobody.
@@ -354,7 +351,7 @@ fn why_a_call_was_refused_reaches_the_model_with_the_next_message() {
     result(
         &mut world,
         &[&uuid],
-        json!({"subtype":"error_during_execution","is_error":true,"terminal_reason":"aborted_tools"}),
+        &json!({"subtype":"error_during_execution","is_error":true,"terminal_reason":"aborted_tools"}),
     );
     assert_eq!(world.result_of(&id)["subtype"], "interrupted");
     let content = |world: &World| {
@@ -364,14 +361,14 @@ fn why_a_call_was_refused_reaches_the_model_with_the_next_message() {
     let end = |world: &mut World, uuid: &str| {
         news(world, uuid, "started");
         init(world);
-        result(world, &[uuid], json!({}));
+        result(world, &[uuid], &json!({}));
     };
     // A slash command is left alone.
     let (_, uuid) = sent(&mut world, "/context");
     assert_eq!(content(&world), "/context");
     news(&mut world, &uuid, "started");
     init(&mut world);
-    result(&mut world, &[&uuid], json!({"num_turns":0}));
+    result(&mut world, &[&uuid], &json!({"num_turns":0}));
     let note = "[The user refused the call of Bash and ended the turn: use y]";
     let told = json!([{"type":"text","text":note},{"type":"text","text":"go on"}]);
     sent(&mut world, "go on");

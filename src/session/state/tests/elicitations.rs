@@ -109,7 +109,7 @@ fn it_goes_with_an_interrupt_the_end_of_the_session_or_its_time() {
     world.settle();
     assert_eq!(resolved(&world), [(json!("cancel"), json!("session_ended"))]);
 
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     let limits = SessionLimits { permission_timeout: Some(minute), ..SessionLimits::default() };
     let (mut world, ..) = elicited(limits, &[form()]);
     world.pass(minute * 2);

@@ -312,7 +312,7 @@ fn short() -> SessionLimits {
 #[test]
 fn an_agent_with_a_task_is_not_stopped_for_being_idle() {
     let mut world = with_shell(short());
-    world.pass(Duration::from_secs(60));
+    world.pass(Duration::from_mins(1));
     assert!(world.agent.as_ref().is_some_and(|agent| !agent.is_going()), "it stays");
     assert_eq!(world.standing, Standing::Lingering);
     // With the task's end it is as idle as any other.
@@ -332,7 +332,7 @@ fn an_agent_with_a_task_is_not_stopped_for_being_idle() {
 #[test]
 fn an_agent_whose_task_has_just_ended_may_say_so() {
     let mut world = with_shell(short());
-    world.pass(Duration::from_secs(60));
+    world.pass(Duration::from_mins(1));
     world.task_ends("b1");
     assert!(world.agent.as_ref().is_some_and(|agent| !agent.is_going()));
     world.pass(Duration::from_secs(11));
@@ -344,9 +344,9 @@ fn an_agent_whose_task_has_just_ended_may_say_so() {
 fn a_session_with_a_task_outlives_its_grace() {
     let mut world = with_shell(short());
     world.input(Input::Attached(0));
-    world.pass(Duration::from_secs(60));
+    world.pass(Duration::from_mins(1));
     assert!(world.agent.as_ref().is_some_and(|agent| !agent.is_going()) && world.closed.is_none());
-    world.pass(Duration::from_secs(60));
+    world.pass(Duration::from_mins(1));
     world.settle();
     assert_eq!(world.closed, Some(Closing::Dormant), "--task-limit has passed");
     assert_eq!(world.last("warning")["code"], "tasks_stopped");
@@ -393,7 +393,7 @@ fn who_waits_for_a_slot_for_long_says_so() {
     world.say("do 1");
     world.pass(Duration::from_secs(29));
     assert_eq!(world.impatient, 0);
-    world.pass(Duration::from_secs(300));
+    world.pass(Duration::from_mins(5));
     assert_eq!(world.impatient, 1, "once");
 }
 
