@@ -33,7 +33,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("server", &["connection", "protocol::codes", "wake"]),
     ("connection", &["log", "protocol::codes", "wake"]),
     ("nodes", &["dispatch", "session", "log", "store", "protocol"]),
-    ("dispatch", &["session", "protocol", "lookup"]),
+    ("dispatch", &["session", "protocol", "lookup", "lengthy"]),
     ("session", &["converter", "log", "store", "agent", "protocol", "metrics", "lengthy", "wake"]),
     // The only room that knows both vocabularies, and of the agent's only the words.
     ("converter", &["agent::wire", "protocol"]),

@@ -69,11 +69,27 @@ impl Cursors {
         self.turns.len()
     }
 
-    /// Gives the next cursor its turn: adds about `max_bytes` of frames to `out`.
-    pub(super) async fn turn(&mut self, out: &mut Vec<Utf8Bytes>, max_bytes: usize) -> Turn {
+    /// Gives the next cursor its turn: adds about `max_bytes` of frames to `out`. `cut` is asked for those that are longer than what the
+    /// cursor's reader wants of a content.
+    pub(super) async fn turn(
+        &mut self,
+        out: &mut Vec<Utf8Bytes>,
+        max_bytes: usize,
+        cut: impl Fn(&Utf8Bytes, usize) -> Option<Utf8Bytes>,
+    ) -> Turn {
         let Some(id) = self.turns.pop_front() else { return Turn::Read };
         let Some(at) = self.attached.iter().position(|cursor| cursor.id() == id) else { return Turn::Read };
-        match self.attached[at].read(out, max_bytes).await {
+        let before = out.len();
+        let progress = self.attached[at].read(out, max_bytes).await;
+        let wanted = self.attached[at].wants_at_most();
+        if wanted != usize::MAX {
+            for frame in out[before..].iter_mut().filter(|frame| frame.len() > wanted) {
+                if let Some(shorter) = cut(frame, wanted) {
+                    *frame = shorter;
+                }
+            }
+        }
+        match progress {
             Progress::CaughtUp => Turn::Read,
             Progress::More => {
                 self.turns.push_back(id);

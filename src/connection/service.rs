@@ -139,6 +139,10 @@ pub trait Service: Send + Sync + 'static {
     /// know why none comes.
     fn announce(&self, bytes: usize) -> Option<Utf8Bytes>;
 
+    /// A frame of a session's log, for a peer that wants at most so many bytes of a content: a shorter one in its place. None: it goes
+    /// out as it is.
+    fn cut(&self, frame: &Utf8Bytes, max_bytes: usize) -> Option<Utf8Bytes>;
+
     /// A cursor fell out of what its log keeps and goes on at `first_seq`: the notice for the peer, before those events.
     fn gap(&self, session: &str, first_seq: u64) -> Option<Utf8Bytes>;
 }

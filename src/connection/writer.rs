@@ -183,7 +183,9 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Writer<'_, S, IO> {
     }
 
     async fn turn(&mut self) -> Result<(), Broken> {
-        let turn = self.cursors.turn(&mut self.batch, self.settings.cursor_bytes).await;
+        let service = self.service;
+        let cut = |frame: &Utf8Bytes, max_bytes| service.cut(frame, max_bytes);
+        let turn = self.cursors.turn(&mut self.batch, self.settings.cursor_bytes, cut).await;
         if self.batch.iter().any(|frame| frame.len() > ANNOUNCED) {
             let frames = std::mem::take(&mut self.batch).into_iter();
             self.batch =

@@ -56,6 +56,8 @@ pub(super) fn into_owned(message: &ServerMessage<'_>) -> Option<ServerMessage<'s
             blocks: result.blocks.clone().map(Json::into_owned),
             parent_tool_use_id: maybe(result.parent_tool_use_id.as_ref()),
             task_id: maybe(result.task_id.as_ref()),
+            truncated: result.truncated,
+            total_bytes: result.total_bytes,
         }),
         M::Result(result) => M::Result(Box::new(turn(result))),
         M::Warning(warning) => M::Warning(Warning { code: warning.code, message: own(&warning.message) }),

@@ -135,6 +135,8 @@ impl Tools {
             blocks,
             parent_tool_use_id: parent.map(Cow::Borrowed),
             task_id: goes_on.map(Cow::Owned),
+            truncated: false,
+            total_bytes: None,
         }));
         news
     }

@@ -18,9 +18,10 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 pub use elsewhere::{Elsewhere, Errand, Routed};
 pub use paths::{BadRoot, WorkspaceRoots};
 
+use crate::lengthy::at_length;
 use crate::protocol::encode::{Encoder, Header as ReplyHeader};
 use crate::protocol::parse::{FrameError, FrameLimits, Header, header};
-use crate::protocol::{ErrorCode, ErrorMessage, ServerMessage};
+use crate::protocol::{ErrorCode, ErrorMessage, ServerMessage, cut};
 use crate::session::{Answer, Client, Registry};
 
 /// A handler: reads the message's body, has it done, and gives the answers.
@@ -42,6 +43,7 @@ const TABLE: &[(&str, Handler)] = &[
     ("interrupt", |c| Box::pin(handlers::work::interrupt(c))),
     ("task_stop", |c| Box::pin(handlers::work::task_stop(c))),
     ("task_output", |c| Box::pin(handlers::work::task_output(c))),
+    ("result_read", |c| Box::pin(handlers::look::result_read(c))),
     ("background", |c| Box::pin(handlers::work::background(c))),
     ("resume", |c| Box::pin(handlers::work::resume(c))),
     ("cancel", |c| Box::pin(handlers::work::cancel(c))),
@@ -87,10 +89,14 @@ impl Dispatch {
     /// Handles one text frame of `client`, who is `owner`.
     pub async fn text(&self, client: &Client, owner: &Arc<str>, text: &str) -> Handled {
         let handled = match self.context(client, owner, text) {
-            Ok((context, handler)) => match &self.elsewhere {
-                None => handler(&context).await.map(Handled::of),
-                Some(elsewhere) => context.handle_where_it_is(*handler, &**elsewhere).await,
-            },
+            Ok((context, handler)) => {
+                let outcome = match &self.elsewhere {
+                    None => handler(&context).await.map(Handled::of),
+                    Some(elsewhere) => context.handle_where_it_is(*handler, &**elsewhere).await,
+                };
+                // Wherever the session is, the cursor is here.
+                outcome.map(|outcome| context.with_wish(outcome))
+            }
             Err(error) => Err(error),
         };
         handled.unwrap_or_else(|error| self.refused(&error))
@@ -191,6 +197,11 @@ impl Handled {
     fn of(answer: Answer) -> Self {
         Self { answer, bad: None }
     }
+}
+
+/// An event with at most `max_bytes` of a tool's result, where it has more (`max_content_bytes`).
+pub fn shortened(event: &str, max_bytes: usize) -> Option<Utf8Bytes> {
+    at_length(event.len(), || cut::shortened(event, max_bytes).map(Utf8Bytes::from))
 }
 
 /// Whether the frame was not a message at all (and not just one that was refused).

@@ -12,7 +12,7 @@ use super::metrics::Exporter;
 use super::routes;
 use crate::agent;
 use crate::connection::{Outbox, Peer, Refusal, Service, Verdict};
-use crate::dispatch::Dispatch;
+use crate::dispatch::{self, Dispatch};
 use crate::protocol::{ServerHeartbeat, ServerMessage, Warning, WarningCode};
 use crate::server::{Application, Reply};
 use crate::session::{Answer, Client, ClientId};
@@ -105,6 +105,10 @@ impl Service for GatewayService {
     fn announce(&self, bytes: usize) -> Option<Utf8Bytes> {
         let heartbeat = ServerHeartbeat { incoming_bytes: Some(bytes as u64) };
         Some(self.dispatch.timed_frame("", None, &ServerMessage::Heartbeat(heartbeat)))
+    }
+
+    fn cut(&self, frame: &Utf8Bytes, max_bytes: usize) -> Option<Utf8Bytes> {
+        dispatch::shortened(frame, max_bytes)
     }
 
     fn gap(&self, session: &str, first_seq: u64) -> Option<Utf8Bytes> {

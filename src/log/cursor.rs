@@ -38,11 +38,24 @@ pub struct Cursor {
     bell: Arc<Bell>,
     /// Seq of the last event that was read.
     after: u64,
+    /// See [`wants_at_most`](Self::wants_at_most).
+    wanted: usize,
 }
 
 impl Cursor {
     pub(super) fn new(log: Arc<EventLog>, bell: Arc<Bell>, after: u64) -> Self {
-        Self { log, bell, after }
+        Self { log, bell, after, wanted: usize::MAX }
+    }
+
+    /// Notes how many bytes of one content its reader wants. The cursor reads whole frames all the same: whoever sends them and knows
+    /// what they mean cuts them.
+    pub fn want_at_most(&mut self, bytes: usize) {
+        self.wanted = bytes;
+    }
+
+    /// What was [noted](Self::want_at_most); `usize::MAX` where nothing was.
+    pub fn wants_at_most(&self) -> usize {
+        self.wanted
     }
 
     /// What the doorbell calls this cursor.

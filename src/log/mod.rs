@@ -46,4 +46,5 @@ pub use cursor::{Cursor, Progress};
 pub use doorbell::{CursorId, Doorbell};
 pub use event_log::{Ending, EventLog, Journal};
 pub use hold::Hold;
+pub use lost::stored_event;
 pub use window::ENTRY_OVERHEAD;

@@ -230,6 +230,13 @@ impl Encoder {
         if let Some(task) = &result.task_id {
             self.field(br#","task_id":"#, task);
         }
+        if result.truncated {
+            self.buffer.put_slice(br#","truncated":true"#);
+        }
+        if let Some(bytes) = result.total_bytes {
+            self.buffer.put_slice(br#","total_bytes":"#);
+            write_number(&mut self.buffer, bytes);
+        }
         self.end(parent);
         body
     }

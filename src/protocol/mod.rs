@@ -4,6 +4,7 @@
 //! prose, `types` its Rust form.
 
 pub mod codes;
+pub mod cut;
 pub mod encode;
 pub mod parse;
 pub mod schema;

@@ -104,6 +104,11 @@ impl SessionHandle {
         epoch.is_none_or(|epoch| epoch == self.log.epoch()) && self.log.has_lost(seq).await
     }
 
+    /// The event `seq`, if it is kept.
+    pub async fn event(&self, seq: u64) -> Option<Utf8Bytes> {
+        self.log.event(seq).await
+    }
+
     /// For metrics.
     pub fn vitals(&self) -> Vitals {
         let (agent, oldest_prompt) = *self.vitals.lock();

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_util::task::TaskTracker;
 
 use super::Shared;
@@ -27,7 +28,7 @@ use super::roots::Directories;
 use super::shelf::{self, Place, Resting, Shelf};
 use super::state::SessionState;
 use super::task::{SessionTask, Stage};
-use crate::log::{EventLog, SessionKey};
+use crate::log::{EventLog, SessionKey, stored_event};
 use crate::protocol::{Liveness, SessionConfig, SessionSummary};
 use crate::store::{StoreError, StoredSession};
 
@@ -288,6 +289,21 @@ impl Registry {
         let record = Record::of(&stored)?;
         let StoredSession { epoch, first_seq, last_seq, .. } = stored;
         Ok(Some(AtRest { record, epoch, first_seq, last_seq }))
+    }
+
+    /// The event `seq` of a session that rests or has ended, if it is kept.
+    ///
+    /// # Errors
+    /// As [`at_rest`](Self::at_rest).
+    pub async fn event_at_rest(
+        &self,
+        id: &str,
+        owner: &str,
+        seq: u64,
+    ) -> Result<Option<Utf8Bytes>, OpenError> {
+        let Some(kept) = self.at_rest(id, owner).await? else { return Ok(None) };
+        let Some(store) = &self.shared.store else { return Ok(None) };
+        Ok(stored_event(&**store, &SessionKey::of(owner, id), &kept.epoch, seq).await)
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `think WORDS` | a message with one thinking block |
 //! | `deltas N [BYTES [RATE]]` | a message of N text deltas of so many bytes, so many a second (0: all at once) |
 //! | `tool NAME JSON` | a tool call that needs no permission, and its result |
+//! | `gives N` | a call of `Read` whose result is N bytes of text: numbered lines with quotes and characters of four bytes |
 //! | `ask NAME JSON` | a tool call with a permission prompt; goes on when it is answered |
 //! | `asks N` | N prompts at once (tool `Read`), answered in any order |
 //! | `withdraw NAME JSON` | a prompt that the CLI takes back |
@@ -67,6 +68,7 @@ impl Cli {
             "think" => self.think(rest),
             "deltas" => return self.deltas(rest),
             "tool" => self.tool(rest),
+            "gives" => self.gives(usize::try_from(number(rest)).unwrap_or(0)),
             "ask" => return self.ask(&[split(rest)]),
             "asks" => {
                 let tools: Vec<_> = (0..number(rest))
@@ -238,6 +240,16 @@ impl Cli {
         let (message, tool) = self.tool_use(&name, &input);
         self.tool_use_end(&message, &tool, &name, &input);
         self.tool_result(&tool, "tool done", false);
+    }
+
+    fn gives(&mut self, bytes: usize) {
+        let (name, input) = split("Read {}");
+        let (message, tool) = self.tool_use(&name, &input);
+        self.tool_use_end(&message, &tool, &name, &input);
+        let lines = (0..=bytes / 9).map(|line| format!("{line} \"\u{1F980}\"\n"));
+        let mut content: String = lines.collect();
+        content.truncate(content.floor_char_boundary(bytes));
+        self.tool_result(&tool, &content, false);
     }
 
     fn tool_use(&mut self, name: &str, input: &Value) -> (String, String) {

@@ -172,3 +172,76 @@ fn a_peer_that_pings_and_never_reads_costs_no_memory() {
     assert!(grown < 16 << 20, "{grown} bytes");
     gateway.stop();
 }
+
+/// A result that was cut for a client, and its pages, joined.
+fn read_in_pages(client: &mut Client, event: &serde_json::Value) -> String {
+    let (mut whole, mut offset) = (String::new(), json!(0));
+    while !offset.is_null() {
+        let page = json!({"type": "result_read", "tool_use_id": event["tool_use_id"], "seq": event["seq"],
+            "offset": offset, "max_bytes": 300_000});
+        let mut page = client.ask(page, "result_read");
+        assert_eq!(
+            (&page["offset"], &page["total_bytes"]),
+            (&json!(whole.len()), &event["total_bytes"]),
+            "{page}"
+        );
+        whole.push_str(page["content"].as_str().unwrap());
+        offset = page["next_offset"].take();
+    }
+    whole
+}
+
+fn only_result(client: &Client) -> &serde_json::Value {
+    let mut results = client.events.iter().filter(|event| event["type"] == "tool_result");
+    let result = results.next().unwrap();
+    assert_eq!(results.next(), None);
+    result
+}
+
+/// Whoever comes back over a slow link asks for less, and does not get the same 20 MB from the beginning again.
+#[test]
+fn a_long_result_comes_cut_to_who_wants_it_so_and_in_pages() {
+    const BYTES: usize = 2_000_000;
+    let lab = Lab::new();
+    // What does not fit the window is read from the store.
+    let gateway = lab.gateway(&["--log-window", "65536"]);
+    let mut plain = gateway.client();
+    plain.start(json!({}));
+    let mut modest = gateway.client();
+    modest.start(json!({"max_content_bytes": 5000}));
+    let id = plain.say(&format!("!gives {BYTES}; text done"));
+    plain.answer(&id, "result");
+    let whole = only_result(&plain);
+    let content = whole["content"].as_str().unwrap().to_owned();
+    assert!(content.len() > BYTES - 4 && whole.get("truncated").is_none(), "{} bytes", content.len());
+
+    modest.answer(&id, "result");
+    let live = only_result(&modest).clone();
+    let beginning = live["content"].as_str().unwrap();
+    assert!(content.starts_with(beginning) && (4997..=5000).contains(&beginning.len()));
+    assert_eq!((&live["truncated"], &live["total_bytes"]), (&json!(true), &json!(content.len())));
+    assert_eq!((&live["id"], &live["seq"]), (&whole["id"], &whole["seq"]));
+    assert!(read_in_pages(&mut modest, &live) == content, "the pages are the whole");
+
+    // Another connection, and the wish in `config`: the replay is cut too, and who wishes nothing still gets all.
+    let mut again = gateway.client();
+    again.start(json!({"last_seq": 0, "config": {"max_content_bytes": 5000}}));
+    again.answer(&id, "result");
+    assert!(*only_result(&again) == live, "the replay is as it was live");
+    let mut all = gateway.client();
+    all.start(json!({"last_seq": 0}));
+    all.answer(&id, "result");
+    assert!(only_result(&all) == whole);
+
+    let wrong = json!({"type": "result_read", "tool_use_id": "toolu_none", "seq": live["seq"]});
+    assert_eq!(modest.ask(wrong, "result_read")["code"], "unknown_request");
+    let wrong = json!({"type": "result_read", "tool_use_id": live["tool_use_id"], "seq": 100_000});
+    assert_eq!(modest.ask(wrong, "result_read")["code"], "unknown_request");
+    let little = modest.ask(json!({"type": "session_start", "max_content_bytes": 1023}), "session_info");
+    assert_eq!(little["code"], "invalid_message", "{little}");
+
+    // After its end, from the store.
+    modest.ask(json!({"type": "session_end"}), "session_ended");
+    assert!(read_in_pages(&mut all, &live) == content, "the same after the end");
+    gateway.stop();
+}

@@ -126,6 +126,8 @@ export interface Tool {
     readonly content: string; readonly isError: boolean; readonly blocks: readonly ContentBlock[] | undefined;
     /** What an edit changed in its file, where the agent tells. */
     readonly patch: readonly PatchHunk[] | undefined; readonly filePath: string | undefined;
+    /** `content` is only the beginning, because of `maxContentBytes`: what `readResult` needs for the rest. */
+    readonly truncated: { readonly seq: number; readonly totalBytes: number } | undefined;
   } | undefined;
   /** The prompt about it, where there was one. */
   readonly permission: { readonly id: string; readonly decision: Resolution | undefined; readonly by: ResolvedBy | undefined } | undefined;

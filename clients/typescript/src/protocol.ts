@@ -18,7 +18,7 @@ export type JsonObject = { [key: string]: unknown };
 export type McpServer = schema.McpServerInput;
 
 /** Options of a session; absent ones take the server's default. */
-export type SessionConfig = Omit<schema.ClientSessionStart, 'type' | 'id' | 'session_id' | 'config' | 'last_seq' | 'epoch'>;
+export type SessionConfig = Omit<schema.ClientSessionStart, 'type' | 'id' | 'session_id' | 'config' | 'last_seq' | 'epoch' | 'max_content_bytes'>;
 
 /** The configuration of a session, as the gateway shows it. */
 export type CurrentConfig = schema.SessionConfig;
@@ -83,6 +83,8 @@ export type Heartbeat = schema.ServerHeartbeat & Common;
 /** Work beside turns began, got on, or ended; also an entry of `session_info.tasks`. */
 export type TaskUpdate = schema.TaskUpdate;
 export type ConversationReset = schema.ServerConversationReset & Common;
+/** A page of a tool's result. */
+export type ResultPage = schema.ServerResultRead & Common;
 export type TaskOutput = schema.ServerTaskOutput & Common;
 /** Neighbouring changes of a file; each line begins with ` `, `-` or `+`. */
 export interface PatchHunk { old_start: number; old_lines: number; new_start: number; new_lines: number; lines: string[] }

@@ -18,6 +18,7 @@ export type ClientMessage =
   | ClientNewSession
   | ClientPermissionResponse
   | ClientPermissionUpdate
+  | ClientResultRead
   | ClientResume
   | ClientSessionEnd
   | ClientSessionInfo
@@ -141,6 +142,7 @@ export type ServerMessage =
   | ServerPermissionRequest
   | ServerPermissionResolved
   | ServerResult
+  | ServerResultRead
   | ServerSessionEnded
   | ServerSessionInfo
   | ServerSessionList
@@ -635,6 +637,36 @@ export interface Rule {
   toolName: string;
 }
 /**
+ * `result_read` from a client.
+ */
+export interface ClientResultRead {
+  /**
+   * The client's id of this message.
+   */
+  id: string;
+  /**
+   * Longest page, bytes, 1–1,048,576; absent: 65,536. A page has at least one character, where any is left.
+   */
+  max_bytes?: number;
+  /**
+   * Where the page begins in the whole content, bytes.
+   */
+  offset?: number;
+  /**
+   * `seq` of the `tool_result` event.
+   */
+  seq: number;
+  /**
+   * The session that is meant.
+   */
+  session_id: string;
+  /**
+   * The call.
+   */
+  tool_use_id: string;
+  type: 'result_read';
+}
+/**
  * A message without fields of its own.
  */
 export interface ClientResume {
@@ -785,6 +817,11 @@ export interface ClientSessionStart {
      */
     last_seq?: number;
     /**
+     * Longest `content` of a `tool_result` event that this connection is sent of the session, bytes; a longer one is cut and the rest
+     * is there for `result_read`. Absent: none is cut.
+     */
+    max_content_bytes?: number;
+    /**
      * Most tokens of thinking; default: the agent's own.
      */
     max_thinking_tokens?: number;
@@ -843,6 +880,11 @@ export interface ClientSessionStart {
    * The last event that the client has seen; absent: live events only.
    */
   last_seq?: number;
+  /**
+   * Longest `content` of a `tool_result` event that this connection is sent of the session, bytes; a longer one is cut and the rest
+   * is there for `result_read`. Absent: none is cut.
+   */
+  max_content_bytes?: number;
   /**
    * Most tokens of thinking; default: the agent's own.
    */
@@ -1883,6 +1925,48 @@ export interface Origin {
   tool_use_id?: string;
 }
 /**
+ * `result_read` reply: a page of a tool's result.
+ */
+export interface ServerResultRead {
+  /**
+   * The page.
+   */
+  content: string;
+  /**
+   * Opaque, unique within the session.
+   */
+  id: string;
+  /**
+   * Where the next page begins; absent: this one was the last.
+   */
+  next_offset?: number;
+  /**
+   * Where the page begins in the content, bytes: what was asked for, or less where that lies inside a character or behind the end.
+   */
+  offset: number;
+  /**
+   * The client message that this answers or stems from.
+   */
+  request_id?: string;
+  /**
+   * The session; empty where none applies.
+   */
+  session_id: string;
+  /**
+   * Unix milliseconds.
+   */
+  timestamp?: number;
+  /**
+   * The call.
+   */
+  tool_use_id: string;
+  /**
+   * Bytes of the whole content.
+   */
+  total_bytes: number;
+  type: 'result_read';
+}
+/**
  * `session_ended` event.
  */
 export interface ServerSessionEnded {
@@ -2407,6 +2491,14 @@ export interface ServerToolResult {
    * The call.
    */
   tool_use_id: string;
+  /**
+   * With `truncated`: bytes of the whole content, which `result_read` gives.
+   */
+  total_bytes?: number;
+  /**
+   * Whether `content` is only the beginning, cut at the connection's `max_content_bytes`; `blocks` are left out then.
+   */
+  truncated?: boolean;
   type: 'tool_result';
 }
 /**

@@ -8,7 +8,7 @@ import type { ConnectionState } from './link.js';
 import type {
   AgentRuleUpdate, ClientPayload, Content, ConfigUpdateFields, Decision, ElicitationAction, ElicitationResolved,
   Interrupted, JsonObject, PermissionRequest,
-  PermissionResolved, RuleUpdate, ServerMessage, SessionConfig, SessionEvent, SessionInfo, TaskOutput, TurnResult,
+  PermissionResolved, ResultPage, RuleUpdate, ServerMessage, SessionConfig, SessionEvent, SessionInfo, TaskOutput, TurnResult,
 } from './protocol.js';
 import { EventQueue } from './queue.js';
 import type { RequestOptions } from './requests.js';
@@ -25,6 +25,11 @@ export interface OpenOptions extends SessionConfig {
   lastSeq?: number | 'live';
   /** The epoch that `lastSeq` came from. */
   epoch?: string;
+  /**
+   * Results of tools that are longer come cut at so many bytes (at least 1,024), marked `truncated`; `readResult` gives the rest. For slow
+   * links: what is not sent need not be sent again after a reconnect.
+   */
+  maxContentBytes?: number;
   /** What runs the tools of `client_tools`, by name. */
   tools?: Record<string, ToolHandler>;
   /** Whether `state` is kept; default true. Off saves memory where only `events()` is read. */
@@ -72,6 +77,7 @@ export class Session {
   readonly #queues = new Set<EventQueue>();
   readonly #listeners = new Set<(state: ConversationState, input: Input) => void>();
   readonly #tracks: boolean;
+  readonly #maxContentBytes: number | undefined;
   #from: number | undefined;
   #epoch: string | undefined;
   #info: SessionInfo | undefined;
@@ -84,12 +90,13 @@ export class Session {
 
   /** @internal */
   constructor(host: Host, options: OpenOptions) {
-    const { sessionId, lastSeq = 0, epoch, tools, trackState = true, ...config } = options;
+    const { sessionId, lastSeq = 0, epoch, maxContentBytes, tools, trackState = true, ...config } = options;
     this.#host = host;
     this.id = sessionId ?? uuid();
     this.#options = config;
     this.#from = lastSeq === 'live' ? undefined : lastSeq;
     this.#epoch = epoch;
+    this.#maxContentBytes = maxContentBytes;
     this.#tracks = trackState;
     this.#state = initialState(this.id, host.connection);
     this.ready = this.#ready.promise;
@@ -216,6 +223,24 @@ export class Session {
       ...options, id, repeatable: true,
       match: (message) => (message.type === 'task_output' && message.request_id === id ? message : undefined),
     }) as Promise<TaskOutput>;
+  }
+
+  /**
+   * A page of a tool's result, by its call and the `seq` of its `tool_result` event (in `state`: `tools[id].result.truncated.seq`). Begins at
+   * byte `offset` (default 0) and has at most `maxBytes` (default 65,536, at most 1 MiB); goes on at `next_offset`, where there is one.
+   */
+  readResult(
+    toolUseId: string, seq: number, options: RequestOptions & { offset?: number; maxBytes?: number } = {},
+  ): Promise<ResultPage> {
+    const id = uuid();
+    const { offset, maxBytes, ...rest } = options;
+    return this.#request({
+      type: 'result_read', tool_use_id: toolUseId, seq,
+      ...(offset === undefined ? {} : { offset }), ...(maxBytes === undefined ? {} : { max_bytes: maxBytes }),
+    }, {
+      ...rest, id, repeatable: true,
+      match: (message) => (message.type === 'result_read' && message.request_id === id ? message : undefined),
+    }) as Promise<ResultPage>;
   }
 
   /** Lets the running tool (or all that run) go on in the background, so that the turn goes on without it. */
@@ -364,6 +389,7 @@ export class Session {
       ...this.#options,
       ...(this.#from === undefined ? {} : { last_seq: this.#from }),
       ...(this.#epoch === undefined ? {} : { epoch: this.#epoch }),
+      ...(this.#maxContentBytes === undefined ? {} : { max_content_bytes: this.#maxContentBytes }),
     };
   }
 

@@ -182,6 +182,24 @@ describe('a conversation', () => {
   });
 });
 
+describe('long results', () => {
+  it('asks for cut ones each time it attaches, and reads pages', async () => {
+    const session = await connect().start({ maxContentBytes: 2_048, model: 'm' });
+    expect(gateway.of('session_start')[0]).toMatchObject({ max_content_bytes: 2_048, model: 'm' });
+    const { seq } = gateway.event(gateway.sessions.get(session.id)!, 'tool_result', {
+      tool_use_id: 't', content: '0123456789', is_error: false,
+    });
+    await until(session, ({ lastSeq }) => lastSeq === seq);
+    expect(await session.readResult('t', seq)).toMatchObject({ offset: 0, content: '0123456789', total_bytes: 10 });
+    const page = await session.readResult('t', seq, { offset: 4, maxBytes: 3 });
+    expect(page).toMatchObject({ offset: 4, content: '456', next_offset: 7 });
+    await expect(session.readResult('other', seq)).rejects.toMatchObject({ code: 'unknown_request' });
+    gateway.cut();
+    await gateway.got('session_start', 2);
+    expect(gateway.of('session_start')[1]).toMatchObject({ max_content_bytes: 2_048, last_seq: seq });
+  });
+});
+
 describe('work beside turns', () => {
   it('sends a tool to the background, reads what it has written, stops it once', async () => {
     gateway.script = () => [...answer('begun'), { wait: 'never' }];

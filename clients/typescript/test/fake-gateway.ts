@@ -214,6 +214,16 @@ export class FakeGateway {
       case 'task_output':
         if (!session.tasks.has(message.task_id)) return refuse('unknown_request');
         return reply('task_output', { task_id: message.task_id, output: 'so far', total_bytes: 6, truncated: false });
+      case 'result_read': {
+        const event = session.log.find(({ seq }) => seq === message.seq);
+        if (event?.type !== 'tool_result' || event.tool_use_id !== message.tool_use_id) return refuse('unknown_request');
+        const whole = String(event.content);
+        const [from, to] = [message.offset ?? 0, (message.offset ?? 0) + (message.max_bytes ?? 65_536)];
+        return reply('result_read', {
+          tool_use_id: message.tool_use_id, offset: from, content: whole.slice(from, to), total_bytes: whole.length,
+          ...(to < whole.length ? { next_offset: to } : {}),
+        });
+      }
       case 'background':
         if (!session.running) return refuse('unknown_request');
         session.tasks.add('task-1');

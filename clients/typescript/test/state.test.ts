@@ -173,6 +173,15 @@ describe('tools and prompts', () => {
     expect(assistant(whole).parts).toHaveLength(1);
   });
 
+  it('marks a result that came cut', () => {
+    const state = play([
+      ...call(), event('tool_result', { tool_use_id: 't', content: 'beg', is_error: false, truncated: true, total_bytes: 9 }),
+    ]);
+    expect(state.tools['t']!.result).toMatchObject({ content: 'beg', truncated: { seq: state.lastSeq, totalBytes: 9 } });
+    const whole = play([...call(), event('tool_result', { tool_use_id: 't', content: 'all', is_error: false })]);
+    expect(whole.tools['t']!.result!.truncated).toBeUndefined();
+  });
+
   it('a call that an interrupt stopped is not failed, one that failed by itself before it is', () => {
     const state = play([
       event('tool_use', { tool_use_id: 'own', tool_name: 'Bash', tool_input: {}, executor: 'agent' }),

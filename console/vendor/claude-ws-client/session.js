@@ -18,6 +18,7 @@ export class Session {
     #queues = new Set();
     #listeners = new Set();
     #tracks;
+    #maxContentBytes;
     #from;
     #epoch;
     #info;
@@ -29,12 +30,13 @@ export class Session {
     #over;
     /** @internal */
     constructor(host, options) {
-        const { sessionId, lastSeq = 0, epoch, tools, trackState = true, ...config } = options;
+        const { sessionId, lastSeq = 0, epoch, maxContentBytes, tools, trackState = true, ...config } = options;
         this.#host = host;
         this.id = sessionId ?? uuid();
         this.#options = config;
         this.#from = lastSeq === 'live' ? undefined : lastSeq;
         this.#epoch = epoch;
+        this.#maxContentBytes = maxContentBytes;
         this.#tracks = trackState;
         this.#state = initialState(this.id, host.connection);
         this.ready = this.#ready.promise;
@@ -142,6 +144,21 @@ export class Session {
         return this.#request({ type: 'task_output', task_id: taskId }, {
             ...options, id, repeatable: true,
             match: (message) => (message.type === 'task_output' && message.request_id === id ? message : undefined),
+        });
+    }
+    /**
+     * A page of a tool's result, by its call and the `seq` of its `tool_result` event (in `state`: `tools[id].result.truncated.seq`). Begins at
+     * byte `offset` (default 0) and has at most `maxBytes` (default 65,536, at most 1 MiB); goes on at `next_offset`, where there is one.
+     */
+    readResult(toolUseId, seq, options = {}) {
+        const id = uuid();
+        const { offset, maxBytes, ...rest } = options;
+        return this.#request({
+            type: 'result_read', tool_use_id: toolUseId, seq,
+            ...(offset === undefined ? {} : { offset }), ...(maxBytes === undefined ? {} : { max_bytes: maxBytes }),
+        }, {
+            ...rest, id, repeatable: true,
+            match: (message) => (message.type === 'result_read' && message.request_id === id ? message : undefined),
         });
     }
     /** Lets the running tool (or all that run) go on in the background, so that the turn goes on without it. */
@@ -258,6 +275,7 @@ export class Session {
             ...this.#options,
             ...(this.#from === undefined ? {} : { last_seq: this.#from }),
             ...(this.#epoch === undefined ? {} : { epoch: this.#epoch }),
+            ...(this.#maxContentBytes === undefined ? {} : { max_content_bytes: this.#maxContentBytes }),
         };
     }
     /** @internal */

@@ -111,6 +111,10 @@ impl Service for Probe {
         self.announces.then(|| format!("announced {bytes}").into())
     }
 
+    fn cut(&self, frame: &Utf8Bytes, max_bytes: usize) -> Option<Utf8Bytes> {
+        Some(format!("{} of {}", &frame[..max_bytes], frame.len()).into())
+    }
+
     fn gap(&self, session: &str, first_seq: u64) -> Option<Utf8Bytes> {
         Some(format!("gap {session} {first_seq}").into())
     }

@@ -1,10 +1,12 @@
 //! Messages that only look.
 
 use crate::dispatch::Context;
+use crate::lengthy::at_length;
+use crate::protocol::cut;
 use crate::protocol::parse::FrameError;
 use crate::protocol::{
-    AgentInfo, Empty, ListSessions, Liveness, Replay, ServerHeartbeat, ServerMessage, SessionInfo,
-    SessionList, SessionSummary,
+    AgentInfo, Empty, ErrorCode, ListSessions, Liveness, Replay, ResultRead, ServerHeartbeat, ServerMessage,
+    SessionInfo, SessionList, SessionSummary,
 };
 use crate::session::{Answer, AtRest, Command, Found, Record};
 
@@ -54,6 +56,32 @@ fn at_rest(context: &Context<'_>, summary: &SessionSummary, kept: Option<AtRest>
     };
     debug_assert!(info.status != Liveness::Active, "a session at rest");
     context.answer(&ServerMessage::SessionInfo(Box::new(info)))
+}
+
+/// A page of one event, which is read anew for each page: no state is kept of who reads how far.
+pub(in crate::dispatch) async fn result_read(context: &Context<'_>) -> Result<Answer, FrameError> {
+    let ResultRead { tool_use_id, seq, offset, max_bytes } = context.body()?;
+    let event = match context.find().await? {
+        Found::Live(session) => session.event(seq).await,
+        Found::Dormant(_) | Found::Ended(_) => {
+            let event =
+                context.dispatch.registry.event_at_rest(context.session_id(), context.owner, seq).await;
+            event.map_err(|problem| context.not_opened(&problem))?
+        }
+        Found::Unknown => return Err(context.unknown_session()),
+    };
+    let offset = offset.unwrap_or_default();
+    let max_bytes = max_bytes.unwrap_or(ResultRead::DEFAULT_BYTES) as usize;
+    let page = event.and_then(|event| {
+        at_length(event.len(), || {
+            let page = cut::page(&event, &tool_use_id, offset, max_bytes)?;
+            Some(context.answer(&ServerMessage::ResultRead(page)))
+        })
+    });
+    page.ok_or_else(|| {
+        let text = format!("event {seq} is no result of {tool_use_id:?} that is kept");
+        context.error(ErrorCode::UnknownRequest, text)
+    })
 }
 
 pub(in crate::dispatch) async fn session_list(context: &Context<'_>) -> Result<Answer, FrameError> {

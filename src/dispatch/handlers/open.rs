@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use super::Tries;
-use crate::dispatch::Context;
 use crate::dispatch::paths::BadPath;
+use crate::dispatch::{Context, Handled};
 use crate::protocol::parse::FrameError;
 use crate::protocol::{
     ErrorCode, NewSession, NewSessionReply, PermissionMode, ServerMessage, SessionConfig, SessionStart,
@@ -142,6 +142,18 @@ impl BadPath {
 }
 
 impl Context<'_> {
+    /// Notes on the cursor of an attach how much of a content the client wants.
+    pub(in crate::dispatch) fn with_wish(&self, mut handled: Handled) -> Handled {
+        if let Some(cursor) = &mut handled.answer.cursor
+            && self.header.kind == "session_start"
+            && let Ok(SessionStart { position, .. }) = self.body()
+            && let Some(bytes) = position.max_content_bytes
+        {
+            cursor.want_at_most(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+        handled
+    }
+
     /// A directory that the client named, resolved, if it may be used.
     async fn directory(&self, path: &str, code: ErrorCode, field: &str) -> Result<String, FrameError> {
         let resolved = self.dispatch.roots.resolve(vec![path.to_owned()]).await.pop();

@@ -68,6 +68,8 @@ fn with_message(kind: usize, texts: &[(String, bool)], check: impl FnOnce(Server
             blocks: Some(json()),
             parent_tool_use_id: parent(),
             task_id: texts[0].1.then(|| word(2)),
+            truncated: texts[1].1,
+            total_bytes: texts[1].1.then_some(7),
         }),
         8 => ServerMessage::Result(Box::new(TurnResult {
             subtype: ResultSubtype::Error,
@@ -183,6 +185,8 @@ fn json_that_is_too_deep_is_told_as_text() {
             blocks: Some(json),
             parent_tool_use_id: None,
             task_id: None,
+            truncated: false,
+            total_bytes: None,
         });
         [event, result].map(|message| Encoder::new("s").encode(&header, &message))
     };

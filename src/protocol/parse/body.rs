@@ -9,7 +9,7 @@ use crate::protocol::types::read::optional_object;
 use crate::protocol::{
     Background, Cancel, ClientTool, ClientToolResult, ConfigUpdate, ElicitationResponse, Empty, Interrupt,
     ListSessions, McpServer, McpTransport, NewSession, Pairs, PermissionResponse, PermissionUpdate, Position,
-    RuleUpdate, SessionEnd, SessionStart, StartOptions, TaskOutput, TaskStop, UserMessage,
+    ResultRead, RuleUpdate, SessionEnd, SessionStart, StartOptions, TaskOutput, TaskStop, UserMessage,
 };
 
 /// The MCP server's name that stands before the names of client tools (`mcp__client__NAME`).
@@ -55,6 +55,20 @@ impl Body for TaskOutput {
     }
 }
 
+impl Body for ResultRead {
+    fn read(text: &str, limits: &FrameLimits) -> Result<Self, Invalid> {
+        let message: Self = read(text)?;
+        Checker { limits }.name("tool_use_id", &message.tool_use_id)?;
+        if message.seq == 0 {
+            return Err(Invalid::new("seq", "is 0; the first event has 1"));
+        }
+        if message.max_bytes.is_some_and(|max| !(1..=Self::MAX_BYTES).contains(&max)) {
+            return Err(Invalid::new("max_bytes", format!("is not from 1 to {}", Self::MAX_BYTES)));
+        }
+        Ok(message)
+    }
+}
+
 impl Body for Background {
     fn read(text: &str, limits: &FrameLimits) -> Result<Self, Invalid> {
         let message: Self = read(text)?;
@@ -74,7 +88,7 @@ impl Body for SessionStart {
         let options = read::<StartOptions>(text)?.overlaid(nested.config.unwrap_or_default());
         let position = read::<Position>(text)?.overlaid(nested_position.config.unwrap_or_default());
         let checker = Checker { limits };
-        checker.options(&options).map_err(|invalid| {
+        checker.options(&options).and_then(|()| check::position(&position)).map_err(|invalid| {
             // Say it the way the client did.
             let field = invalid.path.split(['.', '[']).next().unwrap_or_default().to_owned();
             if nested_names(text, &field) { invalid.under("config") } else { invalid }

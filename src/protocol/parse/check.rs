@@ -7,7 +7,18 @@ use serde_json::{Map, Value};
 use super::FrameLimits;
 use super::blocks::{Others, content_blocks};
 use super::path::{Invalid, brief, quoted};
-use crate::protocol::Json;
+use crate::protocol::{Json, Position};
+
+/// What a `session_start` says besides the options.
+pub(super) fn position(position: &Position) -> Result<(), Invalid> {
+    let least = Position::MIN_CONTENT_BYTES;
+    match position.max_content_bytes {
+        Some(bytes) if bytes < least => {
+            Err(Invalid::new("max_content_bytes", format!("is less than {least}")))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Checks that depend on limits.
 pub(super) struct Checker<'l> {

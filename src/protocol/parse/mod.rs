@@ -140,6 +140,7 @@ fn client_message(
         "interrupt" => ClientMessage::Interrupt(parse_body(header, text, limits)?),
         "task_stop" => ClientMessage::TaskStop(parse_body(header, text, limits)?),
         "task_output" => ClientMessage::TaskOutput(parse_body(header, text, limits)?),
+        "result_read" => ClientMessage::ResultRead(parse_body(header, text, limits)?),
         "background" => ClientMessage::Background(parse_body(header, text, limits)?),
         "resume" => ClientMessage::Resume(Empty {}),
         "cancel" => ClientMessage::Cancel(parse_body(header, text, limits)?),

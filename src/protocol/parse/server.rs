@@ -89,6 +89,7 @@ fn server_message(kind: &str, text: &str) -> Result<Option<ServerMessage<'static
         "new_session" => read(text, ServerMessage::NewSession),
         "config_response" => read(text, ServerMessage::ConfigResponse),
         "task_output" => read(text, ServerMessage::TaskOutput),
+        "result_read" => read(text, ServerMessage::ResultRead),
         "heartbeat" => read(text, ServerMessage::Heartbeat),
         _ => Ok(None),
     }

@@ -10,9 +10,9 @@ use crate::protocol::{
     AssistantMessageStart, Background, Cancel, Cancelled, ClientToolResult, ConfigMessage, ConfigUpdate,
     ConversationReset, ElicitationRequest, ElicitationResolved, ElicitationResponse, Empty, ErrorMessage,
     Interrupt, Interrupted, ListSessions, NewSession, NewSessionReply, PermissionRequest, PermissionResolved,
-    PermissionResponse, PermissionUpdate, Position, ServerHeartbeat, SessionEnd, SessionEnded, SessionInfo,
-    SessionList, StartOptions, StatusUpdate, TaskOutput, TaskOutputReply, TaskStop, TaskUpdate, ToolResult,
-    ToolUse, TurnResult, UserMessage, UserMessageEvent, Warning,
+    PermissionResponse, PermissionUpdate, Position, ResultRead, ResultReadReply, ServerHeartbeat, SessionEnd,
+    SessionEnded, SessionInfo, SessionList, StartOptions, StatusUpdate, TaskOutput, TaskOutputReply,
+    TaskStop, TaskUpdate, ToolResult, ToolUse, TurnResult, UserMessage, UserMessageEvent, Warning,
 };
 
 /// Schemas by name: the messages, and the types that they refer to.
@@ -56,6 +56,7 @@ pub(super) fn client() -> Schemas {
     maker.client_body::<Interrupt>("interrupt");
     maker.client_body::<TaskStop>("task_stop");
     maker.client_body::<TaskOutput>("task_output");
+    maker.client_body::<ResultRead>("result_read");
     maker.client_body::<Background>("background");
     maker.client_body::<Empty>("resume");
     maker.client_body::<Cancel>("cancel");
@@ -106,6 +107,7 @@ pub(super) fn server() -> Schemas {
     maker.server::<NewSessionReply>("new_session", Reply);
     maker.server::<ConfigMessage>("config_response", Reply);
     maker.server::<TaskOutputReply<'_>>("task_output", Reply);
+    maker.server::<ResultReadReply<'_>>("result_read", Reply);
     maker.server::<ServerHeartbeat>("heartbeat", Reply);
 
     let (mut messages, mut types) = maker.finish();

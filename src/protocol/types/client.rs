@@ -55,6 +55,8 @@ pub enum ClientMessage {
     TaskStop(TaskStop),
     /// Asks for what a task has written.
     TaskOutput(TaskOutput),
+    /// Asks for a page of a tool's result.
+    ResultRead(ResultRead),
     /// Sends a running tool to the background.
     Background(Background),
     /// Goes on after an interrupted or broken turn.
@@ -85,6 +87,7 @@ impl ClientMessage {
         "interrupt",
         "task_stop",
         "task_output",
+        "result_read",
         "background",
         "resume",
         "cancel",
@@ -109,6 +112,7 @@ impl ClientMessage {
             Self::Interrupt(_) => "interrupt",
             Self::TaskStop(_) => "task_stop",
             Self::TaskOutput(_) => "task_output",
+            Self::ResultRead(_) => "result_read",
             Self::Background(_) => "background",
             Self::Resume(_) => "resume",
             Self::Cancel(_) => "cancel",
@@ -317,6 +321,31 @@ pub struct TaskOutput {
     /// The task.
     #[schemars(length(min = 1))]
     pub task_id: String,
+}
+
+/// `result_read` from a client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResultRead {
+    /// The call.
+    #[schemars(length(min = 1))]
+    pub tool_use_id: String,
+    /// `seq` of the `tool_result` event.
+    #[schemars(range(min = 1))]
+    pub seq: u64,
+    /// Where the page begins in the whole content, bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// Longest page, bytes, 1–1,048,576; absent: 65,536. A page has at least one character, where any is left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_048_576))]
+    pub max_bytes: Option<u32>,
+}
+
+impl ResultRead {
+    /// Bytes of a page where the client names no number.
+    pub const DEFAULT_BYTES: u32 = 64 << 10;
+    /// Most bytes of a page.
+    pub const MAX_BYTES: u32 = 1 << 20;
 }
 
 /// `background`.

@@ -8,8 +8,8 @@ use super::{
     AgentEvent, AssistantMessageComplete, AssistantMessageDelta, AssistantMessageRetracted,
     AssistantMessageStart, Cancelled, ConfigMessage, ConversationReset, ElicitationRequest,
     ElicitationResolved, ErrorMessage, Interrupted, NewSessionReply, PermissionRequest, PermissionResolved,
-    SessionEnded, SessionInfo, SessionList, StatusUpdate, TaskOutputReply, TaskUpdate, ToolResult, ToolUse,
-    TurnResult, UserMessageEvent, Warning,
+    ResultReadReply, SessionEnded, SessionInfo, SessionList, StatusUpdate, TaskOutputReply, TaskUpdate,
+    ToolResult, ToolUse, TurnResult, UserMessageEvent, Warning,
 };
 
 /// The common fields around a server message.
@@ -93,6 +93,8 @@ pub enum ServerMessage<'a> {
     ConfigResponse(ConfigMessage),
     /// Reply to `task_output`.
     TaskOutput(TaskOutputReply<'a>),
+    /// Reply to `result_read`.
+    ResultRead(ResultReadReply<'a>),
     /// Reply to `heartbeat`, and the server's own sign of life.
     Heartbeat(super::ServerHeartbeat),
 }
@@ -127,6 +129,7 @@ impl ServerMessage<'_> {
         "new_session",
         "config_response",
         "task_output",
+        "result_read",
         "heartbeat",
     ];
 
@@ -160,6 +163,7 @@ impl ServerMessage<'_> {
             Self::NewSession(_) => "new_session",
             Self::ConfigResponse(_) => "config_response",
             Self::TaskOutput(_) => "task_output",
+            Self::ResultRead(_) => "result_read",
             Self::Heartbeat(_) => "heartbeat",
         }
     }

@@ -18,7 +18,7 @@ pub struct SessionStart {
     pub position: Position,
 }
 
-/// The last event that a client has seen, from which a replay goes on.
+/// The last event that a client has seen, from which a replay goes on, and how much of large ones it wants.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Position {
@@ -28,13 +28,25 @@ pub struct Position {
     /// The epoch that `last_seq` came from; absent: taken to match.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<String>,
+    /// Longest `content` of a `tool_result` event that this connection is sent of the session, bytes; a longer one is cut and the rest
+    /// is there for `result_read`. Absent: none is cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1024))]
+    pub max_content_bytes: Option<u64>,
 }
 
 impl Position {
+    /// The least that `max_content_bytes` may be.
+    pub const MIN_CONTENT_BYTES: u64 = 1024;
+
     /// `self`, with what `over` names taken from there.
     #[must_use]
     pub fn overlaid(self, over: Self) -> Self {
-        Self { last_seq: over.last_seq.or(self.last_seq), epoch: over.epoch.or(self.epoch) }
+        Self {
+            last_seq: over.last_seq.or(self.last_seq),
+            epoch: over.epoch.or(self.epoch),
+            max_content_bytes: over.max_content_bytes.or(self.max_content_bytes),
+        }
     }
 }
 

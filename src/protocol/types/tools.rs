@@ -56,4 +56,26 @@ pub struct ToolResult<'a> {
     /// The task that goes on in the background where the call left off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task_id: Option<Cow<'a, str>>,
+    /// Whether `content` is only the beginning, cut at the connection's `max_content_bytes`; `blocks` are left out then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+    /// With `truncated`: bytes of the whole content, which `result_read` gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_bytes: Option<u64>,
+}
+
+/// `result_read` reply: a page of a tool's result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ResultReadReply<'a> {
+    /// The call.
+    pub tool_use_id: Cow<'a, str>,
+    /// Where the page begins in the content, bytes: what was asked for, or less where that lies inside a character or behind the end.
+    pub offset: u64,
+    /// The page.
+    pub content: Cow<'a, str>,
+    /// Bytes of the whole content.
+    pub total_bytes: u64,
+    /// Where the next page begins; absent: this one was the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_offset: Option<u64>,
 }

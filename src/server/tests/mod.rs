@@ -59,6 +59,10 @@ impl Service for Echo {
         None
     }
 
+    fn cut(&self, _: &Utf8Bytes, _: usize) -> Option<Utf8Bytes> {
+        None
+    }
+
     fn gap(&self, _: &str, _: u64) -> Option<Utf8Bytes> {
         None
     }

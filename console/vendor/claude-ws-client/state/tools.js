@@ -42,7 +42,11 @@ export function toolResult(state, message) {
         ...tool,
         taskId: message.task_id ?? tool.taskId,
         status: !message.is_error ? 'done' : tool.permission?.decision === 'deny' ? 'denied' : 'failed',
-        result: { content: message.content, isError: message.is_error, blocks: message.blocks, patch: message.patch, filePath: message.file_path },
+        result: {
+            content: message.content, isError: message.is_error, blocks: message.blocks, patch: message.patch, filePath: message.file_path,
+            truncated: message.truncated && message.seq !== undefined && message.total_bytes !== undefined
+                ? { seq: message.seq, totalBytes: message.total_bytes } : undefined,
+        },
         endedAt: message.timestamp,
     }));
 }

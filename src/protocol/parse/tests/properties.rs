@@ -222,9 +222,9 @@ fn response() -> impl Strategy<Value = PermissionResponse> {
 }
 
 fn message() -> impl Strategy<Value = ClientMessage> {
-    let start =
-        (options(), option::of(any::<u64>()), option::of(".{0,8}")).prop_map(|(options, last_seq, epoch)| {
-            let position = Position { last_seq, epoch };
+    let start = (options(), option::of(any::<u64>()), option::of(".{0,8}"), option::of(1024..u64::MAX))
+        .prop_map(|(options, last_seq, epoch, max_content_bytes)| {
+            let position = Position { last_seq, epoch, max_content_bytes };
             ClientMessage::SessionStart(Box::new(SessionStart { options, position }))
         });
     let new = ("/[a-z]{0,8}", servers())

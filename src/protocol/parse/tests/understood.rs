@@ -21,6 +21,7 @@ fn every_type_has_a_parser_under_its_own_name() {
         "permission_update" => r#""updates":[{"type":"setMode","mode":"plan"}]"#,
         "tool_result" => r#""tool_use_id":"t","content":"""#,
         "cancel" => r#""target_id":"m0""#,
+        "result_read" => r#""tool_use_id":"t","seq":1"#,
         "task_stop" | "task_output" => r#""task_id":"t""#,
         "config_update" => r#""config":{}"#,
         _ => "",
