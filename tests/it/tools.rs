@@ -9,6 +9,7 @@ use crate::harness::Lab;
 on_both_clis![
     client_tools,
     client_tools_that_fail,
+    a_long_result_comes_cut,
     one_subagent,
     subagents_interleave,
     agent_events,
@@ -77,6 +78,30 @@ async fn client_tools(lab: &Lab) {
             format!("the value of {}", call["tool_input"]["key"].as_str().unwrap())
         );
     }
+}
+
+async fn a_long_result_comes_cut(lab: &Lab) {
+    let server = lab.server().await;
+    let mut client = server.session(json!({"client_tools": offered(), "max_content_bytes": 1024})).await;
+    let id = client.say(r#"client lookup {"key":"long"}"#).await;
+    let call = client.expect("tool_use").await;
+    let whole: String = (0..400).map(|line| format!("{line} \"😀\"\n")).collect();
+    client.send(json!({"type": "tool_result", "tool_use_id": call["tool_use_id"], "content": whole})).await;
+    let turn = client.finish(&id).await.succeeded();
+    let cut = turn.one("tool_result");
+    assert_eq!((&cut["truncated"], &cut["total_bytes"]), (&json!(true), &json!(whole.len())));
+    let mut read = cut["content"].as_str().unwrap().to_owned();
+    assert!((1021..=1024).contains(&read.len()), "{}", read.len());
+    loop {
+        let page = json!({"type": "result_read", "tool_use_id": cut["tool_use_id"], "seq": cut["seq"],
+            "offset": read.len(), "max_bytes": 2000});
+        let page = client.ask(page, "result_read").await;
+        read.push_str(page["content"].as_str().unwrap());
+        if page.get("next_offset").is_none() {
+            break;
+        }
+    }
+    assert_eq!(read, whole);
 }
 
 async fn client_tools_that_fail(lab: &Lab) {

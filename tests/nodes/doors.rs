@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, come_back};
+use crate::harness::Client;
 use crate::proxy::Proxy;
 use crate::transcript::{exact, orderly, plain, whole};
 
@@ -60,6 +61,37 @@ fn a_client_at_the_wrong_gateway_sees_and_does_the_same() {
         assert_eq!(client.ask(json!({"type": "config_query"}), "config_response")["code"], "session_ended");
     }
     assert!(cluster.overlaps().is_empty());
+    owner.stop();
+    door.stop();
+}
+
+/// The cut is made where the client is, and the pages come from the owner.
+#[test]
+fn a_long_result_comes_cut_at_the_wrong_gateway_too() {
+    let cluster = Cluster::new();
+    let (owner, door) = (cluster.node("a", &[]), cluster.node("b", &[]));
+    let (mut here, mut there) = (owner.client(), door.client());
+    here.start(json!({}));
+    there.start(json!({"max_content_bytes": 2000}));
+    let id = here.say("!gives 100000; text done");
+    let result = |client: &mut Client| {
+        client.answer(&id, "result");
+        client.events.iter().find(|event| event["type"] == "tool_result").unwrap().clone()
+    };
+    let (whole, cut) = (result(&mut here), result(&mut there));
+    let content = whole["content"].as_str().unwrap();
+    assert_eq!((&cut["truncated"], &cut["total_bytes"]), (&json!(true), &json!(content.len())));
+    let beginning = cut["content"].as_str().unwrap();
+    assert!(beginning.len() <= 2000 && content.starts_with(beginning));
+    let page = json!({"type": "result_read", "tool_use_id": cut["tool_use_id"], "seq": cut["seq"],
+        "offset": beginning.len(), "max_bytes": 200_000});
+    let page = there.ask(page, "result_read");
+    assert!(
+        page["content"] == content[beginning.len()..],
+        "{} bytes",
+        page["content"].as_str().unwrap_or("").len()
+    );
+    assert_eq!(page.get("next_offset"), None);
     owner.stop();
     door.stop();
 }
