@@ -126,7 +126,7 @@ impl Session {
             "assistant_message_complete" => println!(),
             // What is printed cannot be taken back; a screen would show what is kept in the message's place.
             "assistant_message_retracted" => {
-                println!("[of what Claude just said this stands: {}]", message["kept"])
+                println!("[of what Claude just said this stands: {}]", message["kept"]);
             }
             "tool_use" => println!("[{} {}]", message["tool_name"], message["tool_input"]),
             "tool_result" => println!("[{}]", message["content"].as_str().unwrap_or_default()),
