@@ -31,9 +31,9 @@ HAPROXY = """
 defaults
     mode http
     timeout connect 5s
-    timeout client 3s
-    timeout server 3s
-    timeout tunnel 3s
+    timeout client 6s
+    timeout server 6s
+    timeout tunnel 6s
 backend gateway
     option httpchk GET /readyz
     http-request replace-path /claude/(.*) /\\1
@@ -69,7 +69,7 @@ LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
 LoadModule proxy_module /usr/lib/apache2/modules/mod_proxy.so
 LoadModule proxy_http_module /usr/lib/apache2/modules/mod_proxy_http.so
 {wstunnel}
-ProxyTimeout 3
+ProxyTimeout 6
 ProxyPreserveHost {preserve}
 ProxyPass /claude/ http://127.0.0.1:{gateway}/ upgrade=websocket
 ProxyPass / http://127.0.0.1:{gateway}/ upgrade=websocket
@@ -134,7 +134,7 @@ def start(name, gateway, scratch):
         run = ["lighttpd", "-D", "-f", file]
     elif name == "varnish":
         file.write_text(VARNISH.format(**values))
-        run = ["varnishd", "-j", "none", "-F", "-a", f"127.0.0.1:{port}", "-f", file, "-n", scratch / "varnish", "-s", "malloc,16m", "-p", "pipe_timeout=3"]
+        run = ["varnishd", "-j", "none", "-F", "-a", f"127.0.0.1:{port}", "-f", file, "-n", scratch / "varnish", "-s", "malloc,16m", "-p", "pipe_timeout=6"]
     log = open(scratch / f"{name}.out", "w")
     return port, subprocess.Popen(run, stdout=log, stderr=log, env={**os.environ, "HOME": str(scratch), "XDG_DATA_HOME": str(scratch)})
 

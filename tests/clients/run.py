@@ -23,7 +23,7 @@ import websockets
 HERE = pathlib.Path(__file__).resolve().parent
 # One step between any two limits that libraries are known to have.
 SIZES = [20_000, 50_000, 100_000, 200_000, 400_000, 900_000, 1_500_000, 3_500_000, 7_500_000]
-HEARTBEATS = 6
+HEARTBEATS = 3
 PATIENCE = 60
 
 
@@ -50,7 +50,7 @@ class Gateway:
         self.token = "0123456789abcdef0123456789abcdef"
         self.log = open(scratch / "log", "w+")
         self.child = subprocess.Popen(
-            [binary, "--bind", "127.0.0.1:0", "--claude-bin", fake, "--ephemeral", "--heartbeat", "1s",
+            [binary, "--bind", "127.0.0.1:0", "--claude-bin", fake, "--ephemeral", "--heartbeat", "2s",
              "--workspace-root", scratch / "work", "--auth-token-file", scratch / "tokens"],
             stderr=self.log, stdout=self.log, env={**os.environ, "HOME": str(scratch)})
 
