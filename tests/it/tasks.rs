@@ -63,7 +63,11 @@ async fn a_shell_is_told_listed_and_stopped(lab: &Lab) {
         assert_eq!(refused["code"], "unsupported");
         assert!(refused["message"].as_str().unwrap().contains("2.1.330"), "{refused}");
     } else {
-        let output = client.ask(wanted, "task_output").await;
+        // The shell may not have come to it yet.
+        let mut output = client.ask(wanted.clone(), "task_output").await;
+        while output["output"] == "" {
+            output = client.ask(wanted.clone(), "task_output").await;
+        }
         assert_eq!((&output["output"], &output["total_bytes"]), (&json!("out\n"), &json!(4)));
     }
     let stopped = client.ask(json!({"type": "task_stop", "task_id": began["task_id"]}), "task_update").await;
