@@ -158,7 +158,7 @@ for line in sys.stdin:
 }
 
 async fn servers_that_start_slowly_are_named_and_an_interrupt_takes_effect_at_once(lab: &Lab) {
-    let server = lab.server_with(|config| config.times.interrupt = Duration::from_secs(60)).await;
+    let server = lab.server_with(|config| config.times.interrupt = Duration::from_mins(1)).await;
     let mut client = server.session(json!({"mcp_servers": [slow_server(8)]})).await;
     let id = client.say("echo never").await;
     let update = client.until("starting", |message| message["status"] == "starting").await;

@@ -27,7 +27,7 @@ fn said(server: &Server) -> Vec<String> {
     server.model().requests().last().unwrap().said.clone()
 }
 
-async fn resets(client: &Client) -> Vec<Value> {
+fn resets(client: &Client) -> Vec<Value> {
     client.got().into_iter().filter(|message| message["type"] == "conversation_reset").collect()
 }
 
@@ -61,7 +61,7 @@ async fn a_cleared_conversation_survives_every_new_process(lab: &Lab) {
     client.turn("the word is GAMMA").await.succeeded();
     let said = said(&server);
     assert!(!said.iter().any(|text| text.contains("BETA")), "{said:?}");
-    assert_eq!(resets(&client).await.len(), 2);
+    assert_eq!(resets(&client).len(), 2);
     let warnings: Vec<_> = client.got().into_iter().filter(|message| message["type"] == "warning").collect();
     assert!(warnings.iter().all(|warning| !warning["message"].as_str().unwrap().contains("transcript")));
 }
@@ -92,7 +92,7 @@ async fn a_clear_is_told_and_costs_are_counted_on(lab: &Lab) {
     let three = cost(&mut client).await;
     // One turn's worth: nothing was lost, nothing is counted twice. (The cache makes turns differ.)
     assert!(three - two > one / 4.0 && three - two < one * 4.0, "{one} {two} {three}");
-    assert_eq!(resets(&client).await.len(), 1);
+    assert_eq!(resets(&client).len(), 1);
 }
 
 async fn commands_that_change_settings_hold_over_new_processes(lab: &Lab) {

@@ -16,7 +16,7 @@ on_all_clis![
 const ANSWER: &str = "One two three four five six.";
 const LS: &str = "echo listed";
 
-fn rule(words: &str, turns: Value) -> Value {
+fn rule(words: &str, turns: &Value) -> Value {
     json!({"when": {"equals": words}, "turns": turns})
 }
 
@@ -53,7 +53,7 @@ fn retracted(turn: &Turn) -> Vec<(&str, Vec<&str>, &str)> {
 }
 
 /// The ends of the messages that were taken back.
-fn ends<'a>(turn: &'a Turn) -> Vec<&'a Value> {
+fn ends(turn: &Turn) -> Vec<&Value> {
     let gone = turn.of_type("assistant_message_retracted");
     let is_gone = |end: &&&Value| gone.iter().any(|gone| gone["message_id"] == end["id"]);
     let ends = turn.of_type("assistant_message_complete");
@@ -89,11 +89,11 @@ async fn a_stream_that_breaks(lab: &Lab) {
     };
     let server = lab
         .scripted_server(&script(&[
-            rule("cut", broken(&says(ANSWER), "cut", 3, false)),
-            rule("error", broken(&says(ANSWER), "error", 3, false)),
-            rule("nothing", broken(&says(ANSWER), "cut", 0, false)),
-            rule("thinking", broken(&says(ANSWER), "error", 2, true)),
-            rule("call", broken(&ls("call_0"), "cut", 2, false)),
+            rule("cut", &broken(&says(ANSWER), "cut", 3, false)),
+            rule("error", &broken(&says(ANSWER), "error", 3, false)),
+            rule("nothing", &broken(&says(ANSWER), "cut", 0, false)),
+            rule("thinking", &broken(&says(ANSWER), "error", 2, true)),
+            rule("call", &broken(&ls("call_0"), "cut", 2, false)),
         ]))
         .await;
     let mut client = server.session(json!({})).await;
@@ -127,12 +127,12 @@ async fn a_stream_that_breaks_after_a_finished_block(lab: &Lab) {
     };
     let server = lab
         .scripted_server(&script(&[
-            rule("between", second(says("second"), Value::Null)),
-            rule("text", second(says("second half"), json!(1))),
-            rule("call", second(ls("call_7"), json!(2))),
+            rule("between", &second(says("second"), Value::Null)),
+            rule("text", &second(says("second half"), json!(1))),
+            rule("call", &second(ls("call_7"), json!(2))),
             rule(
                 "after a call",
-                json!([{"blocks": [says("First."), ls("call_8")], "break": {"block": 1}}, then]),
+                &json!([{"blocks": [says("First."), ls("call_8")], "break": {"block": 1}}, then]),
             ),
         ]))
         .await;
@@ -171,8 +171,8 @@ async fn what_the_model_refuses(lab: &Lab) {
     let refused = |text: &str| json!({"blocks": [says(text)], "stop_reason": "refusal"});
     let server = lab
         .scripted_server(&script(&[
-            rule("once", json!([refused("I was going to"), {"blocks": [says("No.")]}])),
-            rule("twice", json!([refused("I was going to"), refused("And again")])),
+            rule("once", &json!([refused("I was going to"), {"blocks": [says("No.")]}])),
+            rule("twice", &json!([refused("I was going to"), refused("And again")])),
         ]))
         .await;
     let mut client = server.session(json!({})).await;
@@ -182,7 +182,7 @@ async fn what_the_model_refuses(lab: &Lab) {
     if lab.cli == Some(Cli::Old) {
         let turn = turn.failed("api_error");
         assert!(turn.text().starts_with("API Error"), "{}", turn.text());
-        assert_eq!(retracted(&turn), [gone.clone()]);
+        assert_eq!(retracted(&turn), std::slice::from_ref(&gone));
     } else {
         let turn = turn.succeeded();
         assert_eq!((turn.text().as_str(), retracted(&turn)), ("No.", vec![gone.clone()]));
@@ -198,7 +198,7 @@ async fn what_the_model_refuses(lab: &Lab) {
 async fn what_another_message_replaces(lab: &Lab) {
     let no_call = json!({"blocks": [says("I call a tool.")], "break": {"how": "no_call"}});
     let server =
-        lab.scripted_server(&script(&[rule("call", json!([no_call, {"blocks": [says("Done.")]}]))])).await;
+        lab.scripted_server(&script(&[rule("call", &json!([no_call, {"blocks": [says("Done.")]}]))])).await;
     let mut client = server.session(json!({})).await;
     let turn = client.turn("call").await.succeeded();
     if lab.cli == Some(Cli::Old) {
@@ -244,8 +244,8 @@ async fn an_id_that_is_used_again(lab: &Lab) {
     // Claude Code makes the second call, and leaves it and its result out of what it then asks the model.
     let server = lab
         .scripted_server(&script(&[
-            rule("touch", json!([touch("a"), touch("b")])),
-            rule("clock", json!([clock("UTC"), clock("CET")])),
+            rule("touch", &json!([touch("a"), touch("b")])),
+            rule("clock", &json!([clock("UTC"), clock("CET")])),
             rule_about("(no content)", "Done."),
         ]))
         .await;

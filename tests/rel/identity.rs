@@ -13,8 +13,8 @@ fn resumed(client: &mut Client) -> String {
 /// Another conversation than the one before it, and its id.
 fn cleared(client: &mut Client) -> String {
     assert_eq!(client.turn("/clear")["subtype"], "success");
-    let resets = client.events.iter().filter(|event| event["type"] == "conversation_reset");
-    assert_eq!(resets.last().unwrap()["reason"], "clear");
+    let mut resets = client.events.iter().filter(|event| event["type"] == "conversation_reset");
+    assert_eq!(resets.next_back().unwrap()["reason"], "clear");
     let env = client.hear("!session");
     assert_eq!(env.len(), 36, "{env}");
     env

@@ -14,7 +14,7 @@ use crate::protocol::{
 };
 
 /// Most text that is kept, bytes. A message that is longer by itself is not kept, so it stands whatever comes.
-const MOST_BYTES: usize = 4 << 20;
+const MOST_BYTES: usize = 1 << 20;
 /// Most messages that are kept.
 const MOST_MESSAGES: usize = 256;
 /// Lines that are known by their `uuid` when they come again, the newest ones.
