@@ -106,7 +106,7 @@ pub enum RedisError {
         /// Why.
         why: String,
     },
-    /// Gateways run there to which ids of different owners are the same; see [`older`].
+    /// Gateways run there to which ids of different owners are the same.
     #[error(
         "{address}: gateways of an older version still run {sessions} sessions there, under names that this one does not use. Stop \
          them all, then start this one: it takes over what they stored"
