@@ -59,10 +59,12 @@ impl<S: Service, IO: AsyncRead + AsyncWrite + Unpin> Reader<'_, S, IO> {
                 Event::Binary(bytes) => Some(Data::Binary(bytes)),
             };
             self.busy.store(true, Ordering::Relaxed);
+            self.socket.unheard(true);
             // Boxed by nobody: a handler's future is part of the connection's task.
             if AssertUnwindSafe(self.handle(data)).catch_unwind().await.is_err() {
                 self.outbox.close(CloseCode::Internal, "internal error");
             }
+            self.socket.unheard(false);
             self.busy.store(false, Ordering::Relaxed);
         }
     }

@@ -81,6 +81,8 @@ struct Trail {
     answered: u32,
     /// It does not answer pings, so it is not waited for.
     is_deaf: bool,
+    /// Its pongs are not read at the moment.
+    is_unheard: bool,
     /// Whoever waits for a pong.
     waiting: Option<Waker>,
     /// It has waited since the last heartbeat.
@@ -106,7 +108,7 @@ impl Trail {
 
     /// Ready when the peer is not too far behind.
     fn poll_near(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_deaf || self.sent.wrapping_sub(self.answered) < AHEAD {
+        if self.is_deaf || self.is_unheard || self.sent.wrapping_sub(self.answered) < AHEAD {
             return Poll::Ready(());
         }
         self.waiting = Some(cx.waker().clone());
@@ -211,6 +213,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Socket<IO> {
     /// Gives up the large message that is on its way, at the end of its fragment: the connection ends.
     pub(super) fn cut(&self) {
         self.inner.lock().cut();
+    }
+
+    /// Whether the peer's pongs are left unread, since a handler has the reader's time: nobody is waited for then.
+    pub(super) fn unheard(&self, is_unheard: bool) {
+        let trail = &mut self.inner.lock().trail;
+        trail.is_unheard = is_unheard;
+        if is_unheard {
+            trail.wake();
+        }
     }
 
     /// A heartbeat has passed: a peer that has not answered a ping of a large message for as long is not waited for.
