@@ -17,6 +17,7 @@ pub use workers::{Job, Workers};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,6 +50,17 @@ pub enum Found {
     Other,
     /// Nothing, or nothing that this user may see.
     Missing,
+    /// The file system could not say: a server that is away, no thread to ask with.
+    Silent,
+}
+
+/// What an error says of a name. Only what is an answer says that there is nothing.
+fn failed(error: &io::Error) -> Found {
+    use io::ErrorKind::{InvalidInput, NotADirectory, NotFound, PermissionDenied};
+    let has = |errno: rustix::io::Errno| error.raw_os_error() == Some(errno.raw_os_error());
+    let is_answer = matches!(error.kind(), InvalidInput | NotADirectory | NotFound | PermissionDenied);
+    let is_bad_name = has(rustix::io::Errno::LOOP) || has(rustix::io::Errno::NAMETOOLONG);
+    if is_answer || is_bad_name { Found::Missing } else { Found::Silent }
 }
 
 /// Why a path leads to no directory.
@@ -94,9 +106,11 @@ impl Lookup {
     pub fn new() -> Self {
         Self::with(|path| match fs::symlink_metadata(path) {
             Ok(about) if about.is_dir() => Found::Directory,
-            Ok(about) if about.is_symlink() => fs::read_link(path).map_or(Found::Missing, Found::Link),
+            Ok(about) if about.is_symlink() => {
+                fs::read_link(path).map_or_else(|error| failed(&error), Found::Link)
+            }
             Ok(_) => Found::Other,
-            Err(_) => Found::Missing,
+            Err(error) => failed(&error),
         })
     }
 
@@ -144,6 +158,7 @@ impl Lookup {
                     names.append(&mut left);
                     left = names;
                 }
+                Found::Silent => return Err(NoDirectory::Silent),
                 Found::Link(_) | Found::Other | Found::Missing => return Err(NoDirectory::Missing),
             }
         }
@@ -160,7 +175,7 @@ impl Lookup {
                 return match answer.wait_for(Option::is_some).await {
                     Ok(found) => found.clone().unwrap_or(Found::Missing),
                     // Its thread broke down, or there was none to be had.
-                    Err(_) => Found::Missing,
+                    Err(_) => Found::Silent,
                 };
             }
             answered.await;
