@@ -189,7 +189,6 @@ impl Keeper {
     async fn settle(&self, lines: &Lines) -> Result<(), Trouble> {
         let wire = &lines.lease;
         let asked = Instant::now();
-        self.in_time(self.skew.look(&lines.work)).await?;
         let lease = self.right.lease();
         let goes_on = lease.holds(asked);
         if !goes_on {
@@ -208,6 +207,10 @@ impl Keeper {
             *self.right.lease.lock() = Lease::until(asked + self.length);
         }
         *self.right.with_redis_since.lock() = Some(Instant::now());
+        // The node need not wait for it: it is looked at again each minute.
+        if let Err(problem) = self.in_time(self.skew.look(&lines.work)).await {
+            ::log::debug!("store: the clock of Redis could not be read: {problem}");
+        }
         self.link.set(&lines.work);
         self.condition.works(Part::Wire);
         (self.verify)();

@@ -64,6 +64,8 @@ async fn while_it_still_runs_a_session_no_newer_gateway_starts() {
     let server = Server::start();
     let old = Node::at(&server.url(), LONG_LEASE).await;
     let log = old_session(&old, "s").await;
+    let rests = old_session(&old, "rests").await;
+    old.release(rests.key(), rests.tenure().unwrap(), 11).await.unwrap();
     let dir = tempfile::TempDir::new().unwrap();
     let refused = RedisStore::open(
         data_dir(dir.path()).await,
@@ -78,7 +80,9 @@ async fn while_it_still_runs_a_session_no_newer_gateway_starts() {
     )
     .await
     .unwrap_err();
-    assert!(matches!(refused, RedisError::OlderNodes { sessions: 1, .. }), "{refused}");
+    assert!(matches!(refused, RedisError::OlderNodes { sessions: 2, .. }), "{refused}");
+    // Who is refused has changed nothing: the older gateway finds what rests, and makes none anew in its place.
+    assert_eq!(server.ask::<Vec<String>>(&["KEYS", "cws:s:*rests"]).await, ["cws:s:rests"]);
     assert!(refused.to_string().contains("Stop them all"), "{refused}");
     append(&log, [11], 10);
     old.flush().await.unwrap();
