@@ -22,6 +22,9 @@ const STRANGE_MS: u64 = 24 * 60 * 60 * 1000;
 #[derive(Debug)]
 pub(super) struct Clock {
     now_ms: u64,
+    /// The latest time that it has ever been. A clock that has gone back (a machine that does not know the time when it starts) is
+    /// believed again up to here.
+    mark_ms: u64,
     at: Instant,
 }
 
@@ -36,7 +39,11 @@ impl Clock {
         };
         let stored = if stored.is_some() { stored } else { newest(conn)? };
         let now_ms = stored.and_then(|stored| u64::try_from(stored).ok()).unwrap_or(wall_ms);
-        let ahead = wall_ms.saturating_sub(now_ms);
+        let marked: Option<i64> = conn
+            .query_row("SELECT value FROM meta WHERE name = 'clock_mark'", [], |row| row.get(0))
+            .optional()?;
+        let mark_ms = marked.and_then(|marked| u64::try_from(marked).ok()).unwrap_or(0).max(now_ms);
+        let ahead = wall_ms.saturating_sub(mark_ms);
         if ahead > STRANGE_MS {
             ::log::warn!(
                 "store: the clock is {} days ahead of when the sessions were last in use. In case that it is wrong, none is deleted at \
@@ -44,23 +51,26 @@ impl Clock {
                 ahead / STRANGE_MS
             );
         }
-        Ok(Self { now_ms, at: Instant::now() })
+        Ok(Self { now_ms, mark_ms, at: Instant::now() })
     }
 
     /// What time it is when the machine's clock says `wall_ms`.
     pub(super) fn tell(&mut self, wall_ms: u64, at: Instant) -> u64 {
         let lived = at.saturating_duration_since(self.at);
         self.at = at;
-        let behind = wall_ms.saturating_sub(self.now_ms);
-        self.now_ms =
-            if behind <= BELIEVED_MS { wall_ms } else { self.now_ms + caught_up(lived).min(behind) };
+        let known = self.now_ms.max(self.mark_ms.min(wall_ms));
+        let behind = wall_ms.saturating_sub(known);
+        self.now_ms = if behind <= BELIEVED_MS { wall_ms } else { known + caught_up(lived).min(behind) };
+        self.mark_ms = self.mark_ms.max(self.now_ms);
         self.now_ms
     }
 
     /// For the next process.
     pub(super) fn write(now_ms: u64, conn: &Connection) -> rusqlite::Result<()> {
-        conn.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('clock', ?1)", params![int(now_ms)])
-            .map(drop)
+        conn.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('clock', ?1)", params![int(now_ms)])?;
+        let mark = "INSERT INTO meta (name, value) VALUES ('clock_mark', ?1) \
+                    ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)";
+        conn.execute(mark, params![int(now_ms)]).map(drop)
     }
 }
 
@@ -76,7 +86,7 @@ mod tests {
 
     fn clock(now_ms: u64) -> (Clock, Instant) {
         let at = Instant::now();
-        (Clock { now_ms, at }, at)
+        (Clock { now_ms, mark_ms: now_ms, at }, at)
     }
 
     #[test]
@@ -88,6 +98,16 @@ mod tests {
         // A restart, or a clock that was a little wrong; and one that was far ahead.
         assert_eq!(clock.tell(100 * DAY + BELIEVED_MS, at + minute), 100 * DAY + BELIEVED_MS);
         assert_eq!(clock.tell(70 * DAY, at + minute), 70 * DAY);
+    }
+
+    /// Each boot of a machine that begins at 1970 kept everything for years more.
+    #[test]
+    fn a_clock_that_was_behind_for_a_while_is_believed_up_to_where_it_was() {
+        let (mut clock, at) = clock(100 * DAY);
+        assert_eq!(clock.tell(DAY, at), DAY);
+        assert_eq!(clock.tell(100 * DAY, at), 100 * DAY);
+        assert_eq!(clock.tell(DAY, at), DAY);
+        assert_eq!(clock.tell(130 * DAY, at), 100 * DAY, "beyond that it is a leap");
     }
 
     #[test]
