@@ -84,7 +84,10 @@ impl<'a> Json<'a> {
     /// Whether it nests deeper than [`MAX_DEPTH`]: then it is told as a string that holds its text.
     pub fn is_too_deep(&self) -> bool {
         // An open and a close for each level.
-        self.get().len() > 2 * MAX_DEPTH && !within_depth(self.get(), MAX_DEPTH)
+        let text = self.get();
+        // So many are seldom open in all, and looking for them alone is quick.
+        let opens = || memchr::memchr2_iter(b'[', b'{', text.as_bytes());
+        text.len() > 2 * MAX_DEPTH && opens().nth(MAX_DEPTH).is_some() && !within_depth(text, MAX_DEPTH)
     }
 
     /// An empty object, `{}`.
