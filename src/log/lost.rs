@@ -41,13 +41,16 @@ impl EventLog {
         stored_event(&*store, self.key(), self.epoch(), seq).await
     }
 
-    /// Whether `seq` is in such a hole. `false` also where it cannot be known: below what is kept (that is a gap), ahead of the
-    /// log (that is told when it is attached to), or when the store cannot be read, which then has no replay either.
+    /// Whether `seq` is in such a hole. `false` also where it cannot be known: below what is kept (that is a gap), or when the store cannot be read, which then has no replay either.
     pub async fn has_lost(&self, seq: u64) -> bool {
         let store = {
             let state = self.state.lock();
-            if seq == 0 || seq <= state.floor || seq > state.window.last() || seq == state.window.floor() {
+            if seq == 0 || seq <= state.floor || seq == state.window.floor() {
                 return false;
+            }
+            // Nobody has read what is not here yet. (By the time of the attach there may be an event of that number.)
+            if seq > state.window.last() {
+                return true;
             }
             if seq > state.window.floor() {
                 return state.window.after_seq(seq - 1).next().is_none_or(|entry| entry.seq != seq);

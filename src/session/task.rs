@@ -354,7 +354,8 @@ impl SessionTask {
                 Effect::Remember(id) => Some(id.clone()),
                 _ => None,
             }));
-            journal.stored_first = !journal.message_ids.is_empty() && self.is_stored_in_time();
+            let promises = effects.iter().any(|effect| matches!(effect, Effect::StoreFirst));
+            journal.stored_first = (promises || !journal.message_ids.is_empty()) && self.is_stored_in_time();
         }
         if self.state.entries().is_empty() && journal.record.is_none() && journal.message_ids.is_empty() {
             return;
@@ -412,7 +413,7 @@ impl SessionTask {
             }
             Effect::Close(closing) => self.closing = Some(closing),
             // Done by `append`.
-            Effect::Persist | Effect::Remember(_) => {}
+            Effect::Persist | Effect::StoreFirst | Effect::Remember(_) => {}
         }
     }
 

@@ -170,6 +170,29 @@ fn a_message_that_was_accepted_outlives_a_kill_in_the_next_moment() {
     gateway.stop();
 }
 
+/// The first who came back was told `ok`, and of a second result: what ends with its coming got numbers behind the lost ones.
+#[test]
+fn the_first_who_comes_back_is_told_that_its_view_was_lost() {
+    let lab = Lab::new();
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    let epoch = client.start(json!({}))["epoch"].clone();
+    let id = client.say("hello");
+    client.answer(&id, "result");
+    let last = seq(client.events.last().unwrap());
+    gateway.kill();
+    lab.wait_for_no_processes();
+    let gateway = lab.gateway(&[]);
+    let mut client = gateway.client();
+    // The kill may have come after the commit: then there is nothing to be told of.
+    let info = client.start(json!({"last_seq": last, "epoch": epoch}));
+    let again = gateway.client().start(json!({"last_seq": last, "epoch": epoch}))["replay"].clone();
+    assert_eq!(info["replay"], again, "the first is told what all are told");
+    // In a place that was lost for certain.
+    assert_eq!(gateway.client().start(json!({"last_seq": 500, "epoch": epoch}))["replay"], "reset");
+    gateway.stop();
+}
+
 #[test]
 fn agents_of_a_killed_gateway_end_by_themselves() {
     let lab = Lab::new();

@@ -128,7 +128,8 @@ impl SessionState {
             self.cost.conversation_changes(self.info.version.as_deref());
             let reset = ConversationReset { reason: ResetReason::Clear };
             self.journal.event(&ServerMessage::ConversationReset(reset));
-            self.effects.push(Effect::Persist);
+            // Who was told that the model has forgotten must not find that it knows.
+            self.effects.extend([Effect::Persist, Effect::StoreFirst]);
         }
     }
 

@@ -229,6 +229,8 @@ pub enum Effect {
     },
     /// Write the record.
     Persist,
+    /// What is told now is withheld until the store has it: what clients were told of must outlive the gateway.
+    StoreFirst,
     /// Remember that a message id was seen.
     Remember(String),
     /// The session's task is done.

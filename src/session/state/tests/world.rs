@@ -269,6 +269,7 @@ impl World {
                     self.exit(exit);
                 }
             }
+            Effect::StoreFirst => {}
             Effect::Persist => self.record = Some(self.state.record()),
             Effect::Remember(id) => {
                 assert!(!self.remembered.contains(&id));
