@@ -165,6 +165,11 @@ impl Converter {
         self.interrupted = true;
     }
 
+    /// Nothing of what was interrupted will come: it had not begun.
+    pub fn forget_interrupt(&mut self) {
+        self.interrupted = false;
+    }
+
     /// The subagent of that id, and the call that began it.
     pub fn agent(&self, agent_id: &str) -> Option<(&str, Option<Subagent<'_>>)> {
         self.tools.agent(agent_id)

@@ -173,6 +173,9 @@ impl Journal {
 
     /// From now on the subagent that this call began is no part of the turn.
     pub fn goes_beside(&mut self, tool_use_id: &str) {
+        if self.beside.contains(tool_use_id) {
+            return;
+        }
         if self.beside.len() >= MOST_BESIDE {
             self.beside.clear();
         }
@@ -252,6 +255,8 @@ impl Journal {
         match message {
             ServerMessage::ToolUse(call) => {
                 self.plans.called(call);
+                // Ids repeat: this is another call.
+                self.beside.remove(&*call.tool_use_id);
                 let parent = call.parent_tool_use_id.as_deref().map(str::to_owned);
                 let running = Running { executor: call.executor, parent, seq };
                 self.running_tools.insert(call.tool_use_id.to_string(), running);
@@ -300,6 +305,7 @@ fn parent_of<'m>(message: &'m ServerMessage<'_>) -> Option<&'m str> {
         ServerMessage::ToolUse(call) => call.parent_tool_use_id.as_deref(),
         ServerMessage::ToolResult(result) => result.parent_tool_use_id.as_deref(),
         ServerMessage::PermissionRequest(request) => request.parent_tool_use_id.as_deref(),
+        ServerMessage::AssistantMessageRetracted(retracted) => retracted.parent_tool_use_id.as_deref(),
         _ => None,
     }
 }

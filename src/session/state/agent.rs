@@ -438,7 +438,8 @@ impl SessionState {
             AgentPhase::Initializing { deadline } => Some(deadline),
             AgentPhase::HeldBack => self.agent.not_before,
             AgentPhase::Waiting { .. } => self.agent.patient_until,
-            AgentPhase::Ready if self.agent.lingers => self.held_until(),
+            // While something is open its end decides, and not the time.
+            AgentPhase::Ready if self.agent.lingers => self.held_until().filter(|_| self.has_nothing_open()),
             AgentPhase::Ready => self.agent.idle_since.map(|since| since + self.limits.agent_idle),
             _ => None,
         }

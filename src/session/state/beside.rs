@@ -41,10 +41,12 @@ impl SessionState {
         for Told { update, beside, of_turn, stoppers } in told {
             let over = update.status != TaskStatus::Running;
             if let Some(call) = update.tool_use_id.as_deref() {
-                if beside {
+                // Ids repeat: by the end of a task its id may be that of a call of the turn.
+                let is_anothers = over && beside && self.journal.runs(call);
+                if beside && !over {
                     self.journal.goes_beside(call);
                 }
-                if over {
+                if over && !is_anothers {
                     self.close_what_belongs_to(call);
                 }
             }

@@ -111,6 +111,7 @@ impl SessionState {
             }
             Some(News::Over) if is_sent && !turn.behind => {
                 log::warn!("session {}: the agent did nothing with a message", self.id);
+                turn.was_not_begun();
                 self.fail_turn(TurnErrorCode::Execution, SWALLOWED);
             }
             Some(News::Cancelled) => self.message_is_cancelled(),
@@ -141,6 +142,10 @@ impl SessionState {
     pub(super) fn cancelled_in_the_agent(&mut self) {
         self.deliveries.cancelled = false;
         self.converter.close_open(Some("interrupted"), &mut self.journal);
+        self.converter.forget_interrupt();
+        if self.turn.as_mut().is_some_and(|turn| turn.was_not_begun()) {
+            self.agent.conversation.started = false;
+        }
         self.finish_turn(blank_result(ResultSubtype::Interrupted), Some(InterruptOutcome::Interrupted));
     }
 

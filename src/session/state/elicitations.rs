@@ -110,6 +110,7 @@ impl SessionState {
         });
         self.busy();
         self.effects.push(Effect::Persist);
+        self.settle();
     }
 
     /// `elicitation_response`.

@@ -152,7 +152,7 @@ impl SessionState {
         } else if self.prompts.covers(&tool_name, &input) {
             self.tell(control::allow(agent_id, input.raw(), &[]));
             let permission_id = self.next_message_id().to_string();
-            self.resolved(&permission_id, Resolution::Allow, ResolvedBy::Rule, None);
+            self.resolved_by_itself(&permission_id, &tool_use_id, Resolution::Allow, ResolvedBy::Rule);
         } else if self.prompts.len() >= self.limits.max_prompts {
             log::warn!("session {}: too many prompts are open; one more was denied", self.id);
             self.tell(control::deny(agent_id, "Too many permission requests are open.", false));
@@ -339,7 +339,7 @@ impl SessionState {
         let stopping = self.turn.as_ref().is_some_and(|turn| turn.is_stopping());
         if let Some(prompt) = self.prompts.take(|prompt| prompt.agent_id == agent_id) {
             let by = if stopping { ResolvedBy::Interrupt } else { ResolvedBy::Agent };
-            self.resolved(&prompt.id, Resolution::Cancelled, by, None);
+            self.resolved_by_itself(&prompt.id, &prompt.tool_use_id, Resolution::Cancelled, by);
             self.prompt_closed();
         }
     }
@@ -372,7 +372,7 @@ impl SessionState {
             if self.agent.is_ready() {
                 self.answer(&prompt, Verdict::Deny { message: TURN_OVER.to_owned(), interrupt: false });
             }
-            self.resolved(&prompt.id, Resolution::Cancelled, by, None);
+            self.resolved_by_itself(&prompt.id, &prompt.tool_use_id, Resolution::Cancelled, by);
         }
     }
 
@@ -381,7 +381,7 @@ impl SessionState {
         let is_due = |prompt: &Prompt| prompt.deadline.is_some_and(|deadline| deadline <= now);
         while let Some(prompt) = self.prompts.take(is_due) {
             self.answer(&prompt, Verdict::Deny { message: TIMED_OUT.to_owned(), interrupt: false });
-            self.resolved(&prompt.id, Resolution::Deny, ResolvedBy::Timeout, None);
+            self.resolved_by_itself(&prompt.id, &prompt.tool_use_id, Resolution::Deny, ResolvedBy::Timeout);
             self.prompt_closed();
         }
     }
@@ -407,6 +407,17 @@ impl SessionState {
             Verdict::Deny { message, interrupt } => control::deny(&prompt.agent_id, &message, interrupt),
         };
         self.tell(line);
+    }
+
+    /// No client decided it. Of a call of a subagent in the background it stems from no message.
+    fn resolved_by_itself(&mut self, id: &str, tool_use_id: &str, decision: Resolution, reason: ResolvedBy) {
+        if self.journal.is_made_beside(tool_use_id) {
+            let (permission_id, id) = (id.into(), None);
+            let resolved = PermissionResolved { permission_id, decision, reason };
+            self.journal.event_for(id, &ServerMessage::PermissionResolved(resolved));
+        } else {
+            self.resolved(id, decision, reason, None);
+        }
     }
 
     pub(super) fn resolved(

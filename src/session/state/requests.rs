@@ -185,7 +185,7 @@ impl SessionState {
                 continue;
             };
             let call = call.clone();
-            if call.is_none() || begun.is_none() || call.as_deref() == begun {
+            if call.is_none() || call.as_deref() == begun {
                 let id = self.fresh_control_id();
                 let line = control::background_tasks(&id, call.as_deref());
                 if let Some(open) = self.requests.open.get_mut(at) {

@@ -107,6 +107,7 @@ impl SessionState {
         self.agent.lines_sent = 0;
         self.agent.resumed = self.agent.conversation.started;
         self.agent.echoes = Echoes { is_fresh: self.agent.conversation.started, ..Echoes::default() };
+        self.tasks.another_process();
         self.journal.tally().agent_launched(self.now.unix_ms);
         self.cost.process_starts(self.agent.conversation.started);
         self.converter = Converter::new(super::converter_options(&self.config));

@@ -260,7 +260,8 @@ impl Tasks {
             task.shown.summary = summary;
         }
         task.ending = Some(status);
-        if news {
+        // Of one that the turn waited for the turn tells the model.
+        if news && task.shown.background {
             let origin = task.origin();
             self.has_news(origin);
         }
@@ -383,6 +384,12 @@ impl Tasks {
         }
         self.news_is_told();
         told
+    }
+
+    /// Another process begins: what it says of the tasks that ended with the one before it is no news.
+    pub(super) fn another_process(&mut self) {
+        self.ended.clear();
+        self.news.clear();
     }
 
     /// The conversation is another one: its schedules are of no agent any more.

@@ -118,6 +118,21 @@ impl Turn {
         matches!(self.phase, Phase::Pending(_))
     }
 
+    /// The agent has let go of the message that it was sent: `resume` gives it the whole message. True: it was to be the first of
+    /// its conversation.
+    pub(super) fn was_not_begun(&mut self) -> bool {
+        match std::mem::replace(&mut self.phase, Phase::Running) {
+            Phase::Sent { input, is_first, .. } => {
+                self.phase = Phase::Pending(input);
+                is_first
+            }
+            phase => {
+                self.phase = phase;
+                false
+            }
+        }
+    }
+
     /// Whether the agent has been sent it and has not said that it begins.
     pub(super) fn is_sent(&self) -> bool {
         matches!(self.phase, Phase::Sent { .. })
