@@ -233,7 +233,7 @@ impl World {
             Effect::Reply { asker, message } => {
                 self.replies.push((asker.id, serde_json::to_value(&*message).unwrap()));
             }
-            Effect::Info(_) => {}
+            Effect::Info(_) | Effect::StoreFirst => {}
             Effect::Attach { .. } => self.attaches += 1,
             Effect::Announce => self.announced += 1,
             Effect::AcquireSlot { wait } => self.acquire(wait),
@@ -269,7 +269,6 @@ impl World {
                     self.exit(exit);
                 }
             }
-            Effect::StoreFirst => {}
             Effect::Persist => self.record = Some(self.state.record()),
             Effect::Remember(id) => {
                 assert!(!self.remembered.contains(&id));
