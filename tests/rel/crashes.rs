@@ -144,6 +144,8 @@ fn a_session_that_is_removed_makes_way_before_its_agent_is_gone() {
     let gateway = lab.gateway(&["--max-agents", "1", "--drain", "0s"]);
     let mut client = gateway.client();
     client.start(json!({}));
+    // Until then a signal would end it.
+    client.until(|message| message["type"] == "session_info" && message["agent"]["state"] == "running");
     let agent = wait("the agent", || lab.agent_processes().pop().ok_or_else(String::new)).pid;
     drop(client);
     let mut client = loop {

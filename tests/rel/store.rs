@@ -171,6 +171,7 @@ fn a_clock_that_leaps_deletes_nothing_at_once() {
     let days = |days: i64| days * 24 * 60 * 60 * 1000;
     let back = |sql: &str, days: i64| assert_eq!(database.execute(sql, [days]).unwrap(), 1, "{sql}");
     back("UPDATE meta SET value = value - ?1 WHERE name = 'clock'", days(40));
+    back("UPDATE meta SET value = value - ?1 WHERE name = 'clock_mark'", days(40));
     back("UPDATE sessions SET last_active_at = last_active_at - ?1 WHERE id = 'recent'", days(40));
     back("UPDATE sessions SET last_active_at = last_active_at - ?1 WHERE id = 'old'", days(80));
     for _ in 0..2 {
