@@ -124,14 +124,14 @@ describe('an answer is meant', () => {
     await composer();
     await show([ONE]);
     assert.match(await focused(), /prompt/);
-    assert.equal(await card().locator('kbd').first().isVisible(), true);
+    await card().locator('kbd').first().waitFor({ state: 'visible' });
     await chat.page.waitForTimeout(700);
     await chat.page.keyboard.press('y');
     await chat.page.waitForFunction(() => window.calls.length === 1);
     assert.deepEqual(await calls(), [['a allow', 'msg-7']]);
     await show([TWO]);
     await chat.page.locator('.writing').focus();
-    assert.equal(await card().locator('kbd').first().isVisible(), false);
+    await card().locator('kbd').first().waitFor({ state: 'hidden' });
   });
 
   test('who is writing, or was a moment ago, goes on', async () => {
